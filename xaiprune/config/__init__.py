@@ -1,0 +1,43 @@
+"""Typed schemas below the YAML files of ``conf/``, and composing them."""
+
+from xaiprune.config.check import check
+from xaiprune.config.compose import compose, finish, prepare, register_schemas
+from xaiprune.config.naming import fill_names, study_name
+from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.schema import (
+    AttributionConfig,
+    CompositeConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    PruneConfig,
+    StudyConfig,
+    UnitsConfig,
+)
+from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.tasks import TASKS, TaskSchema
+
+__all__ = [
+    "TASKS",
+    "AttributionConfig",
+    "CompositeConfig",
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "PruneConfig",
+    "StudyConfig",
+    "TaskSchema",
+    "UnitsConfig",
+    "cache_dir",
+    "check",
+    "compose",
+    "conf_dir",
+    "did_you_mean",
+    "fill_names",
+    "finish",
+    "prepare",
+    "register_schemas",
+    "study_name",
+]

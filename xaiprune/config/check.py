@@ -1,0 +1,96 @@
+"""Checks of a composed configuration: ranges, choices, and files that must be there."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from xaiprune.config.fields import RULE, Rule
+from xaiprune.config.model_names import DIGITS_NETWORKS, check_model_name
+from xaiprune.config.schema import Config
+from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.tasks import TASKS
+from xaiprune.errors import XaipruneError
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check(config: Config, task: str) -> None:
+    """Refuse values that no run of ``task`` could use, before any work starts.
+
+    Raises:
+        XaipruneError: Names the key, what it must be, and what it is.
+    """
+    for key, value, rule in _rules(config):
+        if value is not None and not rule.allows(value):
+            closest = did_you_mean(str(value), rule.choices)
+            raise XaipruneError(f"{key} must be {rule.text}, got {value}{closest}")
+    if not _DEVICE.fullmatch(config.device):
+        raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {config.device}")
+    _check_image_geometry(config)
+    if TASKS[task].opens_network:
+        if config.model.pruned is None:
+            check_model_name(config.model.name)
+        _check_files(config)
+        if task != "train":
+            _check_digits(config)
+
+
+def _rules(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
+    for item in fields(node):
+        value = getattr(node, item.name)
+        if is_dataclass(value):
+            yield from _rules(value, f"{prefix}{item.name}.")
+        elif RULE in item.metadata:
+            yield f"{prefix}{item.name}", value, item.metadata[RULE]
+
+
+def _check_image_geometry(config: Config) -> None:
+    data = config.data
+    if data.resize is not None and data.crop_pct is not None:
+        raise XaipruneError("data.resize and data.crop_pct both say how much is cropped; set one of them")
+    if data.resize is not None and data.image_size is not None and data.resize < data.image_size:
+        raise XaipruneError(
+            f"data.resize must be at least data.image_size ({data.image_size}), got {data.resize}"
+        )
+
+
+def _check_files(config: Config) -> None:
+    if config.data.source != "digits":
+        if config.data.root is None:
+            raise XaipruneError(
+                f"data.root is required with data={config.data.source}: the folder of the images"
+            )
+        _require("data.root", config.data.root, folder=True)
+    if config.model.pruned is not None:
+        _require("model.pruned", config.model.pruned, folder=True)
+    for key, path in (
+        ("model.checkpoint", config.model.checkpoint),
+        ("composite.file", config.composite.file),
+        ("prune.plan", config.prune.plan),
+    ):
+        if path is not None:
+            _require(key, path, folder=False)
+    if config.model.checkpoint is not None and config.model.pretrained:
+        raise XaipruneError("model.checkpoint and model.pretrained=true both name weights; set one of them")
+
+
+def _check_digits(config: Config) -> None:
+    model = config.model
+    own_weights = model.checkpoint is not None or model.pruned is not None
+    if model.name in DIGITS_NETWORKS and not own_weights and config.data.source != "digits":
+        raise XaipruneError(
+            f"model={model.name} knows only digits, but data.source is {config.data.source}; "
+            "set model=NAME with model.pretrained=true or model.checkpoint=FILE"
+        )
+
+
+def _require(key: str, value: str, *, folder: bool) -> None:
+    path = Path(value).expanduser()
+    if folder and path.is_file():
+        raise XaipruneError(f"{key} is a file, not a folder: {value}")
+    if not folder and path.is_dir():
+        raise XaipruneError(f"{key} is a folder, not a file: {value}")
+    if not path.exists():
+        raise XaipruneError(f"{key}: no such {'folder' if folder else 'file'}: {value}")

@@ -1,0 +1,93 @@
+"""Compose a task's configuration: what the command line, the Python API and the tests all go through."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from xaiprune.config import overrides as typed
+from xaiprune.config.check import check
+from xaiprune.config.errors import as_one_line
+from xaiprune.config.keys import valid_keys
+from xaiprune.config.naming import fill_names
+from xaiprune.config.paths import conf_dir
+from xaiprune.config.schema import Config
+from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.tasks import TASKS
+from xaiprune.errors import XaipruneError
+
+
+def register_schemas() -> None:
+    """Put every task's schema into Hydra's ConfigStore, as ``<task>_schema``."""
+    store = ConfigStore.instance()
+    for name, task in TASKS.items():
+        store.store(name=f"{name}_schema", node=task.schema, provider="xaiprune")
+
+
+def compose(task: str, overrides: Sequence[str] = ()) -> Config:
+    """The checked configuration of one run.
+
+    Args:
+        task: A task of the command line, for example ``"search"``.
+        overrides: As typed on the command line: ``["model=resnet18", "prune.rate=0.3"]``.
+
+    Returns:
+        The task's schema, filled in.
+
+    Raises:
+        XaipruneError: One line that names the key, and the closest valid name where one exists.
+    """
+    if task not in TASKS:
+        raise XaipruneError(f"unknown task '{task}'{did_you_mean(task, TASKS)}")
+    parsed = typed.parse(overrides)
+    for override in parsed:
+        if override.is_sweep_override():
+            raise XaipruneError(
+                f"'{override.input_line}' names several values; add --multirun to sweep over them"
+            )
+    with _hydra() as loader:
+        typed.check_overrides(task, parsed, loader)
+        try:
+            composed = hydra_compose(task, typed.rewrite(parsed))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise as_one_line(error, valid_keys(task)) from error
+    return finish(composed, task)
+
+
+def prepare(task: str, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
+    """Check what was typed, and return it as Hydra wants it.
+
+    With ``multirun`` every combination of the sweep is composed and checked, so that a typo in the last
+    one does not wait for the first ones to finish.
+    """
+    parsed = typed.parse(overrides)
+    for single in typed.expand_sweep(parsed) if multirun else [list(overrides)]:
+        compose(task, single)
+    return typed.rewrite(parsed)
+
+
+def finish(composed: DictConfig, task: str) -> Config:
+    """Turn what Hydra composed into the task's schema, checked, with the default names filled in."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise as_one_line(error, valid_keys(task)) from error
+    if not isinstance(config, TASKS[task].schema):
+        raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
+    check(config, task)
+    fill_names(config)
+    return config
+
+
+@contextmanager
+def _hydra() -> Iterator[ConfigLoader]:
+    register_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()

@@ -1,0 +1,53 @@
+"""Hydra's and OmegaConf's exceptions, as one line that names the key."""
+
+import re
+from collections.abc import Iterable
+
+from hydra.errors import HydraException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from xaiprune.config.suggest import did_you_mean
+from xaiprune.errors import XaipruneError
+
+_CONVERSION = re.compile(r"Value '(.*)' of type '.*' could not be converted to (\w+)", re.DOTALL)
+_WANTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "text"}
+
+
+def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[str]) -> XaipruneError:
+    """What a person can use of an exception raised while a configuration was composed.
+
+    Args:
+        error: The exception as Hydra raised it, with OmegaConf's as its cause.
+        keys: All valid keys, for the closest one.
+    """
+    cause = _omegaconf_cause(error)
+    if cause is None or not cause.full_key:
+        return XaipruneError(" ".join(str(error).split()))
+    key = cause.full_key
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return unknown_key(key, keys)
+    if isinstance(cause, MissingMandatoryValue):
+        return XaipruneError(f"{key} is required")
+    message = cause.msg or str(cause)
+    if isinstance(cause, ValidationError) and (found := _CONVERSION.search(message)):
+        value, wanted = found.groups()
+        return XaipruneError(f"{key} must be {_WANTED.get(wanted, wanted)}, got {value}")
+    return XaipruneError(f"{key}: {' '.join(message.split())}")
+
+
+def unknown_key(key: str, keys: Iterable[str]) -> XaipruneError:
+    """The error for a key that no schema has."""
+    closest = did_you_mean(key, keys)
+    return XaipruneError(f"unknown key '{key}'{closest or '; --cfg job lists the valid ones'}")
+
+
+def _omegaconf_cause(error: BaseException | None) -> OmegaConfBaseException | None:
+    while error is not None and not isinstance(error, OmegaConfBaseException):
+        error = error.__cause__
+    return error

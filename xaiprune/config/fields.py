@@ -1,0 +1,65 @@
+"""Field helpers of the schemas: a default together with what values are allowed.
+
+OmegaConf checks types; ranges and choices are kept in the dataclass field's metadata and checked by
+`xaiprune.config.check`, so that a schema reads as one line per key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+RULE = "xaiprune_rule"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must satisfy, beyond its type.
+
+    Attributes:
+        allows: True for a value that is fine. Never called with None.
+        text: Completes "KEY must be ..." in the error.
+        choices: The valid values, where there is a closed list of them.
+    """
+
+    allows: Callable[[Any], bool]
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+def one_of(default: str | None, *choices: str) -> Any:
+    """A field whose value is one of ``choices`` (or None, if that is the default)."""
+    return field(
+        default=default,
+        metadata={RULE: Rule(lambda v: v in choices, f"one of {', '.join(choices)}", choices)},
+    )
+
+
+def within(default: Any, low: float, high: float = float("inf"), *, ends: str = "[]") -> Any:
+    """A number between ``low`` and ``high``; ``ends`` says which ends belong to it, as in ``[)``."""
+
+    def allows(value: float) -> bool:
+        above = value >= low if ends[0] == "[" else value > low
+        below = value <= high if ends[1] == "]" else value < high
+        return above and below
+
+    if high == float("inf"):
+        text = f"{'at least' if ends[0] == '[' else 'greater than'} {low:g}"
+    else:
+        text = f"in {ends[0]}{low:g}, {high:g}{ends[1]}"
+    return field(default=default, metadata={RULE: Rule(allows, text)})
+
+
+def each_within(default: Any, low: float, high: float, *, ends: str = "[]", length: int | None = None) -> Any:
+    """A list (or None) of numbers that all lie between ``low`` and ``high``."""
+    single: Rule = within(0.0, low, high, ends=ends).metadata[RULE]
+    count = f"{length} numbers" if length else "a list of numbers"
+
+    def allows(values: list[float]) -> bool:
+        return (
+            len(values) > 0 and (length is None or len(values) == length) and all(map(single.allows, values))
+        )
+
+    metadata = {RULE: Rule(allows, f"{count}, each {single.text}")}
+    if callable(default):  # a list as default needs a factory
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)

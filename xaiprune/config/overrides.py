@@ -1,0 +1,86 @@
+"""What people type after the task: checked key by key before Hydra sees it."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import OverrideParseException
+
+from xaiprune.config.errors import unknown_key
+from xaiprune.config.keys import is_open, valid_keys
+from xaiprune.config.model_names import register_model_option
+from xaiprune.config.suggest import did_you_mean
+from xaiprune.errors import XaipruneError
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides in Hydra's grammar.
+
+    Raises:
+        XaipruneError: Names the override that is none.
+    """
+    parsed = []
+    for text in overrides:
+        try:
+            parsed += OverridesParser.create().parse_overrides([text])
+        except OverrideParseException as error:
+            raise XaipruneError(f"cannot read the override '{text}': expected key=value") from error
+    return parsed
+
+
+def rewrite(overrides: Sequence[Override]) -> list[str]:
+    """The overrides as Hydra wants them: keys below an open section are added without a ``+``."""
+    return [
+        f"++{o.input_line}"
+        if o.type is OverrideType.CHANGE and is_open(o.key_or_group)
+        else str(o.input_line)
+        for o in overrides
+    ]
+
+
+def expand_sweep(overrides: Sequence[Override]) -> Iterator[list[str]]:
+    """Every combination of a sweep (``model=a,b``), one list of plain overrides for each run."""
+    prefix = {OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++"}
+    choices = [
+        [f"{prefix.get(o.type, '')}{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+        if o.is_sweep_override()
+        else [str(o.input_line)]
+        for o in overrides
+    ]
+    yield from map(list, product(*choices))
+
+
+def check_overrides(task: str, overrides: Sequence[Override], loader: ConfigLoader) -> None:
+    """Refuse unknown keys and unknown options of a group, naming the closest valid ones.
+
+    Args:
+        task: The task, whose schema says which keys there are.
+        overrides: Without sweeps.
+        loader: Knows the groups and their options.
+    """
+    groups = [g for g in loader.list_groups("") if g != "hydra"]
+    keys = valid_keys(task)
+    for override in overrides:
+        key = override.key_or_group
+        if key.split("/")[0].split(".")[0] == "hydra":
+            continue  # Hydra's own keys are Hydra's to check
+        value = override.value()
+        if key in groups and (isinstance(value, str) or value is None or key == "experiment"):
+            _check_option(key, value, loader)
+        elif key not in keys and not is_open(key):
+            raise unknown_key(key, [*keys, *groups])
+
+
+def _check_option(group: str, option: object, loader: ConfigLoader) -> None:
+    if option is None:
+        return
+    options = loader.get_group_options(group)
+    if option in options:
+        return
+    if group == "model":
+        register_model_option(str(option))
+        return
+    closest = did_you_mean(str(option), options) or f"; there are {', '.join(options)}"
+    raise XaipruneError(f"unknown {group} '{option}'{closest}")

@@ -1,0 +1,175 @@
+"""The tasks of the command line and the settings that only one of them has."""
+
+from dataclasses import dataclass, field
+
+from xaiprune.config.fields import each_within, one_of, within
+from xaiprune.config.schema import Config
+
+
+@dataclass
+class TrainSettings:
+    """How `xaiprune train` trains: AdamW, cosine schedule with warm-up, small shifts and flips.
+
+    Attributes:
+        epochs: Passes over the training images (None: the recipe of the digits network, else 20).
+        learning_rate: Peak learning rate (None: the recipe of the digits network, else 0.001).
+        weight_decay: AdamW's.
+        label_smoothing: Of the cross-entropy.
+        shift: Random shifts up to this part of the image's side.
+        flip: Mirror half of the images left to right (None: yes, but for digits).
+        output: Weights file to write (None: ``<output_dir>/<model>-<data>.safetensors``).
+    """
+
+    epochs: int | None = within(None, 1)
+    learning_rate: float | None = within(None, 0, 10, ends="(]")
+    weight_decay: float = within(0.05, 0)
+    label_smoothing: float = within(0.05, 0, 1, ends="[)")
+    shift: float = within(0.08, 0, 0.5)
+    flip: bool | None = None
+    output: str | None = None
+
+
+@dataclass
+class AttributeSettings:
+    """What `xaiprune attribute` writes: relevance per unit, and pictures of this many images."""
+
+    heatmaps: int = within(8, 0)
+
+
+@dataclass
+class CompareSettings:
+    """What `xaiprune compare` draws.
+
+    Attributes:
+        rates: Rates of the curves.
+        criteria: Baseline criteria by name (None: all).
+        presets: Composite presets by name (None: all).
+        seeds: Seeds of the random baseline.
+    """
+
+    rates: list[float] = each_within(
+        lambda: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0, 1, ends="[)"
+    )
+    criteria: list[str] | None = None
+    presets: list[str] | None = None
+    seeds: int = within(3, 1)
+
+
+@dataclass
+class ExportSettings:
+    """What `xaiprune export` writes beside the composite.
+
+    Attributes:
+        plan: The plan as JSON.
+        weights: The pruned network.
+        onnx: The pruned network as ONNX (needs the ``onnx`` extra).
+        trial: Trial number (None: the best).
+    """
+
+    plan: bool = True
+    weights: bool = False
+    onnx: bool = False
+    trial: int | None = within(None, 0)
+
+
+@dataclass
+class PruneSettings:
+    """What `xaiprune prune` writes beside the pruned network."""
+
+    onnx: bool = False
+
+
+@dataclass
+class ReportSettings:
+    """What `xaiprune report` writes: the page (None: next to the study) and the tables as CSV."""
+
+    output: str | None = None
+    csv: bool = True
+
+
+@dataclass
+class DashboardSettings:
+    """Where `xaiprune dashboard` listens."""
+
+    host: str = "127.0.0.1"
+    port: int = within(8080, 1, 65535)
+
+
+@dataclass
+class StudiesSettings:
+    """What `xaiprune studies` does with the studies of a storage.
+
+    Attributes:
+        action: List, inspect, repair (stale trials) or copy.
+        to_storage: Storage to copy to.
+        to_name: Name of the copy.
+    """
+
+    action: str = one_of("list", "list", "inspect", "repair", "copy")
+    to_storage: str | None = None
+    to_name: str | None = None
+
+
+@dataclass
+class TrainConfig(Config):
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+
+@dataclass
+class AttributeConfig(Config):
+    attribute: AttributeSettings = field(default_factory=AttributeSettings)
+
+
+@dataclass
+class CompareConfig(Config):
+    compare: CompareSettings = field(default_factory=CompareSettings)
+
+
+@dataclass
+class ExportConfig(Config):
+    export: ExportSettings = field(default_factory=ExportSettings)
+
+
+@dataclass
+class PruneTaskConfig(Config):
+    export: PruneSettings = field(default_factory=PruneSettings)
+
+
+@dataclass
+class ReportConfig(Config):
+    report: ReportSettings = field(default_factory=ReportSettings)
+
+
+@dataclass
+class DashboardConfig(Config):
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
+
+
+@dataclass
+class StudiesConfig(Config):
+    studies: StudiesSettings = field(default_factory=StudiesSettings)
+
+
+@dataclass(frozen=True)
+class TaskSchema:
+    """One task: its schema, one line of help, and whether it opens the network and the images."""
+
+    schema: type[Config]
+    help: str
+    opens_network: bool = True
+
+
+TASKS: dict[str, TaskSchema] = {
+    "search": TaskSchema(Config, "run or resume a study of LRP composites"),
+    "compare": TaskSchema(
+        CompareConfig, "the study's best against presets and baseline criteria, on the test split"
+    ),
+    "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
+    "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
+    "evaluate": TaskSchema(Config, "top-1 and cost of a checkpoint or a pruned network"),
+    "export": TaskSchema(ExportConfig, "best trial -> composite YAML, plan, pruned weights, ONNX", False),
+    "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
+    "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
+    "train": TaskSchema(TrainConfig, "train a network on a data source"),
+    "studies": TaskSchema(StudiesConfig, "list, inspect, repair and copy studies", False),
+}
