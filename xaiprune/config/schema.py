@@ -4,6 +4,7 @@ The schema of a task is registered with Hydra under ``<task>_schema`` and comes 
 of ``conf/<task>.yaml``, so that an unknown key or a wrong type fails while the configuration is composed.
 """
 
+# ruff: noqa: RUF009 - the field helpers return dataclasses.field, as the rule wants but cannot see
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,5 +1,6 @@
 """The tasks of the command line and the settings that only one of them has."""
 
+# ruff: noqa: RUF009 - the field helpers return dataclasses.field, as the rule wants but cannot see
 from dataclasses import dataclass, field
 
 from xaiprune.config.fields import each_within, one_of, within

@@ -1,0 +1,58 @@
+"""ImageNet-1k's label space: wnids and class names -> the index every ImageNet network uses."""
+
+from collections import defaultdict
+from functools import cache
+
+from timm.data import ImageNetInfo
+
+from xaiprune.config import did_you_mean
+from xaiprune.errors import XaipruneError
+
+
+@cache
+def wnids() -> tuple[str, ...]:
+    """The 1,000 wnids; position = output index."""
+    return tuple(ImageNetInfo("imagenet-1k").label_names())
+
+
+def is_wnid(name: str) -> bool:
+    """Whether the name is a wnid of ImageNet-1k."""
+    return name in _indices()
+
+
+def index_of(name: str) -> int:
+    """The output index of a wnid or a class name (``tench``, ``golden_retriever``).
+
+    Raises:
+        XaipruneError: No such class, or a name that two classes share.
+    """
+    if name in _indices():
+        return _indices()[name]
+    found = _names().get(_plain(name), ())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = " or ".join(wnids()[i] for i in found)
+        raise XaipruneError(f"ImageNet has two classes '{name}'; use the wnid {choices}")
+    closest = did_you_mean(_plain(name), _names()) or "; use its wnid (n01440764) or name (tench)"
+    raise XaipruneError(f"ImageNet-1k has no class '{name}'{closest}")
+
+
+@cache
+def _indices() -> dict[str, int]:
+    return {wnid: index for index, wnid in enumerate(wnids())}
+
+
+@cache
+def _names() -> dict[str, tuple[int, ...]]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    info = ImageNetInfo("imagenet-1k")
+    for index in range(len(wnids())):
+        for name in info.index_to_description(index).split(","):  # "tench, Tinca tinca"
+            if index not in found[_plain(name)]:
+                found[_plain(name)].append(index)
+    return {name: tuple(indices) for name, indices in found.items()}
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,86 @@
+"""From a picture to the uint8 pixels a network expects: timm's evaluation transform, up to normalisation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from timm.data import create_transform, str_to_interp_mode
+from torchvision import transforms
+
+from xaiprune.config import DataConfig
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a network expects of its images.
+
+    Attributes:
+        size: Height and width the network sees, in pixels.
+        crop_pct: ``size`` as a part of the resized picture, in (0, 1].
+        interpolation: ``bilinear``, ``bicubic``, ...
+        mean: Subtracted per channel, in 0..1 units of RGB.
+        std: Divided by, per channel.
+        crop_mode: timm's ``center``, ``squash`` or ``border``.
+        resize: Shorter side before a centre crop, in pixels; overrides ``crop_pct`` and ``crop_mode``.
+    """
+
+    size: tuple[int, int]
+    crop_pct: float
+    interpolation: str
+    mean: Triple
+    std: Triple
+    crop_mode: str = "center"
+    resize: int | None = None
+
+    def override(self, data: DataConfig) -> "Preprocess":
+        """The same with what ``data.*`` sets in place."""
+        changes: dict[str, Any] = {}
+        if data.image_size is not None:
+            changes["size"] = (data.image_size, data.image_size)
+        for key in ("crop_pct", "interpolation", "resize"):
+            if (value := getattr(data, key)) is not None:
+                changes[key] = value
+        for key in ("mean", "std"):
+            if (values := getattr(data, key)) is not None:
+                changes[key] = tuple(values)
+        return replace(self, **changes)
+
+    def pixels(self) -> Callable[[Image.Image], np.ndarray]:
+        """The transform of an RGB picture to (H, W, 3) uint8: what timm does before normalising."""
+        if self.resize is None:
+            to_tensor = create_transform(
+                (3, *self.size),
+                is_training=False,
+                use_prefetcher=True,  # stops timm at uint8: normalisation is done per batch
+                interpolation=self.interpolation,
+                mean=self.mean,
+                std=self.std,
+                crop_pct=self.crop_pct,
+                crop_mode=self.crop_mode,
+            )
+        else:
+            to_tensor = transforms.Compose(
+                [
+                    transforms.Resize(self.resize, interpolation=str_to_interp_mode(self.interpolation)),
+                    transforms.CenterCrop(self.size),
+                    transforms.PILToTensor(),
+                ]
+            )
+
+        def apply(image: Image.Image) -> np.ndarray:
+            return np.ascontiguousarray(np.asarray(to_tensor(image)).transpose(1, 2, 0))
+
+        return apply
+
+    def geometry(self) -> str:
+        """Everything that changes the uint8 pixels, as text (part of the cache's key)."""
+        # Borders are filled with the mean, so it counts there.
+        fill = f" fill={self.mean}" if self.crop_mode == "border" else ""
+        return (
+            f"size={self.size} resize={self.resize} crop={self.crop_pct:.6g} {self.crop_mode} "
+            f"{self.interpolation}{fill}"
+        )

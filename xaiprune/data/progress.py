@@ -1,0 +1,50 @@
+"""Progress bars: only on a terminal, and only for what takes longer than two seconds."""
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+PATIENCE = 2.0  # seconds without a bar
+
+
+def progress(
+    items: Iterable[T], description: str, *, total: int | None = None, console: Console | None = None
+) -> Iterator[T]:
+    """Iterate over ``items`` and show a bar on stderr once two seconds have passed.
+
+    Args:
+        items: What to iterate over.
+        description: Left of the bar, for example ``"decoding"``.
+        total: Number of items, where ``len(items)`` does not tell.
+        console: Where to draw (stderr). Nothing is drawn where it is no terminal.
+    """
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(description, total=total)
+    started = time.monotonic()
+    shown = False
+    try:
+        for item in items:
+            yield item
+            bar.advance(task)
+            if not shown and time.monotonic() - started > PATIENCE:
+                bar.start()
+                shown = True
+    finally:
+        if shown:
+            bar.stop()
