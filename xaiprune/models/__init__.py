@@ -1,0 +1,28 @@
+"""timm networks, their weights, and the small ones that train on the spot."""
+
+from xaiprune.models.checkpoint import load_checkpoint_
+from xaiprune.models.device import resolve_device
+from xaiprune.models.digits import RECIPES, save_weights, train_digits, trained_weights
+from xaiprune.models.fingerprint import fingerprint
+from xaiprune.models.load import create, load
+from xaiprune.models.preprocess import outputs, preprocess
+from xaiprune.models.setup import Setup, setup
+from xaiprune.models.train import Recipe, train_
+
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "Setup",
+    "create",
+    "fingerprint",
+    "load",
+    "load_checkpoint_",
+    "outputs",
+    "preprocess",
+    "resolve_device",
+    "save_weights",
+    "setup",
+    "train_",
+    "train_digits",
+    "trained_weights",
+]

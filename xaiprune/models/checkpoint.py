@@ -1,0 +1,79 @@
+"""Weights from a file: safetensors or torch, never running code that lies in it."""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+from torch import nn
+
+from xaiprune.errors import XaipruneError
+
+_SHOWN = 4  # keys named in a message
+
+
+def load_checkpoint_(model: nn.Module, path: str | Path) -> None:
+    """Put a file's weights into the network, in place.
+
+    Args:
+        model: Gets the weights; half precision on disk becomes the network's own precision.
+        path: ``.safetensors``, or a torch file (a state dict, or a training checkpoint with one in it).
+
+    Raises:
+        XaipruneError: No such file, no readable weights, or weights of another network (its keys named).
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise XaipruneError(f"model.checkpoint: no such file: {path}")
+    weights = _read(file)
+    own = model.state_dict()
+    # Files from before torch counted batches lack the counters; nothing at inference reads them.
+    missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in weights if k not in own]
+    shapes = [
+        f"{k} is {list(weights[k].shape)} and should be {list(own[k].shape)}"
+        for k in own
+        if k in weights and weights[k].shape != own[k].shape
+    ]
+    if missing or unexpected or shapes:
+        problems = "; ".join(
+            f"{what}: {_shorten(keys)}"
+            for what, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+            if keys
+        )
+        raise XaipruneError(f"{path} does not fit {_name(model)} ({problems}){_advice(model, weights)}")
+    model.load_state_dict(weights, strict=False)
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights = load_state_dict(str(file), device="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise XaipruneError(
+            f"model.checkpoint: cannot read weights from {file} ({reason}); expected safetensors or a torch "
+            "state dict"
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
+        raise XaipruneError(f"model.checkpoint: {file} holds no state dict of tensors")
+    return weights
+
+
+def _advice(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
+    classifier = getattr(model, "pretrained_cfg", {}).get("classifier")
+    if isinstance(classifier, str) and f"{classifier}.weight" in weights:
+        found = len(weights[f"{classifier}.weight"])
+        if found != getattr(model, "num_classes", found):
+            return f"; its classifier has {found} outputs: set model.kwargs.num_classes={found}"
+    return "; is it of another model, or of other model.kwargs?"
+
+
+def _name(model: nn.Module) -> str:
+    return getattr(model, "pretrained_cfg", {}).get("architecture") or type(model).__name__
+
+
+def _shorten(keys: Sequence[str]) -> str:
+    rest = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(keys[:_SHOWN]) + rest

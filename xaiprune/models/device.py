@@ -1,0 +1,31 @@
+"""Where to compute."""
+
+import torch
+
+from xaiprune.errors import XaipruneError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The torch device for ``device=...``.
+
+    Args:
+        name: ``auto`` (CUDA, else Apple's MPS, else CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        XaipruneError: The device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name}") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise XaipruneError(f"device={name} is not there: torch sees {count} CUDA devices; try device=auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise XaipruneError("device=mps is not there: torch was built without it or sees none; try device=auto")
+    return device

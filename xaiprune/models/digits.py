@@ -1,0 +1,75 @@
+"""The digits networks with weights: trained at first use, then found in the cache."""
+
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import sklearn
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from xaiprune.config import DataConfig, cache_dir
+from xaiprune.data import load_training
+from xaiprune.models import small
+from xaiprune.models.preprocess import preprocess
+from xaiprune.models.train import Recipe, train_
+
+log = logging.getLogger(__name__)
+
+# Found on the validation part; digits must not be mirrored.
+RECIPES: dict[str, Recipe] = {
+    "digits_vgg": Recipe(epochs=12, learning_rate=2e-3, flip=False),
+    "digits_resnet": Recipe(epochs=16, learning_rate=3e-3, flip=False),
+    "digits_vit": Recipe(epochs=30, learning_rate=2e-3, flip=False),
+}
+
+
+def trained_weights(name: str, *, seed: int = 0, cache: str | None = None) -> Path:
+    """The weights file of a digits network, trained now where the cache does not have it.
+
+    Args:
+        name: ``digits_vgg``, ``digits_resnet`` or ``digits_vit``.
+        seed: Of the initial weights and of the training.
+        cache: ``data.cache_dir``.
+    """
+    folder = cache_dir(cache) / "networks"
+    path = folder / f"{name}-{_key(name, seed)}.safetensors"
+    if not path.is_file():
+        log.info("training %s on the digits, once (kept in %s)", name, folder)
+        model = train_digits(name, seed=seed, cache=cache)
+        save_weights(model, path)
+    return path
+
+
+def train_digits(name: str, *, seed: int = 0, cache: str | None = None) -> nn.Module:
+    """A digits network trained on the digits' train part; in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = getattr(small, name)()
+    data = load_training(DataConfig(source="digits", cache_dir=cache), preprocess(model))
+    train_(model, data.train, data.task, RECIPES[name], seed=seed)
+    return model
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors; complete, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _key(name: str, seed: int) -> str:
+    source = Path(small.__file__).read_text()  # the shapes of the networks
+    versions = (torch.__version__, timm.__version__, sklearn.__version__)
+    text = f"{name} {seed} {asdict(RECIPES[name])} {versions} {source}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,66 @@
+"""From a configuration to a network that is ready to be looked at."""
+
+import logging
+
+import timm
+from huggingface_hub.errors import HfHubHTTPError
+from torch import nn
+
+from xaiprune.config import ModelConfig
+from xaiprune.errors import XaipruneError
+from xaiprune.models.checkpoint import load_checkpoint_
+from xaiprune.models.digits import RECIPES, trained_weights
+from xaiprune.models.hub import without_retries
+
+log = logging.getLogger(__name__)
+
+
+def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | None = None) -> nn.Module:
+    """A classifier with its weights, in float32 and eval mode, on the CPU.
+
+    Args:
+        config: The ``model`` section.
+        num_classes: Outputs, unless ``model.kwargs.num_classes`` says so; None: the architecture's own.
+        cache: ``data.cache_dir``, where the digits networks' weights are kept.
+
+    Raises:
+        XaipruneError: Names the key (``model.name``, ``model.checkpoint``, ...) and the way out.
+    """
+    model = create(config, num_classes)
+    if config.checkpoint is not None:
+        load_checkpoint_(model, config.checkpoint)
+    elif config.name in RECIPES:
+        load_checkpoint_(model, trained_weights(config.name, cache=cache))
+    elif not config.pretrained:
+        log.warning(
+            "%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name
+        )
+    return model.float().eval()
+
+
+def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
+    """The architecture alone, with timm's weights where ``model.pretrained`` asks for them.
+
+    Raises:
+        XaipruneError: Unknown name, arguments it does not take, or weights that cannot be had.
+    """
+    if config.pruned is not None:
+        raise XaipruneError("model.pruned is a pruned network's folder; open it with xaiprune.load_pruned")
+    if config.pretrained and config.name in RECIPES:
+        raise XaipruneError(f"{config.name} is trained on the spot; leave out model.pretrained")
+    kwargs = dict(config.kwargs)
+    if num_classes is not None:
+        kwargs.setdefault("num_classes", num_classes)
+    try:
+        with without_retries():
+            return timm.create_model(config.name, pretrained=config.pretrained, **kwargs)
+    except TypeError as error:
+        raise XaipruneError(f"model.kwargs: {config.name} does not take them ({error})") from error
+    except (OSError, HfHubHTTPError) as error:
+        raise XaipruneError(
+            f"cannot download the weights of {config.name} (offline?); get them elsewhere and set "
+            "model.checkpoint=FILE in place of model.pretrained=true"
+        ) from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise XaipruneError(f"cannot create model '{config.name}': {reason[:300]}") from error

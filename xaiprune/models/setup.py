@@ -1,0 +1,55 @@
+"""A network and the images it is looked at with, opened together: each needs to know of the other."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from xaiprune.config import DataConfig, ModelConfig
+from xaiprune.data import Dataset, Preprocess
+from xaiprune.data import load as load_data
+from xaiprune.models.device import resolve_device
+from xaiprune.models.load import load
+from xaiprune.models.preprocess import outputs, preprocess
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every task that computes starts from.
+
+    Attributes:
+        model: On ``device``, in eval mode.
+        data: Splits and task.
+        preprocess: As used for the images.
+        device: Where the model lies.
+    """
+
+    model: nn.Module
+    data: Dataset
+    preprocess: Preprocess
+    device: torch.device
+
+    def example(self, count: int = 1) -> torch.Tensor:
+        """The first reference images, (count, 3, H, W), on the device."""
+        return self.data.reference.tensor(slice(0, count), self.device)
+
+
+def setup(
+    model: ModelConfig, data: DataConfig, *, device: str = "auto", network: nn.Module | None = None
+) -> Setup:
+    """Open network and images, and check that they fit.
+
+    Args:
+        model: The ``model`` section.
+        data: The ``data`` section.
+        device: As `resolve_device` takes it.
+        network: A network that is already there (a pruned one); ``model`` is then not opened.
+
+    Raises:
+        XaipruneError: As `load` and `xaiprune.data.load`.
+    """
+    where = resolve_device(device)
+    opened = load(model, cache=data.cache_dir) if network is None else network.eval()
+    wanted = preprocess(opened)
+    dataset = load_data(data, wanted, outputs(opened))
+    return Setup(opened.to(where), dataset, wanted.override(data), where)
