@@ -1,0 +1,127 @@
+"""Reads activations at unit layers' taps while a network runs, and leaves no trace on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.units.layer import UnitLayer
+
+Captured = dict[str, list[Tensor]]
+"""Unit layer name -> the tapped tensor of every call of the tap, in order (a shared module has several)."""
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run the network in eval mode and give every module its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def captured(
+    model: nn.Module, units: Sequence[UnitLayer], keep: Callable[[Tensor], Tensor] | None = None
+) -> Iterator[Captured]:
+    """Collect the tapped tensors of everything the network runs inside the block.
+
+    Args:
+        model: The network.
+        units: Where to read.
+        keep: What to keep of each tensor (a reduction, say), applied at once. None keeps the tensor itself,
+            part of the autograd graph and safe from in-place operations further on.
+
+    Raises:
+        XaipruneError: A tap is no module of the network.
+    """
+    store: Captured = defaultdict(list)
+    handles = []
+    try:
+        for unit in units:
+            handles.append(_hook(tap_module(model, unit), unit, store, keep))
+        yield store
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def require_all(store: Captured, units: Sequence[UnitLayer]) -> None:
+    """Refuse unit layers whose tap did not run.
+
+    Raises:
+        XaipruneError: A tap was bypassed, as nn.MultiheadAttention does with its projections.
+    """
+    for unit in units:
+        if unit.name not in store:
+            raise XaipruneError(
+                f"unit layer {unit.name}: the forward runs past its tap '{unit.tap}' without calling it, so the "
+                "units cannot be read; exclude the layer (units.exclude) or use an LRP composite"
+            )
+
+
+def per_unit(tensor: Tensor, unit: UnitLayer, batch: int) -> Tensor:
+    """Sum a tapped tensor over everything but samples and units.
+
+    Args:
+        tensor: Tapped tensor; its first dimension is the batch or, for window attention, a multiple of it
+            with the windows of an image side by side.
+        unit: The unit layer it was read at.
+        batch: Number of images N.
+
+    Returns:
+        (N, units).
+
+    Raises:
+        XaipruneError: The tensor does not have the unit layer's size.
+    """
+    channels = tensor.movedim(unit.dim, -1)
+    if channels.shape[-1] != unit.units * unit.width or channels.shape[0] % batch:
+        raise XaipruneError(
+            f"unit layer {unit.name}: expected {unit.units} x {unit.width} channels of {batch} images at "
+            f"'{unit.tap}' (dim {unit.dim}), got a tensor of shape {tuple(tensor.shape)}"
+        )
+    return channels.reshape(batch, -1, unit.units, unit.width).sum(dim=(1, 3))
+
+
+def tap_module(model: nn.Module, unit: UnitLayer) -> nn.Module:
+    try:
+        return model.get_submodule(unit.tap)
+    except AttributeError:
+        raise XaipruneError(
+            f"unit layer {unit.name}: this network has no module '{unit.tap}'; find the units on this network"
+        ) from None
+
+
+def _hook(
+    module: nn.Module, unit: UnitLayer, store: Captured, keep: Callable[[Tensor], Tensor] | None
+) -> torch.utils.hooks.RemovableHandle:
+    def take(tensor: Tensor) -> Tensor | None:
+        if keep is not None:
+            store[unit.name].append(keep(tensor))
+            return None
+        store[unit.name].append(tensor)
+        # The network goes on with a copy: an in-place ReLU or `x += shortcut` must not overwrite ours.
+        return tensor.clone()
+
+    if unit.where == "input":
+
+        def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            copy = take(args[0])
+            return None if copy is None else (copy, *args[1:])
+
+        return module.register_forward_pre_hook(before)
+
+    def after(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        return take(output)
+
+    return module.register_forward_hook(after)
