@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.attribute.networks import NETWORKS, images_and_labels, small_resnet
 from xaiprune.attribute.criteria import CRITERIA, criterion
 from xaiprune.errors import XaipruneError
 from xaiprune.units.layer import UnitLayer
 
+from ..networks import NETWORKS, images_and_labels, small_resnet
+
 every_criterion = pytest.mark.parametrize("name", list(CRITERIA))
+WITHOUT_IMAGES = ("random", "magnitude_l1", "magnitude_l2")
+looks_at_images = pytest.mark.parametrize("name", [n for n in CRITERIA if n not in WITHOUT_IMAGES])
 every_network = pytest.mark.parametrize("network", list(NETWORKS))
 
 
@@ -94,7 +97,7 @@ class Interrupting(nn.Module):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", [n for n in CRITERIA if n not in ("random", "magnitude_l1", "magnitude_l2")])
+@looks_at_images
 def test_an_interrupt_leaves_nothing_behind(name: str) -> None:
     build, units = NETWORKS["resnet"]
     model = build()
@@ -127,11 +130,6 @@ def test_labels_count_the_tasks_classes(name: str) -> None:
     by_output = criterion(name)(model, images, outputs, units)
     for key in by_task:
         torch.testing.assert_close(by_task[key], by_output[key], rtol=1e-9, atol=1e-12)
-
-
-looks_at_images = pytest.mark.parametrize(
-    "name", ["activation", "gradient", "taylor", "fisher", "integrated_gradients"]
-)
 
 
 def refusal(name: str, images: Tensor, labels: Tensor, units: tuple[UnitLayer, ...], **options: int) -> str:

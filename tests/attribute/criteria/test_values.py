@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.attribute.networks import (
+from xaiprune.attribute.criteria import criterion
+from xaiprune.attribute.criteria.gradients import conductance
+from xaiprune.errors import XaipruneError
+from xaiprune.units.layer import UnitLayer
+
+from ..networks import (
     RESNET_UNITS,
     TRANSFORMER_UNITS,
     images_and_labels,
@@ -14,14 +19,10 @@ from tests.attribute.networks import (
     small_resnet,
     small_transformer,
 )
-from xaiprune.attribute.criteria import criterion
-from xaiprune.attribute.criteria.gradients import conductance
-from xaiprune.errors import XaipruneError
-from xaiprune.units.layer import UnitLayer
 
 
 def at_bn1(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Activation and gradient after the small ResNet's inner BatchNorm, without hooks or in-place operations."""
+    """Activation and gradient after the small ResNet's inner BatchNorm, with no hooks and nothing in place."""
     block = model.block
     x = torch.relu(model.bn(model.stem(images)))
     a = block.bn1(block.conv1(x)).detach().requires_grad_()
