@@ -1,0 +1,1 @@
+"""The command line: ``xaiprune <task> [overrides]``, one thin file a task."""

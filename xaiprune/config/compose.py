@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -31,12 +32,13 @@ def register_schemas() -> None:
         store.store(name=f"{name}_schema", node=task.schema, provider="xaiprune")
 
 
-def compose(task: str, overrides: Sequence[str] = ()) -> Config:
+def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Config:
     """The checked configuration of one run.
 
     Args:
         task: A task of the command line, for example ``"search"``.
         overrides: As typed on the command line: ``["model=resnet18", "prune.rate=0.3"]``.
+        config_dir: Folder with further YAML files (experiments of your own), as Hydra's ``--config-dir``.
 
     Returns:
         The task's schema, filled in.
@@ -52,16 +54,19 @@ def compose(task: str, overrides: Sequence[str] = ()) -> Config:
             raise XaipruneError(
                 f"'{override.input_line}' names several values; add --multirun to sweep over them"
             )
+    search_path = _search_path(config_dir)
     with _hydra() as loader:
-        typed.check_overrides(task, parsed, loader)
         try:
-            composed = hydra_compose(task, typed.rewrite(parsed))
+            typed.check_overrides(task, parsed, loader, search_path)
+            composed = hydra_compose(task, [*typed.rewrite(parsed), *search_path])
         except (HydraException, OmegaConfBaseException) as error:
             raise as_one_line(error, valid_keys(task)) from error
     return finish(composed, task)
 
 
-def prepare(task: str, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
+def prepare(
+    task: str, overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
+) -> list[str]:
     """Check what was typed, and return it as Hydra wants it.
 
     With ``multirun`` every combination of the sweep is composed and checked, so that a typo in the last
@@ -69,7 +74,7 @@ def prepare(task: str, overrides: Sequence[str], *, multirun: bool = False) -> l
     """
     parsed = typed.parse(overrides)
     for single in typed.expand_sweep(parsed) if multirun else [list(overrides)]:
-        compose(task, single)
+        compose(task, single, config_dir=config_dir)
     return typed.rewrite(parsed)
 
 
@@ -82,8 +87,17 @@ def finish(composed: DictConfig, task: str) -> Config:
     if not isinstance(config, TASKS[task].schema):
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     check(config, task)
-    fill_names(config)
+    fill_names(config, task)
     return config
+
+
+def _search_path(config_dir: str | None) -> list[str]:
+    if config_dir is None:
+        return []
+    folder = Path(config_dir).expanduser().resolve()
+    if not folder.is_dir():
+        raise XaipruneError(f"--config-dir: no such folder: {config_dir}")
+    return [f"hydra.searchpath=['file://{folder}']"]
 
 
 @contextmanager

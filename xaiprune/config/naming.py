@@ -6,15 +6,15 @@ from pathlib import Path
 from xaiprune.config.schema import Config
 
 
-def fill_names(config: Config) -> None:
-    """Set ``study.name``, ``study.storage`` and ``output_dir`` where they were left to default, in place."""
+def fill_names(config: Config, task: str) -> None:
+    """Set ``study.name``, ``study.storage`` and ``output_dir`` in place, where they were left to default."""
     study = config.study
     if study.name is None:
         study.name = study_name(config)
     if study.storage is None:
         study.storage = f"sqlite:///studies/{study.name}.db"
     if config.output_dir is None:
-        config.output_dir = str(Path("studies") / study.name)
+        config.output_dir = "outputs" if task == "train" else str(Path("studies") / study.name)
 
 
 def study_name(config: Config) -> str:

@@ -52,13 +52,16 @@ def expand_sweep(overrides: Sequence[Override]) -> Iterator[list[str]]:
     yield from map(list, product(*choices))
 
 
-def check_overrides(task: str, overrides: Sequence[Override], loader: ConfigLoader) -> None:
+def check_overrides(
+    task: str, overrides: Sequence[Override], loader: ConfigLoader, search_path: list[str]
+) -> None:
     """Refuse unknown keys and unknown options of a group, naming the closest valid ones.
 
     Args:
         task: The task, whose schema says which keys there are.
         overrides: Without sweeps.
         loader: Knows the groups and their options.
+        search_path: Override of Hydra's search path, where there is a further folder of YAML files.
     """
     groups = [g for g in loader.list_groups("") if g != "hydra"]
     keys = valid_keys(task)
@@ -68,15 +71,17 @@ def check_overrides(task: str, overrides: Sequence[Override], loader: ConfigLoad
             continue  # Hydra's own keys are Hydra's to check
         value = override.value()
         if key in groups and (isinstance(value, str) or value is None or key == "experiment"):
-            _check_option(key, value, loader)
+            _check_option(task, key, value, loader, search_path)
         elif key not in keys and not is_open(key):
             raise unknown_key(key, [*keys, *groups])
 
 
-def _check_option(group: str, option: object, loader: ConfigLoader) -> None:
+def _check_option(
+    task: str, group: str, option: object, loader: ConfigLoader, search_path: list[str]
+) -> None:
     if option is None:
         return
-    options = loader.get_group_options(group)
+    options = loader.get_group_options(group, config_name=task, overrides=search_path)
     if option in options:
         return
     if group == "model":

@@ -198,7 +198,7 @@ class Config:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         seed: Base seed of everything that draws (the images are drawn by ``data.seed``).
         threads: CPU threads (None: torch's default).
-        output_dir: Folder of what a task writes (None: next to the study).
+        output_dir: Folder of what a task writes (None: ``studies/<name>``; for train: ``outputs``).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

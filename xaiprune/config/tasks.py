@@ -9,24 +9,28 @@ from xaiprune.config.schema import Config
 
 @dataclass
 class TrainSettings:
-    """How `xaiprune train` trains: AdamW, cosine schedule with warm-up, small shifts and flips.
+    """How `xaiprune train` trains: AdamW, warm-up and cosine schedule, shifts and mirroring.
+
+    What is None comes from the recipe: the digits networks have their own, others the general one.
 
     Attributes:
-        epochs: Passes over the training images (None: the recipe of the digits network, else 20).
-        learning_rate: Peak learning rate (None: the recipe of the digits network, else 0.001).
+        epochs: Passes over the training images.
+        learning_rate: At its peak.
         weight_decay: AdamW's.
         label_smoothing: Of the cross-entropy.
         shift: Random shifts up to this part of the image's side.
-        flip: Mirror half of the images left to right (None: yes, but for digits).
+        flip: Mirror half of the images left to right.
+        batch_size: Images in a step.
         output: Weights file to write (None: ``<output_dir>/<model>-<data>.safetensors``).
     """
 
     epochs: int | None = within(None, 1)
     learning_rate: float | None = within(None, 0, 10, ends="(]")
-    weight_decay: float = within(0.05, 0)
-    label_smoothing: float = within(0.05, 0, 1, ends="[)")
-    shift: float = within(0.08, 0, 0.5)
+    weight_decay: float | None = within(None, 0)
+    label_smoothing: float | None = within(None, 0, 1, ends="[)")
+    shift: float | None = within(None, 0, 0.5)
     flip: bool | None = None
+    batch_size: int | None = within(None, 2)
     output: str | None = None
 
 

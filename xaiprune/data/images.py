@@ -36,7 +36,7 @@ class LabelledImages:
             counts.add(len(self.digests))
         if len(counts) != 1:
             raise ValueError(
-                f"{len(self.pixels)} images, {len(self.labels)} labels, {len(self.files)} files: must be equal"
+                f"{len(self.pixels)} images, {len(self.labels)} labels and {len(self.files)} files differ"
             )
 
     def __len__(self) -> int:

@@ -25,7 +25,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise XaipruneError(f"device={name} is not there: torch sees {count} CUDA devices; try device=auto")
+            raise XaipruneError(
+                f"device={name} is not there: torch sees {count} CUDA devices; try device=auto"
+            )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise XaipruneError("device=mps is not there: torch was built without it or sees none; try device=auto")
+        raise XaipruneError(
+            "device=mps is not there: torch was built without it or sees none; try device=auto"
+        )
     return device

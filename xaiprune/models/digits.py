@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 RECIPES: dict[str, Recipe] = {
     "digits_vgg": Recipe(epochs=12, learning_rate=2e-3, flip=False),
     "digits_resnet": Recipe(epochs=16, learning_rate=3e-3, flip=False),
-    "digits_vit": Recipe(epochs=30, learning_rate=2e-3, flip=False),
+    "digits_vit": Recipe(epochs=50, learning_rate=2e-3, shift=0.04, flip=False),
 }
 
 

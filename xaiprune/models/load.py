@@ -32,9 +32,7 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     elif config.name in RECIPES:
         load_checkpoint_(model, trained_weights(config.name, cache=cache))
     elif not config.pretrained:
-        log.warning(
-            "%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name
-        )
+        log.warning("%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name)
     return model.float().eval()
 
 

@@ -64,10 +64,10 @@ def digits_resnet(pretrained: bool = False, **kwargs: Any) -> ResNet:
 
 @register_model
 def digits_vit(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT: six blocks of four heads on 4x4 patches of 32x32 pixels (64 tokens and the class token)."""
+    """ViT: six blocks of four heads on 8x8 patches of 32x32 pixels (16 tokens and the class token)."""
     shape = {
         "img_size": 32,
-        "patch_size": 4,
+        "patch_size": 8,
         "embed_dim": 64,
         "depth": 6,
         "num_heads": 4,
