@@ -22,7 +22,7 @@ from ..networks import (
 
 
 def at_bn1(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Activation and gradient after the small ResNet's inner BatchNorm, with no hooks and nothing in place."""
+    """Activation and gradient after the inner BatchNorm, without hooks or in-place operations."""
     block = model.block
     x = torch.relu(model.bn(model.stem(images)))
     a = block.bn1(block.conv1(x)).detach().requires_grad_()

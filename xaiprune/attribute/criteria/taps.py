@@ -64,8 +64,8 @@ def require_all(store: Captured, units: Sequence[UnitLayer]) -> None:
     for unit in units:
         if unit.name not in store:
             raise XaipruneError(
-                f"unit layer {unit.name}: the forward runs past its tap '{unit.tap}' without calling it, so the "
-                "units cannot be read; exclude the layer (units.exclude) or use an LRP composite"
+                f"unit layer {unit.name}: the forward runs past its tap '{unit.tap}' without calling it, so "
+                "its units cannot be read; exclude the layer (units.exclude) or use an LRP composite"
             )
 
 

@@ -89,7 +89,7 @@ def unit_weights(model: nn.Module, unit: UnitLayer) -> Tensor:
         if len(columns) == unit.units * unit.width:
             return columns.reshape(unit.units, -1)
     raise XaipruneError(
-        f"unit layer {unit.name}: weight magnitude is undefined here, no weight of it or its tap '{unit.tap}' has "
+        f"unit layer {unit.name}: weight magnitude is undefined, no weight of it or its tap '{unit.tap}' has "
         f"{unit.units} x {unit.width} rows or columns; exclude the layer or choose another criterion"
     )
 
