@@ -73,9 +73,7 @@ def _divide(numerator: Tensor, denominator: Tensor, stabilizer: float) -> Tensor
     """Shares with sign(0) = +1; nothing where nothing can be shared (0 / 0)."""
     sign = torch.where(denominator < 0, -1.0, 1.0)
     stable = denominator + stabilizer * sign
-    return torch.where(
-        stable == 0, torch.zeros_like(numerator), numerator / torch.where(stable == 0, 1, stable)
-    )
+    return torch.where(stable == 0, 0, numerator / torch.where(stable == 0, 1, stable))
 
 
 def softmax_inputs(x: Tensor, relevance: Tensor, variant: str) -> Tensor:

@@ -100,8 +100,8 @@ def test_rule_is_its_definition(rule: Rule, name: str) -> None:
     z = layer(x).detach()
     seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
 
-    model = nn.Sequential(layer)
-    actual = relevance_at(model, x, seed, Composite(rule), ["input"])["input"]
+    model = nn.Sequential(layer, nn.Flatten())
+    actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
 
     close(actual, relevance_of_inputs(rule, layer, x, seed * z))
 
@@ -116,10 +116,11 @@ def test_rule_is_its_definition_between_relus(rule: Rule, name: str) -> None:
     images = inputs(shape, generator)
     x = images.relu()
     z = layer(x).detach()
-    for model in (nn.Sequential(nn.ReLU(), layer), nn.Sequential(nn.ReLU(), layer, nn.ReLU(inplace=True))):
+    for behind in (nn.Identity(), nn.ReLU(inplace=True)):
+        model = nn.Sequential(nn.ReLU(), layer, behind, nn.Flatten())
         seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
-        relevance = seed * (z if len(model) == 2 else z.relu())
-        actual = relevance_at(model, images, seed, Composite(rule), ["1"], where="input")["1"]
+        relevance = seed * behind(z.clone())
+        actual = relevance_at(model, images, seed.flatten(1), Composite(rule), ["1"], where="input")["1"]
         close(actual, relevance_of_inputs(rule, layer, x, relevance))
 
 
@@ -153,27 +154,19 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, Tensor, Tensor]:
             layer.weight.data.abs_()
         case "negative":
             layer.weight.data.abs_().neg_()
-    size = (
-        dilation * (kernel[0] - 1) + draw(st.integers(1, 3)),
-        dilation * (kernel[1] - 1) + draw(st.integers(1, 3)),
-    )
+    size = [dilation * (k - 1) + draw(st.integers(1, 3)) for k in kernel]
     x = inputs((channels, *size), generator, n=draw(st.integers(2, 3)))
     seed = torch.randn(layer(x).shape, dtype=torch.float64, generator=generator)
     return layer, x, seed
 
 
-positive = st.floats(0, 10, allow_subnormal=False)
+upto_10 = st.floats(0, 10, allow_subnormal=False)
+bias = st.sampled_from(["absorb", "exclude"])
 rules = st.one_of(
-    st.builds(
-        Epsilon, epsilon=st.floats(0, 1, allow_subnormal=False), bias=st.sampled_from(["absorb", "exclude"])
-    ),
-    st.builds(Gamma, gamma=positive, bias=st.sampled_from(["absorb", "exclude"])),
-    st.builds(ZPlus, bias=st.sampled_from(["absorb", "exclude"])),
-    st.builds(
-        lambda beta, bias: AlphaBeta(1 + beta, beta, bias=bias),
-        positive,
-        st.sampled_from(["absorb", "exclude"]),
-    ),
+    st.builds(Epsilon, epsilon=st.floats(0, 1, allow_subnormal=False), bias=bias),
+    st.builds(Gamma, gamma=upto_10, bias=bias),
+    st.builds(ZPlus, bias=bias),
+    st.builds(lambda beta, bias: AlphaBeta(1 + beta, beta, bias=bias), upto_10, bias),
     st.just(Flat()),
     st.just(WSquare()),
     st.builds(ZBox, low=st.floats(-6, -5), high=st.floats(5, 6)),
@@ -184,7 +177,8 @@ rules = st.one_of(
 @given(convolutions(), rules)
 def test_any_convolution(case: tuple[nn.Module, Tensor, Tensor], rule: Rule) -> None:
     layer, x, seed = case
-    actual = relevance_at(nn.Sequential(layer), x, seed, Composite(rule), ["input"])["input"]
+    model = nn.Sequential(layer, nn.Flatten())
+    actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
     expected = relevance_of_inputs(rule, layer, x, seed * layer(x).detach())
     assert actual.isfinite().all()
     close(actual, expected)
