@@ -7,6 +7,8 @@ is the share of R_j that each of them gets. Slow, and meant for float64 and a fe
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,9 @@ def matrix_and_bias(layer: nn.Module, shape: torch.Size) -> tuple[Tensor, Tensor
 
 def relevance_of_inputs(rule: Rule, layer: nn.Module, x: Tensor, relevance: Tensor) -> Tensor:
     """R_i of a layer's inputs from R_j of its outputs, shaped like ``x`` (N, ...)."""
+    if isinstance(rule, Flat):  # which input reaches which output, whatever its weight
+        layer = copy.deepcopy(layer)
+        layer.weight.data.fill_(1)
     matrix, bias = matrix_and_bias(layer, x[0].shape)
     shares = torch.stack([_shares(rule, matrix, bias, sample.flatten()) for sample in x])
     return torch.einsum("nij,nj->ni", shares, relevance.flatten(1)).view_as(x)
@@ -54,8 +59,7 @@ def _shares(rule: Rule, matrix: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         negative = _positive_shares(-c, -b, rule.stabilizer)
         return rule.alpha * positive - rule.beta * negative
     if isinstance(rule, Flat):
-        reaches = (matrix != 0).to(matrix.dtype)
-        return reaches / reaches.sum(0)
+        return matrix / matrix.sum(0).clamp(min=1)  # an output may lie in the padding alone
     if isinstance(rule, WSquare):
         return _divide(matrix.square(), matrix.square().sum(0), rule.stabilizer)
     if isinstance(rule, ZBox):
@@ -71,8 +75,7 @@ def _positive_shares(c: Tensor, b: Tensor, stabilizer: float) -> Tensor:
 
 def _divide(numerator: Tensor, denominator: Tensor, stabilizer: float) -> Tensor:
     """Shares with sign(0) = +1; nothing where nothing can be shared (0 / 0)."""
-    sign = torch.where(denominator < 0, -1.0, 1.0)
-    stable = denominator + stabilizer * sign
+    stable = torch.where(denominator < 0, denominator - stabilizer, denominator + stabilizer)
     return torch.where(stable == 0, 0, numerator / torch.where(stable == 0, 1, stable))
 
 
@@ -91,8 +94,7 @@ def softmax_inputs(x: Tensor, relevance: Tensor, variant: str) -> Tensor:
     assert variant == "zplus"
     jacobian = torch.diag_embed(y) - y[..., :, None] * y[..., None, :]  # j, i
     positive = (x[..., None, :] * jacobian).clamp(min=0)
-    total = positive.sum(-1, keepdim=True)
-    shares = torch.where(total > 0, positive / total.clamp(min=torch.finfo(x.dtype).tiny), 0)
+    shares = positive / (positive.sum(-1, keepdim=True) + 1e-9)  # the stabilizer that the engine states
     return torch.einsum("...ji,...j->...i", shares, relevance)
 
 

@@ -124,3 +124,8 @@ def images_and_labels(n: int = 6, size: int = 16, classes: int = 5, seed: int = 
     """Normal noise (n, 3, size, size) and labels that run through the classes."""
     images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
     return images, torch.arange(n) % classes
+
+
+def chain(*modules: nn.Module) -> nn.Sequential:
+    """The modules one after another, float64, eval mode."""
+    return nn.Sequential(*modules).double().eval()

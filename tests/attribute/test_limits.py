@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from xaiprune.attribute.lrp import AlphaBeta, Composite, Epsilon, Gamma, ZPlus, relevance_at
 from xaiprune.attribute.lrp.rules import Rule
 
-from .networks import SmallResNet, images_and_labels, seeded, small_resnet, small_transformer
+from .networks import SmallResNet, chain, images_and_labels, seeded, small_resnet, small_transformer
 
 NETWORKS = {
     "resnet": (small_resnet, ["bn", "block.bn1", "block.bn2", "relu", "block", "input"]),
@@ -58,7 +58,7 @@ def test_alphabeta_1_0_is_zplus(network: str, bias: str) -> None:
 def test_large_gamma_tends_to_zplus_where_outputs_are_positive() -> None:
     # Outputs that feed a ReLU carry relevance only where they are positive; the classifier is seeded so.
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten()).double()
+    model = chain(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten())
     images = images_and_labels(n=3, size=8)[0].double()
     seed = torch.randn(3, 64, dtype=torch.float64)
     modules = ["0", "2", "input"]
@@ -107,7 +107,7 @@ def bias_free() -> nn.Module:
             module.running_mean.zero_()
         if getattr(module, "bias", None) is not None:
             module.bias.data.zero_()
-    return model.double()
+    return model.double().eval()
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_networks_without_biases_conserve(rule: Rule) -> None:
 @pytest.mark.parametrize("epsilon", [0.0, 1e-6, 0.1])
 def test_the_leak_is_what_biases_and_epsilon_take(epsilon: float) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3, stride=2), nn.Flatten()).double()
+    model = chain(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3, stride=2), nn.Flatten())
     images = images_and_labels(n=3, size=9)[0].double()
     seed = torch.randn(3, 36, dtype=torch.float64)
     found = relevance_at(model, images, seed, Composite(Epsilon(epsilon)), ["0", "1", "2", "input"])
     with torch.no_grad():
         z = {"0": model[0](images), "2": model[:3](images)}
     for layer, below in (("0", "input"), ("2", "1")):
-        sign = torch.where(z[layer] < 0, -epsilon, epsilon)
+        sign = epsilon * torch.where(z[layer] < 0, -torch.ones_like(z[layer]), 1)
         bias = model[int(layer)].bias.detach()[:, None, None]
         leak = (found[layer] * (bias + sign) / (z[layer] + sign)).flatten(1).sum(1)
         lost = found[layer].flatten(1).sum(1) - found[below].flatten(1).sum(1)

@@ -22,6 +22,7 @@ from xaiprune.attribute.lrp import (
 from xaiprune.attribute.lrp.rules import RULES, Rule
 
 from .dense import relevance_of_inputs
+from .networks import chain
 
 RULES_TESTED: tuple[Rule, ...] = (
     Epsilon(0.0),
@@ -100,7 +101,7 @@ def test_rule_is_its_definition(rule: Rule, name: str) -> None:
     z = layer(x).detach()
     seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
 
-    model = nn.Sequential(layer, nn.Flatten())
+    model = chain(layer, nn.Flatten())
     actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
 
     close(actual, relevance_of_inputs(rule, layer, x, seed * z))
@@ -117,7 +118,7 @@ def test_rule_is_its_definition_between_relus(rule: Rule, name: str) -> None:
     x = images.relu()
     z = layer(x).detach()
     for behind in (nn.Identity(), nn.ReLU(inplace=True)):
-        model = nn.Sequential(nn.ReLU(), layer, behind, nn.Flatten())
+        model = chain(nn.ReLU(), layer, behind, nn.Flatten())
         seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
         relevance = seed * behind(z.clone())
         actual = relevance_at(model, images, seed.flatten(1), Composite(rule), ["1"], where="input")["1"]
@@ -177,7 +178,7 @@ rules = st.one_of(
 @given(convolutions(), rules)
 def test_any_convolution(case: tuple[nn.Module, Tensor, Tensor], rule: Rule) -> None:
     layer, x, seed = case
-    model = nn.Sequential(layer, nn.Flatten())
+    model = chain(layer, nn.Flatten())
     actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
     expected = relevance_of_inputs(rule, layer, x, seed * layer(x).detach())
     assert actual.isfinite().all()

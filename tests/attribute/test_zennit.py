@@ -1,0 +1,89 @@
+"""Zennit 0.5.1 on torchvision's networks: the same relevance at the image and half-way up.
+
+Zennit's BatchNorm fold leaves eps out and its pooling rule has a stabilizer, so the networks here have eps 0
+and its stabilizers are set to next to nothing; what remains is arithmetic.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from xaiprune.attribute.lrp import AlphaBeta, Composite, Epsilon, Gamma, ZPlus, relevance_at
+from xaiprune.attribute.lrp.rules import Rule
+
+from .architectures import randomized, small_vgg
+
+zennit = pytest.importorskip("zennit", reason="zennit is not installed (pip install zennit)")
+from zennit import rules as zrules  # noqa: E402
+from zennit.attribution import Gradient  # noqa: E402
+from zennit.composites import LayerMapComposite  # noqa: E402
+from zennit.torchvision import ResNetCanonizer, VGGCanonizer  # noqa: E402
+from zennit.types import Activation, AvgPool, Convolution, Linear  # noqa: E402
+
+NETWORKS = {
+    "vgg11": (lambda: small_vgg("vgg11"), VGGCanonizer, "features.10"),
+    "vgg16_bn": (lambda: small_vgg("vgg16_bn"), VGGCanonizer, "features.23"),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=7), ResNetCanonizer, "layer2"),
+    "resnet50": (lambda: torchvision.models.resnet50(num_classes=7), ResNetCanonizer, "layer2"),
+}
+RULES = {
+    "epsilon": (Epsilon(1e-6), lambda: zrules.Epsilon(epsilon=1e-6)),
+    "gamma": (Gamma(0.25), lambda: zrules.Gamma(gamma=0.25, stabilizer=1e-6)),
+    "zplus": (ZPlus(), lambda: zrules.ZPlus(stabilizer=1e-6)),
+    "alphabeta": (AlphaBeta(2.0, 1.0), lambda: zrules.AlphaBeta(alpha=2.0, beta=1.0, stabilizer=1e-6)),
+}
+
+
+def network(name: str) -> nn.Module:
+    model = randomized(NETWORKS[name][0]())
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 0.0
+    return model
+
+
+def by_zennit(
+    model: nn.Module, name: str, rule: object, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Relevance of the image and at the network's middle layer."""
+    _, canonizer, middle = NETWORKS[name]
+    norm = zrules.Norm(stabilizer=torch.finfo(images.dtype).tiny)
+    layers = [(Activation, zrules.Pass()), (AvgPool, norm), (zennit.layer.Sum, norm)]
+    composite = LayerMapComposite([*layers, (Convolution, rule), (Linear, rule)], canonizers=[canonizer()])
+    kept = []
+
+    def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        output.retain_grad()
+        kept.append(output)
+
+    with Gradient(model, composite) as attributor:
+        handle = model.get_submodule(middle).register_forward_hook(keep)
+        onehot = F.one_hot(labels, 7).to(images.dtype)
+        _, relevance = attributor(images, lambda logits: logits.detach() * onehot)
+        handle.remove()
+    return relevance.detach(), kept[0].grad
+
+
+def ours(model: nn.Module, name: str, rule: Rule, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    middle = NETWORKS[name][2]
+    seed = F.one_hot(labels, 7).to(images.dtype)
+    found = relevance_at(model, images, seed, Composite(rule), ["input", middle])
+    return found["input"], found[middle]
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=str)
+def test_zennit_gives_the_same(name: str, rule: str, dtype: torch.dtype, tolerance: float) -> None:
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    images, labels = images.to(dtype), torch.tensor([1, 4])
+    model = network(name).to(dtype)
+    mine, theirs = RULES[rule]
+    for actual, expected in zip(
+        ours(model, name, mine, images, labels), by_zennit(model, name, theirs(), images, labels), strict=True
+    ):
+        assert (actual - expected).norm() <= tolerance * expected.norm()
