@@ -1,0 +1,21 @@
+"""Relevance of units: LRP (`attribute.lrp`), baselines (`attribute.criteria`), and their scores."""
+
+from xaiprune.attribute.attribution import Start, attribute
+from xaiprune.attribute.criteria.registry import CRITERIA, Scores, criterion
+from xaiprune.attribute.lrp.composite import Composite
+from xaiprune.attribute.presets import PRESETS, Preset
+from xaiprune.attribute.relevance import Aggregation, Relevance, aggregate
+
+__all__ = [
+    "CRITERIA",
+    "PRESETS",
+    "Aggregation",
+    "Composite",
+    "Preset",
+    "Relevance",
+    "Scores",
+    "Start",
+    "aggregate",
+    "attribute",
+    "criterion",
+]

@@ -70,9 +70,7 @@ class AttentionNode(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass
-    ) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass) -> Tensor:
         ctx.set_materialize_grads(False)
         with torch.enable_grad():
             inner = [t.detach().requires_grad_() for t in (q, k, v)]

@@ -106,7 +106,9 @@ class Composite:
             _check_choice("groups", group, get_args(DepthGroup))
         low, high = self.depth
         if not 0 <= low <= high <= 1:
-            raise XaipruneError(f"composite: depth must be two rising fractions in [0, 1], got {list(self.depth)}")
+            raise XaipruneError(
+                f"composite: depth must be two rising fractions in [0, 1], got {list(self.depth)}"
+            )
 
     def group_of(self, layer: LayerInfo) -> DepthGroup:
         """The depth group that this composite counts a layer to."""
@@ -162,7 +164,9 @@ def make_rule(name: str, **parameters: Any) -> Rule:
     known = set(rule.__dataclass_fields__)
     for key in parameters:
         if key not in known:
-            raise XaipruneError(f"rule {name} has no parameter '{key}'; it has {', '.join(sorted(known)) or 'none'}")
+            raise XaipruneError(
+                f"rule {name} has no parameter '{key}'; it has {', '.join(sorted(known)) or 'none'}"
+            )
     return rule(**parameters)
 
 

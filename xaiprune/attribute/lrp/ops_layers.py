@@ -45,11 +45,19 @@ def conv(
         kernel = weight.shape[2:]
         whole = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilations, kernel, strict=True)]
         if any(total % 2 for total in whole):
-            raise UnsupportedOperation(f"module '{op.module}': padding='same' with an even kernel has no relevance rule")
+            raise UnsupportedOperation(
+                f"module '{op.module}': padding='same' with an even kernel has no relevance rule"
+            )
         padding = tuple(total // 2 for total in whole)
     geometry = ConvGeometry(_per_dimension(stride, space), _per_dimension(padding, space), dilations, groups)
     return _linear_call(
-        rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, stride, padding, dilation, groups)
+        rec,
+        op,
+        x,
+        weight,
+        bias,
+        geometry,
+        lambda: op.func(x, weight, bias, stride, padding, dilation, groups),
     )
 
 
@@ -71,7 +79,9 @@ def _linear_call(
 ) -> Tensor:
     tag = tag_of(x)
     if tag is None or tag_of(weight) is not None:
-        raise UnsupportedOperation(f"module '{op.module}': {op.name} with weights that depend on the image has no relevance rule")
+        raise UnsupportedOperation(
+            f"module '{op.module}': {op.name} with weights that depend on the image has no relevance rule"
+        )
     # Weights computed on the way (weight standardisation) are new tensors every time: not worth keeping.
     lasting = weights is not None or isinstance(weight, torch.nn.Parameter)
     cache = weights or (rec.weights if lasting else WeightCache())
@@ -117,7 +127,9 @@ def batch_norm(
 ) -> Tensor:
     """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient."""
     if training or running_mean is None or running_var is None:
-        raise UnsupportedOperation(f"module '{op.module}': BatchNorm uses batch statistics; call model.eval() before attribution")
+        raise UnsupportedOperation(
+            f"module '{op.module}': BatchNorm uses batch statistics; call model.eval() before attribution"
+        )
     tag = tag_of(x)
     assert tag is not None
     arguments = _detach((running_mean, running_var, weight, bias))
@@ -165,7 +177,12 @@ def layer_norm(
 
 @handles("rms_norm")
 def rms_norm(
-    rec: Recorder, op: Op, x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+    rec: Recorder,
+    op: Op,
+    x: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    eps: float | None = None,
 ) -> Tensor:
     (weight,) = _detach((weight,))
 
@@ -306,9 +323,17 @@ def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
         weight = b.detach().t()
         return _linear_call(rec, op, a, weight, None, None, lambda: F.linear(a, weight))
     if tag_a is None or tag_b is None:
-        raise UnsupportedOperation(f"module '{op.module}': a matrix product of an activation and a batched or left constant has no relevance rule")
+        raise UnsupportedOperation(
+            f"module '{op.module}': a matrix product of an activation and a batched or left constant has no relevance rule"
+        )
     gated = (tag_a.gate == "softmax") != (tag_b.gate == "softmax")
-    roles = ("similarity", "similarity") if not gated else ("weights", "value") if tag_a.gate else ("value", "weights")
+    roles = (
+        ("similarity", "similarity")
+        if not gated
+        else ("weights", "value")
+        if tag_a.gate
+        else ("value", "weights")
+    )
     with torch.enable_grad():
         a, b = (ShareNode.apply(t, role, rec.pass_) for t, role in zip((a, b), roles, strict=True))
         return torch.matmul(a, b)

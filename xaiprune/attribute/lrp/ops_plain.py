@@ -16,26 +16,125 @@ from xaiprune.attribute.lrp.recorder import Constant, Op, Recorder, handles
 from xaiprune.attribute.lrp.tags import Tag, set_tag, tag_of
 from xaiprune.errors import UnsupportedOperation
 
-_REARRANGE = """
-    view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis t squeeze unsqueeze
-    contiguous clone getitem select narrow index_select gather take_along_dim expand expand_as repeat
-    repeat_interleave tile cat concat concatenate stack hstack vstack split chunk unbind tensor_split
-    split_with_sizes roll flip rot90 unfold pixel_shuffle pixel_unshuffle channel_shuffle to type type_as float
-    double half bfloat16 cpu cuda view_as reshape_as broadcast_to as_strided masked_fill identity alias
-""".split()
+_REARRANGE = [
+    "view",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "permute",
+    "transpose",
+    "swapaxes",
+    "swapdims",
+    "movedim",
+    "moveaxis",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "contiguous",
+    "clone",
+    "getitem",
+    "select",
+    "narrow",
+    "index_select",
+    "gather",
+    "take_along_dim",
+    "expand",
+    "expand_as",
+    "repeat",
+    "repeat_interleave",
+    "tile",
+    "cat",
+    "concat",
+    "concatenate",
+    "stack",
+    "hstack",
+    "vstack",
+    "split",
+    "chunk",
+    "unbind",
+    "tensor_split",
+    "split_with_sizes",
+    "roll",
+    "flip",
+    "rot90",
+    "unfold",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "to",
+    "type",
+    "type_as",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "cpu",
+    "cuda",
+    "view_as",
+    "reshape_as",
+    "broadcast_to",
+    "as_strided",
+    "masked_fill",
+    "identity",
+    "alias",
+]
 
-_AVERAGE = """
-    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-    max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-    max_pool2d_with_indices mean sum amax interpolate upsample
-""".split()
+_AVERAGE = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "max_pool2d_with_indices",
+    "mean",
+    "sum",
+    "amax",
+    "interpolate",
+    "upsample",
+]
 
-_QUERIES = """
-    size dim ndimension numel stride is_contiguous is_floating_point is_complex get_device element_size
-    storage_offset __len__ __repr__ __format__ __hash__ __bool__ is_same_size data_ptr nelement new_zeros new_ones
-    new_empty new_full new_tensor zeros_like ones_like empty_like full_like rand_like bernoulli
-    sym_size is_nonzero assert
-""".split()
+_QUERIES = [
+    "size",
+    "dim",
+    "ndimension",
+    "numel",
+    "stride",
+    "is_contiguous",
+    "is_floating_point",
+    "is_complex",
+    "get_device",
+    "element_size",
+    "storage_offset",
+    "__len__",
+    "__repr__",
+    "__format__",
+    "__hash__",
+    "__bool__",
+    "is_same_size",
+    "data_ptr",
+    "nelement",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "new_tensor",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "bernoulli",
+    "sym_size",
+    "is_nonzero",
+    "assert",
+]
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
@@ -73,7 +172,9 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
 @handles("max", "min")
 def extremum(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     if len(args) != 1 or kwargs:
-        raise UnsupportedOperation(f"module '{op.module}': operation '{op.name}' over a dimension or two tensors has no relevance rule")
+        raise UnsupportedOperation(
+            f"module '{op.module}': operation '{op.name}' over a dimension or two tensors has no relevance rule"
+        )
     return carry(rec.plain(op, *args, **kwargs), args)
 
 
@@ -101,11 +202,21 @@ def negate(rec: Recorder, op: Op, x: Tensor) -> Tensor:
     return set_tag(rec.plain(op, x), Tag())
 
 
-@handles("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
+@handles(
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_dropout",
+    "feature_alpha_dropout",
+)
 def dropout(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     training = kwargs.get("training", args[1] if len(args) > 1 else True)
     if training:
-        raise UnsupportedOperation(f"module '{op.module}': dropout is active; call model.eval() before attribution")
+        raise UnsupportedOperation(
+            f"module '{op.module}': dropout is active; call model.eval() before attribution"
+        )
     return x
 
 
@@ -118,7 +229,9 @@ def multiply(rec: Recorder, op: Op, x: Any, y: Any) -> Tensor:
         assert tag is not None
         other = y if tags[0] else x
         positive = tag.nonnegative and not isinstance(other, Tensor) and other >= 0
-        return set_tag(result, Tag(nonnegative=positive, gate=tag.gate if not isinstance(other, Tensor) else None))
+        return set_tag(
+            result, Tag(nonnegative=positive, gate=tag.gate if not isinstance(other, Tensor) else None)
+        )
     first, second = tags
     assert first is not None
     assert second is not None
@@ -143,11 +256,12 @@ def divide(rec: Recorder, op: Op, x: Any, y: Any, **kwargs: Any) -> Tensor:
 
 @handles("detach")
 def detach(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Tensor:
-    raise UnsupportedOperation(f"module '{op.module}': '{op.name}' cuts an activation off; relevance cannot pass")
+    raise UnsupportedOperation(
+        f"module '{op.module}': '{op.name}' cuts an activation off; relevance cannot pass"
+    )
 
 
 @handles(*_QUERIES)
 def query(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     """Questions about a tensor, and constants of its shape: no relevance is involved."""
     return Constant(op.func(*args, **kwargs))
-

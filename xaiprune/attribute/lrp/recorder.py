@@ -167,7 +167,9 @@ class Recorder(TorchFunctionMode):
         if not taps:
             return x
         if not isinstance(x, Tensor) or tag_of(x) is None:
-            raise XaipruneError(f"module {self.module}: relevance can be read at one tensor that depends on the image")
+            raise XaipruneError(
+                f"module {self.module}: relevance can be read at one tensor that depends on the image"
+            )
         x = current(x)
         tag = tag_of(x)
         assert tag is not None
@@ -236,7 +238,9 @@ class Recorder(TorchFunctionMode):
             owner = getattr(func, "__self__", None)
             name = getattr(owner, "__name__", "")
             if name not in ("T", "mT", "H", "mH"):
-                raise UnsupportedOperation(f"module '{self.module}': reading .{name} of an activation has no relevance rule")
+                raise UnsupportedOperation(
+                    f"module '{self.module}': reading .{name} of an activation has no relevance rule"
+                )
             source = tag_of(x)
             assert source is not None
             set_tag(result, replace(source, call=None, raw_input=False))
@@ -310,7 +314,11 @@ def _in_place(name: str) -> bool:
 
 def _positional_inplace(op: Op, args: Any) -> bool:
     """``F.relu(x, True)``: activations that take ``inplace`` as their last positional argument."""
-    return len(args) > 1 and args[-1] is True and op.name in ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "mish")
+    return (
+        len(args) > 1
+        and args[-1] is True
+        and op.name in ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "mish")
+    )
 
 
 def _out_of_place(func: Any, op: Op) -> Any:
@@ -318,7 +326,9 @@ def _out_of_place(func: Any, op: Op) -> Any:
         found = getattr(owner, op.name, None)
         if found is not None:
             return found
-    raise UnsupportedOperation(f"module '{op.module}': in-place operation '{func.__name__}' has no relevance rule")
+    raise UnsupportedOperation(
+        f"module '{op.module}': in-place operation '{func.__name__}' has no relevance rule"
+    )
 
 
 def _describe(value: Any) -> str:

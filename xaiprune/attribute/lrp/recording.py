@@ -63,7 +63,9 @@ class Recording:
         self.logits = self._output.detach()
         self.layers = layer_infos(list(self._recorder.calls.values()))
 
-    def backward(self, composite: Composite, seed: Tensor, read: Reader, *, last: bool = False) -> Tensor | None:
+    def backward(
+        self, composite: Composite, seed: Tensor, read: Reader, *, last: bool = False
+    ) -> Tensor | None:
         """Propagate relevance from the logits down to the lowest tap.
 
         Args:

@@ -80,8 +80,11 @@ class Rule:
 
     def __str__(self) -> str:
         defaults = {f.name: f.default for f in fields(self)}
-        shown = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.parameters().items()
-                 if k in self.ranges and k != "stabilizer" or v != defaults[k]]
+        shown = [
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in self.parameters().items()
+            if (k in self.ranges and k != "stabilizer") or v != defaults[k]
+        ]
         return f"{self.name}({', '.join(shown)})" if shown else self.name
 
 
@@ -142,7 +145,11 @@ class Gamma(Rule):
 
         upper_part = (relevance / upper).masked_fill_(z < 0, 0)
         # z + gamma N = (1 + gamma) z - gamma P
-        lower = torch.add(z * (1 + self.gamma), positive, alpha=-self.gamma).sub_(self.stabilizer).clamp_(max=-tiny)
+        lower = (
+            torch.add(z * (1 + self.gamma), positive, alpha=-self.gamma)
+            .sub_(self.stabilizer)
+            .clamp_(max=-tiny)
+        )
         lower_part = relevance.div_(lower).masked_fill_(z >= 0, 0)
         if call.nonnegative:
             g_in = call.transpose(upper_part, call.boosted(self.gamma))
