@@ -1,0 +1,186 @@
+"""One traced forward of a network: which operation made which value, and which operations read it.
+
+The trace sees PyTorch's functions, not module classes, so it works for any network whose forward is
+made of overridable functions (``torch.overrides``), whatever library the modules come from.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves
+
+from xaiprune.errors import XaipruneError
+
+
+@dataclass(frozen=True)
+class Op:
+    """One call of a PyTorch function.
+
+    Attributes:
+        name: Short name of the function (``conv2d``, ``add_``, ``view``).
+        module: Qualified name of the innermost module that was running (``""``: the network itself).
+        inputs: Value numbers of the tensors it read; parameters and constants have none.
+        outputs: Value numbers of the tensors it made.
+    """
+
+    name: str
+    module: str
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass
+class Flow:
+    """A traced forward.
+
+    Attributes:
+        ops: Every operation on tensors, in execution order.
+        tensors: Value number -> the tensor as it was passed on (its content may be overwritten since).
+        module_inputs: Module name -> the values given to each of its calls.
+        module_outputs: Module name -> the values returned by each of its calls.
+        outputs: The values that the network returned.
+    """
+
+    ops: list[Op] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+    module_inputs: dict[str, list[int]] = field(default_factory=dict)
+    module_outputs: dict[str, list[int]] = field(default_factory=dict)
+    outputs: set[int] = field(default_factory=set)
+    consumers: dict[int, list[Op]] = field(default_factory=dict)
+    producer: dict[int, Op] = field(default_factory=dict)
+
+    def shape(self, value: int) -> torch.Size:
+        """Shape of a value."""
+        return self.tensors[value].shape
+
+
+class _Recorder(TorchFunctionMode):
+    """Numbers every tensor that a function returns; an in-place result is a new value."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+        self.modules: list[str] = [""]
+        self._number: dict[int, int] = {}  # id of a live tensor -> its newest value number
+
+    def number(self, tensor: Tensor) -> int | None:
+        return self._number.get(id(tensor))
+
+    def new_value(self, tensor: Tensor) -> int:
+        value = len(self.flow.tensors)
+        self.flow.tensors.append(tensor)  # kept alive, so that ids stay unique during the trace
+        self._number[id(tensor)] = value
+        return value
+
+    def values(self, tree: Any) -> tuple[int, ...]:
+        leaves = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+        return tuple(value for leaf in leaves if (value := self.number(leaf)) is not None)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        inputs = self.values((args, kwargs))
+        result = func(*args, **kwargs)
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if inputs and made:
+            outputs = tuple(self.new_value(tensor) for tensor in made)
+            op = Op(_short_name(func), self.modules[-1], func, args, kwargs, inputs, outputs)
+            self.flow.ops.append(op)
+            for value in dict.fromkeys(inputs):
+                self.flow.consumers.setdefault(value, []).append(op)
+            for value in outputs:
+                self.flow.producer[value] = op
+        return result
+
+
+def _short_name(func: Callable[..., Any]) -> str:
+    name = getattr(func, "__name__", "") or resolve_name(func) or repr(func)
+    return name.rsplit(".", 1)[-1]
+
+
+@contextmanager
+def _module_names(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    """While it lasts, the recorder knows the innermost module that is running, and its inputs and outputs."""
+    handles = []
+    flow = recorder.flow
+    for name, module in model.named_modules():
+
+        def enter(_: nn.Module, args: Any, name: str = name) -> None:
+            recorder.modules.append(name)
+            flow.module_inputs.setdefault(name, []).extend(recorder.values(args))
+
+        def leave(_: nn.Module, args: Any, output: Any, name: str = name) -> None:
+            recorder.modules.pop()
+            flow.module_outputs.setdefault(name, []).extend(recorder.values(output))
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def trace(model: nn.Module, example: Tensor) -> Flow:
+    """Run one forward and record it.
+
+    Args:
+        model: Any network; it runs in eval mode and its modes are restored. Nothing else of it changes.
+        example: One input, (N, 3, H, W), on the model's device.
+
+    Raises:
+        XaipruneError: If the network cannot run on the example.
+    """
+    flow = Flow()
+    recorder = _Recorder(flow)
+    training = {module for module in model.modules() if module.training}
+    model.eval()
+    try:
+        with torch.no_grad(), _module_names(model, recorder), recorder:
+            recorder.new_value(example)
+            output = model(example)
+        flow.outputs = set(recorder.values(output))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise XaipruneError(
+            f"{type(model).__name__} does not run on an input of shape {tuple(example.shape)} ({reason}); "
+            "pass an example of the size it expects"
+        ) from error
+    finally:
+        for module in training:
+            module.training = True
+    return flow
+
+
+def default_example(model: nn.Module) -> Tensor:
+    """Zeros of the network's default input size, (1, C, H, W), on its device.
+
+    The size is the one in timm's ``pretrained_cfg`` or ``default_cfg``, else 3 x ``image_size`` of the
+    network (torchvision's ViTs), else 3 x 224 x 224.
+    """
+    size: tuple[int, ...] | None = None
+    for attribute in ("pretrained_cfg", "default_cfg"):
+        config = getattr(model, attribute, None)
+        if config is not None and size is None:
+            get = (
+                config.get
+                if hasattr(config, "get")
+                else lambda key, config=config: getattr(config, key, None)
+            )
+            size = get("input_size")
+    if size is None:
+        side = getattr(model, "image_size", 224)
+        height, width = (side, side) if isinstance(side, int) else side
+        size = (3, height, width)
+    parameter = next(model.parameters(), torch.empty(0))
+    return torch.zeros(1, *size, device=parameter.device, dtype=parameter.dtype)
