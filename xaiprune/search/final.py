@@ -1,0 +1,299 @@
+"""The final comparison: the study's best against presets and baselines, on the test split.
+
+The test split is touched here and nowhere else. Every method ranks the same units with the same reference
+images, prunes with the same settings and is measured on the same test images. Showing the result (table,
+curves) is the report room's: ``xaiprune.report.show_comparison(comparison, out_dir)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from xaiprune import models
+from xaiprune.attribute import PRESETS, Aggregation, Composite, Scores, Start, aggregate, attribute
+from xaiprune.attribute.criteria import criterion
+from xaiprune.attribute.lrp.composite_io import to_dict
+from xaiprune.config import Config
+from xaiprune.data import Dataset, LabelledImages, progress
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import Accuracy, accuracy
+from xaiprune.prune import Plan, make_plan, masked
+from xaiprune.search import comparison as kept
+from xaiprune.search.comparison import COLUMNS, Comparison
+from xaiprune.units import UnitLayer
+
+RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+CRITERIA = ("taylor", "activation", "magnitude_l1")
+SEEDS = 3
+BEST = "best found"
+# Curves cost ten times the table. So many input pixels a curve point: all digits, 200 images of 224 x 224.
+CURVE_PIXELS = 200 * 224 * 224
+
+
+class Recipe(Protocol):
+    """How scores are made: a preset, or what a trial proposed."""
+
+    @property
+    def composite(self) -> Composite: ...
+    @property
+    def start(self) -> Start: ...
+    @property
+    def aggregation(self) -> Aggregation: ...
+
+
+class Bench(Protocol):
+    """What is compared on: a search's context."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def dataset(self) -> Dataset: ...
+    @property
+    def units(self) -> Sequence[UnitLayer]: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+@dataclass(frozen=True)
+class _Method:
+    name: str
+    kind: str
+    scores: Scores
+    seed: int | None = None
+
+
+def compare_on_test(
+    bench: Bench,
+    best: Recipe,
+    out_dir: Path,
+    *,
+    rates: Sequence[float] = RATES,
+    presets: Sequence[str] | None = None,
+    criteria: Sequence[str] = CRITERIA,
+    seeds: int = SEEDS,
+) -> Comparison:
+    """Measure the best found, the presets, the criteria and chance on the test split.
+
+    What was measured for the same best, network, images and settings is read back from ``out_dir``.
+
+    Args:
+        bench: Network, images, units and pruning settings.
+        best: Composite, start and aggregation of the study's best trial.
+        out_dir: Where ``comparison.csv`` and ``comparison.json`` go.
+        rates: Of the curves, in [0, 1).
+        presets: Names of presets; None: all.
+        criteria: Names of baseline criteria.
+        seeds: How many random rankings.
+
+    Returns:
+        The figures. A method that this network cannot have is in ``left_out`` with its reason.
+
+    Raises:
+        XaipruneError: Unknown preset or criterion, or the best composite does not fit the network.
+    """
+    names = _known_presets(presets)
+    key = _key(bench, best, rates, names, criteria, seeds)
+    if (found := kept.load(out_dir, key)) is not None:
+        return found
+    ranked, left_out = _rank(bench, best, names, criteria, seeds)
+    test = bench.dataset.test
+    part = curve_part(test)
+    frame = _measure(bench, ranked, rates, part)
+    config = bench.config
+    comparison = Comparison(
+        frame=frame,
+        network=config.model.name,
+        units=config.units.kind,
+        unit_count=sum(unit.units for unit in bench.units),
+        rate=config.prune.rate,
+        chance=1 / len(bench.dataset.task.classes),
+        test_images=len(test),
+        curve_images=len(part),
+        left_out=left_out,
+    )
+    kept.save(comparison, out_dir, key)
+    return comparison
+
+
+def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
+    """Positions of the images that curves are measured on: evenly spaced within each class.
+
+    Args:
+        images: The test split.
+        pixels: Input pixels in all, at most (but never below one image a class).
+    """
+    height, width = images.pixels.shape[1:3]
+    classes = images.labels.unique()
+    wanted = max(1, pixels // (height * width * len(classes)))
+    chosen: list[int] = []
+    for label in classes:
+        own = (images.labels == label).nonzero()[:, 0].tolist()
+        count = min(wanted, len(own))
+        chosen += [own[i * len(own) // count] for i in range(count)]
+    return sorted(chosen)
+
+
+def _known_presets(names: Sequence[str] | None) -> list[str]:
+    # The taylor preset is LRP's way to the taylor criterion, which is compared anyway.
+    chosen = [name for name in PRESETS if name != "taylor"] if names is None else list(names)
+    for name in chosen:
+        if name not in PRESETS:
+            raise XaipruneError(f"preset '{name}' is unknown, choose from {', '.join(PRESETS)}")
+    return chosen
+
+
+def _rank(
+    bench: Bench, best: Recipe, presets: Sequence[str], criteria: Sequence[str], seeds: int
+) -> tuple[list[_Method], dict[str, str]]:
+    """Scores of every method; LRP's share one forward pass of the reference images."""
+    reference, task = bench.dataset.reference, bench.dataset.task
+    images, labels = reference.tensor(device=bench.device), reference.labels.to(bench.device)
+    recipes: dict[str, Recipe] = {BEST: best, **{f"LRP {name}": PRESETS[name] for name in presets}}
+    relevances = attribute(
+        bench.model,
+        images,
+        labels,
+        bench.units,
+        [recipe.composite for recipe in recipes.values()],
+        task=task,
+        start=[recipe.start for recipe in recipes.values()],
+        batch_size=bench.config.attribution.batch_size,
+    )
+    ranked: list[_Method] = []
+    left_out: dict[str, str] = {}
+    for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True):
+        try:
+            scores = aggregate(relevance, recipe.aggregation)
+        except XaipruneError as error:  # not finite: a preset that does not suit the network
+            if name == BEST:
+                raise
+            left_out[name] = str(error)
+            continue
+        twin = next((m.name for m in ranked if m.kind == "preset" and _same(m.scores, scores)), None)
+        if twin is not None:
+            left_out[name] = f"on this network the same as {twin}"
+            continue
+        ranked.append(_Method(name, "best" if name == BEST else "preset", scores))
+
+    def baseline(name: str, seed: int = 0) -> Scores:
+        size = bench.config.attribution.batch_size
+        return criterion(name)(bench.model, images, labels, bench.units, task, seed=seed, batch_size=size)
+
+    for name in criteria:
+        try:
+            ranked.append(_Method(name, "criterion", baseline(name)))
+        except XaipruneError as error:  # for example: no weight belongs to the units of a layer
+            left_out[name] = str(error)
+    ranked += [_Method("random", "random", baseline("random", seed), seed) for seed in range(seeds)]
+    return ranked, left_out
+
+
+def _same(one: Scores, other: Scores) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _measure(bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int]) -> pd.DataFrame:
+    """All rows: each method at the target rate on every test image, and along the rates on ``part``."""
+    test, target = bench.dataset.test, bench.config.prune.rate
+    whole = len(part) == len(test)
+    curve_images = test if whole else test.subset(part)
+    known: dict[tuple[str, bool], Accuracy] = {}  # by plan: methods often agree, and all do at rate 0
+
+    def top1(plan: Plan, images: LabelledImages) -> Accuracy:
+        key = (plan.hash, len(images) == len(test))
+        if key not in known:
+            known[key] = _accuracy(bench, plan, images)
+        return known[key]
+
+    nothing = _plan(bench, ranked[0].scores, 0.0)
+    rows = [_row("dense", "dense", "target", 0.0, top1(nothing, test))]
+    for method, rate, is_target in progress(
+        list(_steps(ranked, rates, target)), "comparing on the test images"
+    ):
+        plan = _plan(bench, method.scores, rate)
+        found = top1(plan, test if is_target else curve_images)
+        rows.append(_row(method.name, method.kind, "target" if is_target else "curve", rate, found, method.seed))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
+
+
+def _steps(
+    ranked: Sequence[_Method], rates: Sequence[float], target: float
+) -> Iterator[tuple[_Method, float, bool]]:
+    for method in ranked:
+        yield method, target, True
+        for rate in rates:
+            yield method, rate, False
+
+
+def _plan(bench: Bench, scores: Scores, rate: float) -> Plan:
+    prune = bench.config.prune
+    return make_plan(scores, bench.units, rate, budget=prune.budget, scope=prune.scope, floor=prune.floor)
+
+
+def _accuracy(bench: Bench, plan: Plan, images: LabelledImages) -> Accuracy:
+    with masked(bench.model, plan, bench.units):
+        return accuracy(
+            bench.model, images, bench.dataset.task, batch_size=bench.config.data.batch_size, device=bench.device
+        )
+
+
+def _row(
+    method: str, kind: str, part: str, rate: float, found: Accuracy, seed: int | None = None
+) -> dict[str, Any]:
+    low, high = found.interval()
+    return {
+        "method": method,
+        "kind": kind,
+        "part": part,
+        "rate": rate,
+        "top1": found.top1,
+        "low": low,
+        "high": high,
+        "correct": int(found.correct.sum()),
+        "total": found.total,
+        "seed": seed,
+    }
+
+
+def _key(
+    bench: Bench,
+    best: Recipe,
+    rates: Sequence[float],
+    presets: Sequence[str],
+    criteria: Sequence[str],
+    seeds: int,
+) -> str:
+    """Everything that the figures depend on, as one short text."""
+
+    def recipe(of: Recipe) -> dict[str, Any]:
+        return {"composite": to_dict(of.composite), "start": of.start, "aggregation": asdict(of.aggregation)}
+
+    dataset = bench.dataset
+    text = json.dumps(
+        {
+            "network": models.fingerprint(bench.model),
+            "reference": dataset.reference.fingerprint(),
+            "test": dataset.test.fingerprint(),
+            "logits": dataset.task.logits,
+            "units": [(unit.name, unit.units) for unit in bench.units],
+            "prune": asdict(bench.config.prune),
+            "best": recipe(best),
+            "presets": {name: recipe(PRESETS[name]) for name in presets},
+            "criteria": list(criteria),
+            "rates": list(rates),
+            "seeds": seeds,
+        },
+        sort_keys=True,
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
