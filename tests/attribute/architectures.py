@@ -9,6 +9,7 @@ from typing import Any
 import timm
 import torch
 import torchvision
+from timm.models.mlp_mixer import MlpMixer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -45,6 +46,10 @@ def _torchvision_vit() -> nn.Module:
     )
 
 
+def _mixer() -> nn.Module:
+    return MlpMixer(img_size=64, patch_size=16, num_blocks=3, embed_dim=64, num_classes=CLASSES)
+
+
 _VIT = {"img_size": 64, "depth": 3}
 
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -52,19 +57,19 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "torchvision vgg11": (lambda: small_vgg("vgg11"), 32),
     "torchvision vgg16": (lambda: small_vgg("vgg16"), 32),
     "torchvision vgg16_bn": (lambda: small_vgg("vgg16_bn"), 32),
-    "torchvision resnet18": (_torchvision("resnet18"), 48),
-    "torchvision resnet50": (_torchvision("resnet50"), 48),
-    "torchvision densenet121": (_torchvision("densenet121"), 48),
+    "torchvision resnet18": (_torchvision("resnet18"), 32),
+    "torchvision resnet50": (_torchvision("resnet50"), 32),
+    "torchvision densenet121": (_torchvision("densenet121"), 32),
     "torchvision vit": (_torchvision_vit, 64),
     "timm vgg11_bn": (_timm("vgg11_bn", mlp_ratio=0.02), 64),
-    "timm resnet18": (_timm("resnet18"), 48),
-    "timm resnetv2_50": (_timm("resnetv2_50"), 48),
-    "timm resnetv2_50x1_bit": (_timm("resnetv2_50x1_bit"), 48),
-    "timm resnext50_32x4d": (_timm("resnext50_32x4d"), 48),
-    "timm efficientnet_b0": (_timm("efficientnet_b0"), 48),
-    "timm mobilenetv3_large_100": (_timm("mobilenetv3_large_100"), 48),
+    "timm resnet18": (_timm("resnet18"), 32),
+    "timm resnetv2_50": (_timm("resnetv2_50"), 32),
+    "timm resnetv2_50x1_bit": (_timm("resnetv2_50x1_bit"), 32),
+    "timm resnext50_32x4d": (_timm("resnext50_32x4d"), 32),
+    "timm efficientnet_b0": (_timm("efficientnet_b0"), 32),
+    "timm mobilenetv3_large_100": (_timm("mobilenetv3_large_100"), 32),
     "timm convnext_atto": (_timm("convnext_atto"), 64),
-    "timm regnety_002": (_timm("regnety_002"), 48),
+    "timm regnety_002": (_timm("regnety_002"), 32),
     "timm vit_tiny": (_timm("vit_tiny_patch16_224", **_VIT), 64),
     "timm vit_tiny with registers": (_timm("vit_tiny_patch16_224", reg_tokens=4, **_VIT), 64),
     "timm vit_tiny with layer scale": (_timm("vit_tiny_patch16_224", init_values=1e-5, **_VIT), 64),
@@ -78,7 +83,7 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
         _timm("swin_tiny_patch4_window7_224", img_size=64, window_size=4, depths=(2, 2, 1, 1)),
         64,
     ),
-    "timm mixer": (_timm("mixer_s16_224", img_size=64, num_blocks=3), 64),
+    "timm mixer": (_mixer, 64),
 }
 
 
@@ -95,7 +100,7 @@ def randomized(model: nn.Module, biases: bool = True) -> nn.Module:
     model.double().eval()
     for name, parameter in model.named_parameters():
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-        if parameter.dim() == 1 and name.rsplit(".")[-1] != "bias":  # scales
+        if parameter.dim() == 1 and not name.endswith("bias"):  # scales
             parameter.data.uniform_(0.5, 1.5, generator=generator)
         elif name.endswith("weight"):
             parameter.data.normal_(0, (1.5 / parameter[0].numel()) ** 0.5, generator=generator)

@@ -29,10 +29,12 @@ COMPOSITES = (
 )
 
 
-@lru_cache(maxsize=1)
-def network(name: str) -> nn.Module:
-    """Float64; tests that change it work on a copy."""
-    return randomized(ARCHITECTURES[name][0]())
+@lru_cache(maxsize=2)
+def network(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """Shared between tests; what they change they change back."""
+    if dtype == torch.float64:
+        return randomized(ARCHITECTURES[name][0]())
+    return copy.deepcopy(network(name)).to(dtype)
 
 
 def images(name: str, n: int = 2) -> Tensor:
@@ -83,7 +85,7 @@ def test_without_biases_relevance_is_conserved(name: str) -> None:
 def test_float32_is_finite_and_close_to_float64(name: str, composite: Composite) -> None:
     model, x = network(name), images(name, n=1)
     exact = pixels(model, x, composite)
-    single = pixels(copy.deepcopy(model).float(), x.float(), composite)
+    single = pixels(network(name, torch.float32), x.float(), composite)
     assert exact.isfinite().all()
     assert single.isfinite().all()
     assert single.dtype == torch.float32
@@ -94,15 +96,15 @@ def test_float32_is_finite_and_close_to_float64(name: str, composite: Composite)
 @every_architecture
 def test_an_image_is_explained_alike_alone_and_in_a_batch(name: str) -> None:
     model, x = network(name), images(name)
-    for composite in COMPOSITES[:2]:
-        alone = pixels(model, x[:1], composite)
-        assert distance(pixels(model, x, composite)[:1], alone) < 1e-8
+    composite = COMPOSITES[1]
+    alone = pixels(model, x[:1], composite)
+    assert distance(pixels(model, x, composite)[:1], alone) < 1e-8
 
 
 @every_architecture
 def test_the_network_is_left_alone(name: str) -> None:
-    model, x = copy.deepcopy(network(name)).float(), images(name, n=1).float()
-    next(model.parameters()).requires_grad_(False)
+    model, x = network(name, torch.float32), images(name, n=1).float()
+    first = next(model.parameters()).requires_grad_(False)
     state = copy.deepcopy(model.state_dict())
     flags = [p.requires_grad for p in model.parameters()]
     with torch.no_grad():
@@ -113,4 +115,5 @@ def test_the_network_is_left_alone(name: str) -> None:
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
     assert [p.requires_grad for p in model.parameters()] == flags
     assert all(p.grad is None for p in model.parameters())
+    first.requires_grad_(True)
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
