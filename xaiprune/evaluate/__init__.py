@@ -1,0 +1,7 @@
+"""Honest numbers: top-1 with its interval, accuracy-rate curves, cost."""
+
+from xaiprune.evaluate.accuracy import Accuracy, accuracy
+from xaiprune.evaluate.cost import Cost, Latency, cost, latency, macs
+from xaiprune.evaluate.curve import Curve, curve
+
+__all__ = ["Accuracy", "Cost", "Curve", "Latency", "accuracy", "cost", "curve", "latency", "macs"]

@@ -147,7 +147,7 @@ def _filters(flow: Flow, model: nn.Module, inner: bool) -> list[UnitLayer]:
 
 
 def _depthwise_sources(reaches: dict[str, Reach]) -> dict[str, bool]:
-    """Depthwise convolution -> whether it is the only reader of one convolution's channels, down from a dense one."""
+    """Depthwise convolution -> whether it alone reads the channels of one dense convolution."""
     alone: dict[str, bool] = {}
     for name, found in reaches.items():  # execution order, so sources come first
         if len(found.depthwise) == 1 and not found.consumers and not found.blocked and not found.mixed:

@@ -7,13 +7,28 @@ from torch import nn
 from xaiprune.units.flow import Flow, Op
 
 _MERGING = frozenset(
-    "transpose permute reshape view flatten contiguous dropout mul __mul__ layer_norm rms_norm squeeze "
-    "movedim clone __getitem__".split()
+    [
+        "transpose",
+        "permute",
+        "reshape",
+        "view",
+        "flatten",
+        "contiguous",
+        "dropout",
+        "mul",
+        "__mul__",
+        "layer_norm",
+        "rms_norm",
+        "squeeze",
+        "movedim",
+        "clone",
+        "__getitem__",
+    ]
 )
 _AFTER_SOFTMAX = frozenset(
-    "dropout permute transpose linear contiguous to type_as clone reshape view".split()
+    ["dropout", "permute", "transpose", "linear", "contiguous", "to", "type_as", "clone", "reshape", "view"]
 )
-_MATMUL = frozenset("matmul __matmul__ bmm".split())
+_MATMUL = frozenset(["matmul", "__matmul__", "bmm"])
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,9 @@ def find_attention(flow: Flow, model: nn.Module) -> list[Attention]:
                 heads = Attention(op.module, f"{op.module}.out_proj", module.num_heads, module.head_dim)
                 found.setdefault(op.module, heads)
             continue
+        passed: list[str] = []
         if op.name == "scaled_dot_product_attention":
-            merged, passed = op, []
+            merged = op
         elif op.name == "softmax":
             path = _follow(flow, op, _AFTER_SOFTMAX, _MATMUL)
             if path is None:

@@ -12,24 +12,104 @@ from xaiprune.units.flow import Flow, Op
 
 # Elementwise functions that keep zero at zero, and those that turn it into another constant.
 _ZERO_KEEPING = frozenset(
-    "relu relu_ relu6 gelu silu silu_ mish hardswish hardswish_ leaky_relu leaky_relu_ elu elu_ selu tanh "
-    "prelu hardtanh hardtanh_ dropout dropout_ dropout1d dropout2d feature_dropout contiguous clone detach "
-    "float half bfloat16 to type_as neg abs pow square sqrt softsign identity celu alpha_dropout".split()
+    [
+        "relu",
+        "relu_",
+        "relu6",
+        "gelu",
+        "silu",
+        "silu_",
+        "mish",
+        "hardswish",
+        "hardswish_",
+        "leaky_relu",
+        "leaky_relu_",
+        "elu",
+        "elu_",
+        "selu",
+        "tanh",
+        "prelu",
+        "hardtanh",
+        "hardtanh_",
+        "dropout",
+        "dropout_",
+        "dropout1d",
+        "dropout2d",
+        "feature_dropout",
+        "contiguous",
+        "clone",
+        "detach",
+        "float",
+        "half",
+        "bfloat16",
+        "to",
+        "type_as",
+        "neg",
+        "abs",
+        "pow",
+        "square",
+        "sqrt",
+        "softsign",
+        "identity",
+        "celu",
+        "alpha_dropout",
+    ]
 )
-_ZERO_MOVING = frozenset("sigmoid sigmoid_ hardsigmoid hardsigmoid_ softplus exp cos".split())
+_ZERO_MOVING = frozenset(["sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "softplus", "exp", "cos"])
 # Over space, per channel. Averages and maxima of a constant are that constant (without padding).
 _SPATIAL = frozenset(
-    "max_pool2d boolean_dispatch avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d interpolate mean amax "
-    "lp_pool2d adaptive_max_pool2d_with_indices max_pool2d_with_indices".split()
+    [
+        "max_pool2d",
+        "boolean_dispatch",
+        "avg_pool2d",
+        "adaptive_avg_pool2d",
+        "adaptive_max_pool2d",
+        "interpolate",
+        "mean",
+        "amax",
+        "lp_pool2d",
+        "adaptive_max_pool2d_with_indices",
+        "max_pool2d_with_indices",
+    ]
 )
 _MOVEMENT = frozenset(
-    "view reshape flatten permute transpose swapaxes unsqueeze squeeze expand chunk split unbind __getitem__ "
-    "cat concat concatenate stack roll unflatten movedim expand_as tensor_split narrow select pad repeat".split()
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "chunk",
+        "split",
+        "unbind",
+        "__getitem__",
+        "cat",
+        "concat",
+        "concatenate",
+        "stack",
+        "roll",
+        "unflatten",
+        "movedim",
+        "expand_as",
+        "tensor_split",
+        "narrow",
+        "select",
+        "pad",
+        "repeat",
+    ]
 )
-_ADD = frozenset("add add_ __add__ __radd__ __iadd__ sub sub_ __sub__ __rsub__ __isub__".split())
-_SCALE = frozenset("mul mul_ __mul__ __rmul__ __imul__ div div_ __truediv__ true_divide".split())
+_ADD = frozenset(
+    ["add", "add_", "__add__", "__radd__", "__iadd__", "sub", "sub_", "__sub__", "__rsub__", "__isub__"]
+)
+_SCALE = frozenset(
+    ["mul", "mul_", "__mul__", "__rmul__", "__imul__", "div", "div_", "__truediv__", "true_divide"]
+)
 _CHANNEL_MIXING = frozenset(
-    "layer_norm group_norm softmax log_softmax normalize rms_norm instance_norm".split()
+    ["layer_norm", "group_norm", "softmax", "log_softmax", "normalize", "rms_norm", "instance_norm"]
 )
 
 

@@ -1,0 +1,84 @@
+"""Top-1 over labelled images, with its interval."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import nn
+
+from xaiprune.data import LabelledImages, Task
+from xaiprune.errors import XaipruneError
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Which images were classified correctly.
+
+    Attributes:
+        correct: (N,) bool, in the images' order.
+    """
+
+    correct: np.ndarray
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return len(self.correct)
+
+    @property
+    def top1(self) -> float:
+        """Fraction classified correctly, 0..1."""
+        return float(self.correct.mean())
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Wilson's score interval of the top-1, over images.
+
+        Args:
+            level: Coverage, 0..1.
+
+        Returns:
+            Lower and upper bound, 0..1 (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
+        """
+        z = float(norm.ppf((1 + level) / 2))
+        n, p = self.total, self.top1
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        return f"{self.top1:.1%} [{low:.1%}, {high:.1%}] of {self.total} images"
+
+
+def accuracy(
+    model: nn.Module,
+    images: LabelledImages,
+    task: Task,
+    batch_size: int = 100,
+    device: torch.device | str | None = None,
+) -> Accuracy:
+    """Classify the images among the task's classes.
+
+    Args:
+        model: The network, in eval mode; (n, 3, H, W) -> (n, outputs).
+        images: What to classify.
+        task: Which outputs are its classes.
+        batch_size: Images in one forward.
+        device: Where to run; None: where the model is.
+
+    Raises:
+        XaipruneError: If there are no images, or the network gives NaN.
+    """
+    if not len(images):
+        raise XaipruneError("there are no images to evaluate on")
+    if device is None:
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    correct = []
+    with torch.inference_mode():
+        for pixels, labels in images.batches(batch_size, device):
+            logits = task.select(model(pixels))
+            if bool(logits.isnan().any()):
+                raise XaipruneError("the network gives NaN; its weights or the pruning are broken")
+            correct.append((logits.argmax(1) == labels).cpu().numpy())
+    return Accuracy(np.concatenate(correct))
