@@ -1,7 +1,7 @@
 """Typed schemas below the YAML files of ``conf/``, and composing them."""
 
 from xaiprune.config.check import check
-from xaiprune.config.compose import compose, finish, prepare, register_schemas
+from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.paths import cache_dir, conf_dir
 from xaiprune.config.schema import (
@@ -38,6 +38,6 @@ __all__ = [
     "fill_names",
     "finish",
     "prepare",
-    "register_schemas",
+    "register_schema",
     "study_name",
 ]

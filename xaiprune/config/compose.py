@@ -25,11 +25,12 @@ from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError
 
 
-def register_schemas() -> None:
-    """Put every task's schema into Hydra's ConfigStore, as ``<task>_schema``."""
-    store = ConfigStore.instance()
-    for name, task in TASKS.items():
-        store.store(name=f"{name}_schema", node=task.schema, provider="xaiprune")
+def register_schema(task: str) -> None:
+    """Put the task's schema into Hydra's ConfigStore, as ``<task>_schema``.
+
+    Only this task's: Hydra copies the whole store for every group it looks at.
+    """
+    ConfigStore.instance().store(name=f"{task}_schema", node=TASKS[task].schema, provider="xaiprune")
 
 
 def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Config:
@@ -55,7 +56,7 @@ def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None 
                 f"'{override.input_line}' names several values; add --multirun to sweep over them"
             )
     search_path = _search_path(config_dir)
-    with _hydra() as loader:
+    with _hydra(task) as loader:
         try:
             typed.check_overrides(task, parsed, loader, search_path)
             composed = hydra_compose(task, [*typed.rewrite(parsed), *search_path])
@@ -101,7 +102,7 @@ def _search_path(config_dir: str | None) -> list[str]:
 
 
 @contextmanager
-def _hydra() -> Iterator[ConfigLoader]:
-    register_schemas()
+def _hydra(task: str) -> Iterator[ConfigLoader]:
+    register_schema(task)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         yield GlobalHydra.instance().config_loader()

@@ -16,6 +16,8 @@ from xaiprune.config.suggest import did_you_mean
 from xaiprune.errors import XaipruneError
 
 _CONVERSION = re.compile(r"Value '(.*)' of type '.*' could not be converted to (\w+)", re.DOTALL)
+_FILE = re.compile(r"In '([^']+)'")
+_NO_BOOL = re.compile(r"Value '(.*)' is not a valid bool")
 _WANTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "text"}
 
 
@@ -31,23 +33,26 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
         return XaipruneError(" ".join(str(error).split()))
     key = cause.full_key
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        return unknown_key(key, keys)
+        where = _FILE.match(str(error))  # None where it was typed, not read
+        return unknown_key(key, keys, f" in {where.group(1)}.yaml" if where else "")
     if isinstance(cause, MissingMandatoryValue):
         return XaipruneError(f"{key} is required")
-    message = cause.msg or str(cause)
+    message = str(cause).splitlines()[0]  # the lines below name OmegaConf's types
     if isinstance(cause, ValidationError) and (found := _CONVERSION.search(message)):
         value, wanted = found.groups()
         return XaipruneError(f"{key} must be {_WANTED.get(wanted, wanted)}, got {value}")
-    return XaipruneError(f"{key}: {' '.join(message.split())}")
+    if isinstance(cause, ValidationError) and (found := _NO_BOOL.search(message)):
+        return XaipruneError(f"{key} must be true or false, got {found.group(1)}")
+    return XaipruneError(f"{key}: {message}")
 
 
-def unknown_key(key: str, keys: Iterable[str]) -> XaipruneError:
+def unknown_key(key: str, keys: Iterable[str], where: str = "") -> XaipruneError:
     """The error for a key that no schema has."""
     closest = did_you_mean(key, keys)
-    return XaipruneError(f"unknown key '{key}'{closest or '; --cfg job lists the valid ones'}")
+    return XaipruneError(f"unknown key '{key}'{where}{closest or '; --cfg job lists the valid ones'}")
 
 
 def _omegaconf_cause(error: BaseException | None) -> OmegaConfBaseException | None:
     while error is not None and not isinstance(error, OmegaConfBaseException):
-        error = error.__cause__
+        error = error.__cause__ or error.__context__  # Hydra does not always say "from"
     return error

@@ -56,7 +56,9 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
             f"model.checkpoint: cannot read weights from {file} ({reason}); expected safetensors or a torch "
             "state dict"
         ) from error
-    if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
+    except AttributeError as error:  # what timm runs into where the file holds no dictionary
+        raise XaipruneError(f"model.checkpoint: {file} holds no state dict") from error
+    if not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise XaipruneError(f"model.checkpoint: {file} holds no state dict of tensors")
     return weights
 

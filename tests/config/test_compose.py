@@ -1,0 +1,156 @@
+"""What people type, and the one line they get back."""
+
+import pytest
+
+from xaiprune.config import TASKS, compose, conf_dir, prepare
+from xaiprune.errors import XaipruneError
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_composes_without_overrides(task):
+    config = compose(task)
+    assert type(config) is TASKS[task].schema
+    assert config.model.name == "digits_resnet"
+    assert config.study.storage == f"sqlite:///studies/{config.study.name}.db"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes(experiment, tmp_path):
+    config = compose("search", [f"experiment={experiment}", f"data.root={tmp_path}"])
+    assert config.study.name == experiment
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_starts_with_its_command(experiment):
+    lines = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith(f"# xaiprune search experiment={experiment}")
+
+
+def test_the_papers_and_the_digits_are_there():
+    papers = {"pxp_vgg16", "pxp_vgg16_bn", "pxp_resnet18", "pxp_resnet50", "pxp_vit_b_16"}
+    assert papers | {"digits_vgg", "digits_resnet", "digits_vit"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    "group", [p.name for p in conf_dir().iterdir() if p.is_dir() and p.name != "experiment"]
+)
+def test_every_option_of_every_group_composes(group, tmp_path):
+    for path in (conf_dir() / group).glob("*.yaml"):
+        typed = [f"{group}={path.stem}", "model.name=digits_vit", f"data.root={tmp_path}"]
+        compose("studies", typed)
+
+
+def test_any_timm_model_is_an_option_of_the_model_group():
+    config = compose("search", ["model=resnet18", "model.kwargs.num_classes=7"])
+    assert config.model.name == "resnet18"
+    assert config.model.kwargs == {"num_classes": 7}
+    assert compose("search", ["model=resnet18.a1_in1k"]).model.name == "resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize("spelling", ["neurons+heads", "neurons_heads"])
+def test_both_spellings_of_neurons_and_heads(spelling):
+    assert compose("search", [f"units={spelling}"]).units.kind == "neurons+heads"
+
+
+def test_open_sections_take_new_keys_without_a_plus():
+    assert compose("search", ["sampler.seed=3"]).sampler["seed"] == 3
+    assert compose("search", ["+sampler.seed=3"]).sampler["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("prune.rat=0.3", "unknown key 'prune.rat'; did you mean 'prune.rate'?"),
+        ("modle=resnet18", "unknown key 'modle'; did you mean 'model'?"),
+        ("+nothing.like.this=1", "unknown key 'nothing.like.this'; --cfg job lists the valid ones"),
+        ("prune.rate=1.3", "prune.rate must be in [0, 1), got 1.3"),
+        ("prune.rate=abc", "prune.rate must be a number, got abc"),
+        ("study.n_trials=2.5", "study.n_trials must be a whole number, got 2.5"),
+        ("study.n_trials=0", "study.n_trials must be at least 1, got 0"),
+        ("model.pretrained=maybe", "model.pretrained must be true or false, got maybe"),
+        ("model=resnet81", "unknown model 'resnet81'; did you mean 'resnet18'?"),
+        ("model=resnet18.a1_in2k", "timm has no weights 'a1_in2k' of model 'resnet18'"),
+        ("model=timm", "model.name is required"),
+        ("units=filter", "unknown units 'filter'; did you mean 'filters'?"),
+        ("data=image_folder", "data.root is required with data=image_folder"),
+        (
+            "prune.budget=param",
+            "prune.budget must be one of units, params, macs, got param; did you mean 'params'?",
+        ),
+        ("data.mean=[1,2]", "data.mean must be 3 numbers"),
+        ("objective.rates=[0.1,1.0]", "objective.rates must be a list of numbers, each in [0, 1)"),
+        ("device=gpu", "device must be auto, cpu, cuda, cuda:N or mps, got gpu"),
+        ("model.checkpoint=/nowhere.pt", "model.checkpoint: no such file: /nowhere.pt"),
+        ("composite.file=/nowhere.yaml", "composite.file: no such file: /nowhere.yaml"),
+        ("model.pruned=/nowhere", "model.pruned: no such folder: /nowhere"),
+        ("prune.rate=0.1,0.2", "add --multirun"),
+        ("nonsense", "cannot read the override 'nonsense'"),
+        ("experiment=pxp_resnet8", "unknown experiment 'pxp_resnet8'; did you mean 'pxp_resnet18'?"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_key(typed, message):
+    with pytest.raises(XaipruneError) as error:
+        compose("search", [typed])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_folder_is_named():
+    with pytest.raises(XaipruneError, match=r"data\.root: no such folder: /nowhere"):
+        compose("search", ["data=image_folder", "data.root=/nowhere"])
+
+
+def test_a_study_can_be_reported_where_its_images_are_not():
+    compose("report", ["experiment=pxp_resnet18"])
+
+
+def test_digits_networks_refuse_other_pictures(tmp_path):
+    with pytest.raises(XaipruneError, match="knows only digits"):
+        compose("search", ["data=image_folder", f"data.root={tmp_path}"])
+
+
+def test_resize_and_crop_do_not_contradict():
+    with pytest.raises(XaipruneError, match=r"data\.resize must be at least data\.image_size"):
+        compose("search", ["data.resize=32", "data.image_size=64"])
+    with pytest.raises(XaipruneError, match=r"set one of them"):
+        compose("search", ["data.resize=72", "data.crop_pct=0.9"])
+
+
+def test_unknown_task():
+    with pytest.raises(XaipruneError, match="unknown task 'serch'; did you mean 'search'"):
+        compose("serch")
+
+
+def test_a_sweep_is_checked_to_its_last_value():
+    with pytest.raises(XaipruneError, match=r"prune\.rate must be in \[0, 1\), got 3"):
+        prepare("search", ["prune.rate=0.1,0.2,3"], multirun=True)
+    typed = ["model=resnet18,digits_vgg", "prune.rate=0.1,0.2", "model.kwargs.num_classes=10"]
+    assert prepare("search", typed, multirun=True) == [*typed[:2], "++model.kwargs.num_classes=10"]
+
+
+def test_study_names_follow_what_is_pruned(tmp_path):
+    (tmp_path / "my photos").mkdir()
+    typed = ["model=resnet18", "data=image_folder", f"data.root='{tmp_path}/my photos'", "units=heads"]
+    assert compose("search", typed).study.name == "resnet18-my_photos-heads-0.5"
+
+
+def test_experiments_of_ones_own(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    mine = tmp_path / "experiment" / "mine.yaml"
+    mine.write_text("# @package _global_\nprune:\n  rate: 0.25\n")
+    assert compose("search", ["experiment=mine"], config_dir=str(tmp_path)).prune.rate == 0.25
+    mine.write_text("# @package _global_\nprune:\n  rat: 0.25\n")
+    with pytest.raises(
+        XaipruneError, match=r"'prune\.rat' in experiment/mine\.yaml; did you mean 'prune\.rate'"
+    ):
+        compose("search", ["experiment=mine"], config_dir=str(tmp_path))
+
+
+def test_composing_leaves_no_hydra_state_behind():
+    from hydra.core.global_hydra import GlobalHydra
+
+    compose("search")
+    assert not GlobalHydra.instance().is_initialized()

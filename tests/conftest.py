@@ -1,0 +1,80 @@
+"""Fixtures that every part of the suite shares."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from xaiprune.config import DataConfig, cache_dir
+from xaiprune.data import Dataset, load
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photographs and networks; tests that ask for it skip where it is missing."""
+    folder = Path(os.environ.get("XAIPRUNE_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "imagenette").is_dir():
+        pytest.skip(f"the real photographs are not here ({folder}); set XAIPRUNE_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_cache() -> str:
+    """The developer's own cache: what was decoded or trained once serves the next run of the suite."""
+    return str(cache_dir())
+
+
+@pytest.fixture(scope="session")
+def digits_data(session_cache: str) -> Dataset:
+    """The digits at 32 pixels, ten reference images a class."""
+    from xaiprune.models import preprocess
+    from xaiprune.models.small import digits_resnet
+
+    return load(DataConfig(source="digits", cache_dir=session_cache), preprocess(digits_resnet()), 10)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test draws the same numbers, whichever tests ran before it, and leaves the state alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture
+def small_cnn() -> torch.nn.Module:
+    """A seeded, untrained digits ResNet with lively BatchNorm statistics; eval mode, 32 pixels."""
+    from xaiprune.models.small import digits_resnet
+
+    return _enliven(digits_resnet())
+
+
+@pytest.fixture
+def small_vgg() -> torch.nn.Module:
+    """A seeded, untrained digits VGG with lively BatchNorm statistics; eval mode, 28 pixels."""
+    from xaiprune.models.small import digits_vgg
+
+    return _enliven(digits_vgg())
+
+
+@pytest.fixture
+def small_vit() -> torch.nn.Module:
+    """A seeded, untrained digits ViT; eval mode, 32 pixels."""
+    from xaiprune.models.small import digits_vit
+
+    return digits_vit().eval()
+
+
+def _enliven(model: torch.nn.Module) -> torch.nn.Module:
+    """Fresh BatchNorms are the identity and some start at zero: give each its own numbers."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    return model.eval()
