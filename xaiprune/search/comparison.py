@@ -24,7 +24,7 @@ class Comparison:
     Attributes:
         frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion`` or
             ``random``; ``part``: ``target`` (all test images at the target rate) or ``curve`` (all rates);
-            ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions); ``correct`` of ``total``
+            ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions); ``correct``, ``total``:
             images; ``seed`` (random only).
         network: Name of the network.
         units: What was removed.
@@ -86,13 +86,17 @@ def trapezoid(curve: pd.Series) -> float:
 
 def save(comparison: Comparison, folder: Path, key: str) -> None:
     """Write ``comparison.csv`` and ``comparison.json`` (what it is of, and ``key``) into ``folder``."""
-    about: dict[str, Any] = {f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"}
+    about: dict[str, Any] = {
+        f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
+    }
     about["left_out"] = dict(comparison.left_out)
     with replacing(folder / "comparison.csv") as path:
         comparison.frame.to_csv(path, index=False)
     # Last: a comparison is there only once its key is.
     with replacing(folder / "comparison.json") as path:
-        path.write_text(json.dumps({"schema": SCHEMA, "key": key, **about}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps({"schema": SCHEMA, "key": key, **about}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def load(folder: Path, key: str | None = None) -> Comparison | None:
@@ -119,4 +123,6 @@ def load(folder: Path, key: str | None = None) -> Comparison | None:
             raise ValueError(f"columns {', '.join(map(str, frame.columns))}")
         return Comparison(frame=frame, **about)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise XaipruneError(f"{described} or {measured.name} is damaged ({error}); remove both to measure again") from error
+        raise XaipruneError(
+            f"{described} or {measured.name} is damaged ({error}); remove both to measure again"
+        ) from error

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune import models
 from xaiprune.attribute import PRESETS, Aggregation, Composite, Scores, Start, aggregate, attribute
@@ -203,7 +203,9 @@ def _same(one: Scores, other: Scores) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _measure(bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int]) -> pd.DataFrame:
+def _measure(
+    bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int]
+) -> pd.DataFrame:
     """All rows: each method at the target rate on every test image, and along the rates on ``part``."""
     test, target = bench.dataset.test, bench.config.prune.rate
     whole = len(part) == len(test)
@@ -223,7 +225,9 @@ def _measure(bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], pa
     ):
         plan = _plan(bench, method.scores, rate)
         found = top1(plan, test if is_target else curve_images)
-        rows.append(_row(method.name, method.kind, "target" if is_target else "curve", rate, found, method.seed))
+        rows.append(
+            _row(method.name, method.kind, "target" if is_target else "curve", rate, found, method.seed)
+        )
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
 
 
@@ -244,7 +248,11 @@ def _plan(bench: Bench, scores: Scores, rate: float) -> Plan:
 def _accuracy(bench: Bench, plan: Plan, images: LabelledImages) -> Accuracy:
     with masked(bench.model, plan, bench.units):
         return accuracy(
-            bench.model, images, bench.dataset.task, batch_size=bench.config.data.batch_size, device=bench.device
+            bench.model,
+            images,
+            bench.dataset.task,
+            batch_size=bench.config.data.batch_size,
+            device=bench.device,
         )
 
 

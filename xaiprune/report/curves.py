@@ -1,0 +1,129 @@
+"""Accuracy-rate curves as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from xaiprune.files import replacing
+from xaiprune.search.comparison import Comparison
+
+# Okabe and Ito's palette: told apart with any common colour blindness.
+_BEST, _TAYLOR, _RANDOM = "#D55E00", "#0072B2", "#7A7A7A"
+_MUTED = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C7B00", "#6A51A3", "#3B7A8C", "#A65628", "#5B8C5A")
+
+
+@dataclass(frozen=True)
+class _Style:
+    color: str
+    width: float
+    line: str = "-"
+    alpha: float = 1.0
+    bold: bool = False
+
+
+def draw_curves(comparison: Comparison, path: Path) -> Path:
+    """Draw top-1 over the rate for every method into a PNG.
+
+    Figures are made without pyplot, so that a user's backend and open figures are left alone.
+
+    Args:
+        comparison: What was measured.
+        path: The file to write; complete, or as it was before.
+    """
+    figure = Figure(figsize=(8.8, 5.0), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    curves = _curves(comparison.frame)
+    _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
+    styles = _styles(list(curves))
+    for method, curve in curves.items():
+        style = styles[method]
+        order = 3 if style.bold else 2
+        axes.plot(
+            curve.index, curve, style.line, color=style.color, lw=style.width, alpha=style.alpha, zorder=order
+        )
+        if style.bold:
+            axes.plot(curve.index, curve, "o", color=style.color, ms=4, zorder=order)
+    _label(axes, comparison, styles)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def _curves(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Method -> top-1 by rate (seeds averaged), the best found first."""
+    rows = frame[frame.part == "curve"]
+    return {
+        str(method): part.groupby("rate").top1.mean().sort_index()
+        for method, part in rows.groupby("method", sort=False)
+    }
+
+
+def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
+    dense = comparison.frame[comparison.frame.kind == "dense"].top1.iloc[0]
+    axes.axhline(dense, color="black", lw=1, ls=(0, (1, 2)), zorder=1)
+    axes.text(0.004, dense + 0.012, f"dense {100 * dense:.1f} %", fontsize=9, va="bottom")
+    axes.axhline(comparison.chance, color="black", lw=1, ls=(0, (1, 2)), alpha=0.6, zorder=1)
+    axes.text(0.004, comparison.chance - 0.012, "chance", fontsize=9, va="top", alpha=0.7)
+    axes.axvline(comparison.rate, color="black", lw=0.8, alpha=0.25, zorder=1)
+    axes.set(xlim=(0, highest), ylim=(0, 1.06))
+    axes.set_xlabel(f"rate: part of the {comparison.unit_count:,} {comparison.units} removed, no fine-tuning")
+    axes.set_ylabel(f"top-1 on {comparison.curve_images} test images")
+    axes.set_title(f"{comparison.network}: which units go first?", loc="left", fontsize=12)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(alpha=0.15, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _styles(methods: Sequence[str]) -> dict[str, _Style]:
+    styles = {}
+    muted = iter(_MUTED * (1 + len(methods) // len(_MUTED)))
+    for method in methods:
+        if method == "best found":
+            style = _Style(_BEST, 2.8, bold=True)
+        elif method == "taylor":
+            style = _Style(_TAYLOR, 1.8)
+        elif method == "random":
+            style = _Style(_RANDOM, 1.3, "--")
+        else:
+            style = _Style(next(muted), 1.2, alpha=0.75)
+        styles[method] = style
+    return styles
+
+
+def _label(axes: Axes, comparison: Comparison, styles: dict[str, _Style]) -> None:
+    """Names beside the axes, best first at the target rate, with the table's top-1 there.
+
+    Beside and not at the curves: at high rates they all meet at chance.
+    """
+    target = comparison.frame[comparison.frame.part == "target"].groupby("method").top1.mean()
+    ranking = sorted(styles, key=lambda method: target[method], reverse=True)
+    _beside(axes, 0, f"top-1 at {100 * comparison.rate:g} % removed", "black")
+    for position, method in enumerate(ranking, start=1):
+        style = styles[method]
+        text = f"{100 * target[method]:.1f} %  {method}"
+        _beside(axes, position, text, style.color, bold=style.bold)
+
+
+def _beside(axes: Axes, position: int, text: str, color: str, *, bold: bool = False) -> None:
+    axes.annotate(
+        text,
+        xy=(1, 1),
+        xycoords="axes fraction",
+        xytext=(8, -14 * position),
+        textcoords="offset points",
+        color=color,
+        fontsize=9,
+        fontweight="bold" if bold else "normal",
+        va="top",
+        annotation_clip=False,
+    )
