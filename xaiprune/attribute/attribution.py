@@ -97,7 +97,8 @@ def attribute(
     per_image, classes = _probe(model, images[:1].to(device), taps, weights, task)
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise XaipruneError(
-            f"attribution: labels must be in 0..{classes - 1} (the task's classes), got {int(labels.min())}..{int(labels.max())}"
+            f"attribution: labels must be in 0..{classes - 1} (the task's classes), "
+            f"got {int(labels.min())}..{int(labels.max())}"
         )
     size = max(1, min(batch_size, _budget(memory_budget, device) // max(1, per_image)))
     collectors = [_Collector(units) for _ in composites]
@@ -224,8 +225,8 @@ def _probe(
     scale = plain.abs().max().clamp_min(1e-6)
     if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
         raise UnsupportedOperation(
-            "the recorded forward of this model differs from its plain forward (an in-place change of a view, "
-            "or randomness in eval mode); relevance would be wrong"
+            "the recorded forward of this model differs from its plain forward (an in-place change of a "
+            "view, or randomness in eval mode); relevance would be wrong"
         )
     return recording.bytes_per_image(), _selected(plain, task).shape[1]
 

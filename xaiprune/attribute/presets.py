@@ -55,7 +55,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         _preset(
             "taylor",
-            "activation times gradient (Molchanov et al. 2017); LRP's limit for epsilon to 0 in ReLU networks",
+            "activation times gradient (Molchanov et al. 2017); LRP's limit for epsilon to 0 in ReLU nets",
             Epsilon(0.0),
             start="logit",
             softmax="gradient",

@@ -76,7 +76,7 @@ def aggregate(relevance: Relevance, aggregation: Aggregation | None = None) -> S
         score = (values * weight[:, None]).sum(0)
         if not bool(score.isfinite().all()):
             raise XaipruneError(
-                f"layer {name}: relevance is not finite under this composite; use a larger epsilon or stabilizer"
+                f"layer {name}: relevance is not finite under this composite; raise its epsilon or stabilizer"
             )
         scores[name] = _normalized(score, aggregation.normalize)
     return scores

@@ -73,8 +73,8 @@ class AttentionNode(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass) -> Tensor:
         ctx.set_materialize_grads(False)
         with torch.enable_grad():
-            inner = [t.detach().requires_grad_() for t in (q, k, v)]
-            out = F.scaled_dot_product_attention(*inner, **options)
+            q, k, v = inner = [t.detach().requires_grad_() for t in (q, k, v)]
+            out = F.scaled_dot_product_attention(q, k, v, **options)
         ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
         return out.detach()
 
@@ -84,7 +84,8 @@ class AttentionNode(torch.autograd.Function):
         if g is None:
             return (None,) * 5
         if composite.softmax == "zplus":
-            return (*_zplus_attention(*(t.detach() for t in ctx.inner), ctx.options, g), None, None)
+            q, k, v = (t.detach() for t in ctx.inner)
+            return (*_zplus_attention(q, k, v, ctx.options, g), None, None)
         weights, value = share("weights", composite), share("value", composite)
         if weights == 0:
             (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:], g, retain_graph=True)

@@ -58,10 +58,10 @@ class Match:
     def __post_init__(self) -> None:
         if not (self.names or self.types or self.groups):
             raise XaipruneError("composite: a layer entry matches on nothing; give name, type or group")
-        for value in self.types:
-            _check_choice("type", value, get_args(LayerType))
-        for value in self.groups:
-            _check_choice("group", value, get_args(DepthGroup))
+        for layer_type in self.types:
+            _check_choice("type", layer_type, get_args(LayerType))
+        for group in self.groups:
+            _check_choice("group", group, get_args(DepthGroup))
 
     def __str__(self) -> str:
         return " and ".join("|".join(part) for part in (self.names, self.types, self.groups) if part)
@@ -75,8 +75,8 @@ class Composite:
         default: Rule of layers that no entry matches.
         layers: ``(match, rule)`` entries; the first that matches a layer gives its rule.
         softmax: ``attnlrp``: plain gradient (Achtibat et al. 2024, eq. 13) with products split evenly;
-            ``cp``: attention weights are constants (Ali et al. 2022); ``zplus``: positive contributions of the
-            softmax's linearisation only; ``gradient``: plain gradient of the whole attention, unsplit.
+            ``cp``: attention weights are constants (Ali et al. 2022); ``zplus``: positive contributions of
+            the softmax's linearisation only; ``gradient``: plain gradient of the whole attention, unsplit.
         activation: ``identity``: relevance passes unchanged (g f(x)/x); ``gradient``: g f'(x).
         norm: ``detach``: LayerNorm's deviation is a constant; ``gradient``: it is not.
         product: Products of two activations. ``uniform``: each factor gets half; ``gate``: a sigmoid gate
@@ -87,7 +87,7 @@ class Composite:
         name: For people; does not take part in equality.
     """
 
-    default: Rule = Epsilon()
+    default: Rule = field(default_factory=Epsilon)
     layers: tuple[tuple[Match, Rule], ...] = ()
     softmax: Softmax = "attnlrp"
     activation: Activation = "identity"

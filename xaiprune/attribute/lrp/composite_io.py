@@ -46,7 +46,8 @@ def from_dict(data: Mapping[str, Any], source: str = "composite") -> Composite:
     schema = data.get("schema") if isinstance(data, Mapping) else None
     if schema != SCHEMA:
         raise XaipruneError(
-            f"{source}: schema is {schema!r}, this xaiprune reads '{SCHEMA}'; upgrade xaiprune or export the composite again"
+            f"{source}: schema is {schema!r}, this xaiprune reads '{SCHEMA}'; "
+            f"upgrade xaiprune or export the composite again"
         )
     unknown = set(data) - _KEYS
     if unknown:

@@ -40,7 +40,7 @@ class ConvGeometry:
 
 
 class WeightCache:
-    """Derived weights (BatchNorm folded, W+, |W|) of one network, computed once for all batches and composites."""
+    """Derived weights (BatchNorm folded, W+, |W|) of a network, computed once for all batches and passes."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[Any, ...], tuple[tuple[object, ...], Any]] = {}
@@ -71,6 +71,9 @@ class LinearCall:
         geometry: None for linear layers.
         nonnegative: Known that no input is below zero (after ReLU), which halves the work of most rules.
         raw_input: Whether x is the image itself.
+        weights: Where derived weights are kept.
+        keep_sums: Keep sums over inputs for the next composite.
+        mixes_attention: Whether x are attention weights.
     """
 
     name: str
@@ -83,6 +86,7 @@ class LinearCall:
     raw_input: bool
     weights: WeightCache
     keep_sums: bool = False
+    mixes_attention: bool = False
     _sums: dict[str, Tensor] = field(default_factory=dict)
 
     # -- running the layer -------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def _linear_call(
         geometry=geometry,
         nonnegative=tag.nonnegative,
         raw_input=tag.raw_input,
+        mixes_attention=tag.gate == "softmax",
         weights=cache,
         keep_sums=rec.keep_sums,
     )
@@ -106,7 +107,8 @@ def _insert(rec: Recorder, call: LinearCall) -> Tensor:
     with torch.enable_grad():
         out: Tensor = LinearNode.apply(call.x, call.z, call, rec.pass_)
     rec.calls[id(call)] = call
-    return set_tag(out, Tag(call=call))
+    # Mixed attention weights (talking heads) are still attention weights.
+    return set_tag(out, Tag(call=call, gate="softmax" if call.mixes_attention else None))
 
 
 # -- norms -----------------------------------------------------------------------------------------
@@ -132,12 +134,11 @@ def batch_norm(
         )
     tag = tag_of(x)
     assert tag is not None
-    arguments = _detach((running_mean, running_var, weight, bias))
+    mean, var, scale, shift = _detach((running_mean, running_var, weight, bias))
     call = tag.call
     if call is None or (call.geometry is None and x.dim() != 2):
         with torch.enable_grad():
-            return F.batch_norm(x, *arguments, False, momentum, eps)
-    mean, var, scale, shift = arguments
+            return F.batch_norm(x, mean, var, scale, shift, False, momentum, eps)
     assert mean is not None
     assert var is not None
     factor = (var + eps).rsqrt() if scale is None else scale * (var + eps).rsqrt()
@@ -149,7 +150,7 @@ def batch_norm(
         (call.weight, running_mean, running_var, weight),
         lambda: call.weight * factor.view(-1, *[1] * (call.weight.dim() - 1)),
     )
-    z = F.batch_norm(call.z, *arguments, False, momentum, eps)
+    z = F.batch_norm(call.z, mean, var, scale, shift, False, momentum, eps)
     rec.calls.pop(id(call), None)
     return _insert(rec, replace(call, z=z, weight=folded, bias=folded_bias, _sums={}))
 
@@ -324,7 +325,8 @@ def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
         return _linear_call(rec, op, a, weight, None, None, lambda: F.linear(a, weight))
     if tag_a is None or tag_b is None:
         raise UnsupportedOperation(
-            f"module '{op.module}': a matrix product of an activation and a batched or left constant has no relevance rule"
+            f"module '{op.module}': a matrix product of an activation and a batched or left constant has no "
+            f"relevance rule"
         )
     gated = (tag_a.gate == "softmax") != (tag_b.gate == "softmax")
     roles = (
@@ -354,8 +356,8 @@ def attention(
 ) -> Tensor:
     if dropout_p or enable_gqa or (attn_mask is not None and tag_of(attn_mask) is not None):
         raise UnsupportedOperation(
-            f"module '{op.module}': attention with dropout, grouped queries or a mask that depends on the image "
-            f"has no relevance rule"
+            f"module '{op.module}': attention with dropout, grouped queries or a mask that depends on the "
+            f"image has no relevance rule"
         )
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),

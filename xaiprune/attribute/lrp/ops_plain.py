@@ -173,7 +173,8 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
 def extremum(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     if len(args) != 1 or kwargs:
         raise UnsupportedOperation(
-            f"module '{op.module}': operation '{op.name}' over a dimension or two tensors has no relevance rule"
+            f"module '{op.module}': operation '{op.name}' over a dimension or of two tensors has no "
+            f"relevance rule"
         )
     return carry(rec.plain(op, *args, **kwargs), args)
 

@@ -58,7 +58,7 @@ class Recording:
         missing = [taps[i] for i in range(len(taps)) if i not in self._recorder.seen]
         if missing:
             raise XaipruneError(
-                f"module '{missing[0].module}' is not run in this model's forward, so no relevance can be read there"
+                f"module '{missing[0].module}' is not run in this model's forward: no relevance can be read there"
             )
         self.logits = self._output.detach()
         self.layers = layer_infos(list(self._recorder.calls.values()))
@@ -109,7 +109,7 @@ def layer_infos(calls: Sequence[LinearCall]) -> list[LayerInfo]:
 
 
 def _classifier(names: Sequence[str]) -> set[str]:
-    """The last layer and its neighbours under the same top-level module (``classifier.0``, ``pre_logits``)."""
+    """The last layer and its neighbours under the same top-level module, as in ``classifier.0``."""
     split = [name.split(".") for name in names]
     shared = 0
     while len(names) > 1 and all(len(p) > shared + 1 for p in split) and len({p[shared] for p in split}) == 1:
