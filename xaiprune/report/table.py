@@ -52,7 +52,7 @@ def footnotes(comparison: Comparison) -> list[str]:
 
 def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """The cells as text, in the order of the columns."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for _, row in frame.iterrows():
         top1, low, high, mean, area = (
             float(row[c]) for c in ("top1", "low", "high", "curve_mean", "trapezoid")

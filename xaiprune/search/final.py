@@ -109,7 +109,11 @@ def compare_on_test(
     ranked, left_out = _rank(bench, best, names, criteria, seeds)
     test = bench.dataset.test
     part = curve_part(test)
-    frame = _measure(bench, ranked, rates, part)
+    within = [rate for rate in rates if _reachable(bench, ranked[0].scores, rate)]
+    if len(within) < len(rates):
+        out = ", ".join(f"{rate:g}" for rate in rates if rate not in within)
+        left_out["rates " + out] = f"with prune.floor={bench.config.prune.floor} too few units may go"
+    frame = _measure(bench, ranked, within, part)
     config = bench.config
     comparison = Comparison(
         frame=frame,
@@ -238,6 +242,15 @@ def _steps(
         yield method, target, True
         for rate in rates:
             yield method, rate, False
+
+
+def _reachable(bench: Bench, scores: Scores, rate: float) -> bool:
+    """Whether the floor of units that each layer keeps lets the rate be reached, whatever the ranking."""
+    try:
+        _plan(bench, scores, rate)
+    except XaipruneError:
+        return False
+    return True
 
 
 def _plan(bench: Bench, scores: Scores, rate: float) -> Plan:
