@@ -40,9 +40,8 @@ def test_units_sum_relevance_over_space_tokens_and_channels() -> None:
         seed = torch.eye(5, dtype=torch.float64)[labels]
         found = attribute(model, images, labels, units, Composite(Gamma(0.25)), start="logit")
         for unit in units:
-            full = relevance_at(model, images, seed, Composite(Gamma(0.25)), [unit.tap], where=unit.where)[
-                unit.tap
-            ]
+            at_tap = relevance_at(model, images, seed, Composite(Gamma(0.25)), [unit.tap], where=unit.where)
+            full = at_tap[unit.tap]
             channels = full.movedim(unit.dim, -1).flatten(1, -2).unflatten(-1, (unit.units, unit.width))
             expected = channels.sum((1, 3)), channels.abs().sum((1, 3))
             for actual, wanted in zip((found.sums, found.abs_sums), expected, strict=True):
