@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from xaiprune import models
-from xaiprune.cli.text import percent
 from xaiprune.config.tasks import TrainConfig
 from xaiprune.data import SOURCES, load_training
 from xaiprune.evaluate import accuracy
@@ -31,7 +30,7 @@ def run(config: TrainConfig) -> None:
     models.save_weights(model, path)
     for name, split in (("validation", data.validation), ("test", data.test)):
         found = accuracy(model, split, data.task, batch_size=config.data.batch_size, device=device)
-        print(f"{name:<10} top-1 {percent(found)}")
+        print(f"{name:<10} top-1 {found}")
     print(f"weights    {path.resolve()}")
 
 

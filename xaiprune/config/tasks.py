@@ -35,6 +35,19 @@ class TrainSettings:
 
 
 @dataclass
+class EvaluateSettings:
+    """What `xaiprune evaluate` measures.
+
+    Attributes:
+        split: The images.
+        latency: Batch sizes to time; timing takes seconds each.
+    """
+
+    split: str = one_of("test", "test", "validation", "reference")
+    latency: list[int] | None = each_within(None, 1, 4096)
+
+
+@dataclass
 class AttributeSettings:
     """What `xaiprune attribute` writes: relevance per unit, and pictures of this many images."""
 
@@ -121,6 +134,11 @@ class TrainConfig(Config):
 
 
 @dataclass
+class EvaluateConfig(Config):
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+
+@dataclass
 class AttributeConfig(Config):
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
 
@@ -171,7 +189,7 @@ TASKS: dict[str, TaskSchema] = {
     ),
     "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
     "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
-    "evaluate": TaskSchema(Config, "top-1 and cost of a checkpoint or a pruned network"),
+    "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
     "export": TaskSchema(ExportConfig, "best trial -> composite YAML, plan, pruned weights, ONNX", False),
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
     "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
