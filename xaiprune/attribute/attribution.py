@@ -167,22 +167,21 @@ def _batch_relevance(
     part = _Part(zeros, [z.clone() for z in zeros])
 
     def read(index: int, activation: Tensor, g: Tensor) -> None:
-        relevance = per_unit(activation.detach() * g, units[index], count)
-        part.sums[index] += relevance.sum((1, 3)).cpu()
-        part.abs_sums[index] += relevance.abs().sum((1, 3)).cpu()
+        for i, (a, b) in enumerate(zip(activation.detach().chunk(count), g.chunk(count), strict=True)):
+            relevance = per_unit(a * b, units[index])
+            part.sums[index][i] += relevance.sum((0, 2)).cpu()
+            part.abs_sums[index][i] += relevance.abs_().sum((0, 2)).cpu()
 
     recording.backward(composite, seed(recording.logits, target, start, task), read)
     return part
 
 
-def per_unit(values: Tensor, unit: UnitLayer, samples: int) -> Tensor:
-    """Rearrange a tapped tensor to (samples, positions, units, width).
+def per_unit(values: Tensor, unit: UnitLayer) -> Tensor:
+    """Rearrange one sample's tapped tensor to (positions, units, width).
 
-    Windows and tokens count as positions; the first dimension may be a multiple of the samples (Swin's
-    windows), sample by sample.
+    Windows and tokens count as positions: the first dimension is 1, or a sample's windows (Swin).
     """
-    moved = values.movedim(unit.dim, -1)
-    return moved.reshape(samples, -1, unit.units, unit.width)
+    return values.movedim(unit.dim, -1).reshape(-1, unit.units, unit.width)
 
 
 def seed(logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None) -> Tensor:

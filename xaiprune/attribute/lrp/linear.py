@@ -124,10 +124,9 @@ class LinearCall:
     def absolute_weight(self) -> Tensor:
         return self.weights.get("absolute", (self.weight,), self.weight.abs)
 
-    def boosted(self, gamma: float, negative: bool = False) -> Tensor:
-        """W + gamma W+ (or W + gamma W-)."""
-        part = self.negative_weight() if negative else self.positive_weight()
-        return torch.add(self.weight, part, alpha=gamma)
+    def boosted(self, gamma: float) -> Tensor:
+        """W + gamma W+."""
+        return torch.add(self.weight, self.positive_weight(), alpha=gamma)
 
     # -- sums over inputs --------------------------------------------------------------------------
 
@@ -142,19 +141,16 @@ class LinearCall:
         """N_j = sum_i (x_i W_ij)- [+ b_j-], summed term by term."""
         return self._part(False, with_bias)
 
-    def positive_sum(self, with_bias: bool = True) -> Tensor:
-        """P_j in one forward also for signed inputs: (z - b + |x| |W|) / 2 [+ b+].
-
-        Its error is relative to |x| |W|, not to P; use it where P is at least comparable to that (gamma).
-        """
-        if self.nonnegative:
-            return self._part(True, with_bias)
+    def magnitude(self, with_bias: bool = True) -> Tensor:
+        """A_j = sum_i |x_i W_ij| [+ |b_j|]: one forward whatever the signs."""
 
         def compute() -> Tensor:
-            magnitude = self.forward(self.x.abs(), self.absolute_weight())
-            return self._add_bias(magnitude.add_(self.z_without_bias()).mul_(0.5), True, with_bias)
+            total = self.forward(self.x.abs(), self.absolute_weight())
+            return (
+                total if self.bias is None or not with_bias else total.add_(self._per_output(self.bias.abs()))
+            )
 
-        return self._kept(f"sum {with_bias}", compute)
+        return self._kept(f"magnitude {with_bias}", compute)
 
     def _part(self, positive: bool, with_bias: bool) -> Tensor:
         def compute() -> Tensor:

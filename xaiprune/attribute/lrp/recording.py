@@ -58,7 +58,7 @@ class Recording:
         missing = [taps[i] for i in range(len(taps)) if i not in self._recorder.seen]
         if missing:
             raise XaipruneError(
-                f"module '{missing[0].module}' is not run in this model's forward: no relevance can be read there"
+                f"module '{missing[0].module}' is not run in this model's forward: nothing to read there"
             )
         self.logits = self._output.detach()
         self.layers = layer_infos(list(self._recorder.calls.values()))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from xaiprune.attribute.lrp.blocks import any_below_zero, blockwise
 from xaiprune.errors import XaipruneError
 
 if TYPE_CHECKING:
@@ -101,13 +102,15 @@ class Epsilon(Rule):
     bias: Bias = "absorb"
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
-        if self.bias == "exclude" and call.bias is not None:
-            s = g * call.z / stabilized(call.z_without_bias(), self.epsilon)
-        elif self.epsilon == 0:
+        if self.epsilon == 0 and (self.bias == "absorb" or call.bias is None):
             s = g
+        elif self.bias == "exclude" and call.bias is not None:
+            s = g * call.z / stabilized(call.z_without_bias(), self.epsilon)
         else:
-            # g z / (z + eps sign z) = g - g eps / (|z| + eps), in three passes over memory
-            s = torch.addcdiv(g, g, call.z.abs().add_(self.epsilon), value=-self.epsilon)
+            # g z / (z + eps sign z) = g - g eps / (|z| + eps)
+            s = blockwise(
+                lambda g, z: torch.addcdiv(g, g, z.abs().add_(self.epsilon), value=-self.epsilon), g, call.z
+            )
         return call.transpose(s, call.weight)
 
 
@@ -127,45 +130,52 @@ class Gamma(Rule):
     bias: Bias = "absorb"
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
+        """Two transposed products at most, whatever the signs.
+
+        With A_j = sum_i |x_i W_ij| [+ |b_j|] = P_j - N_j, both P_j where z_j > 0 and -N_j where z_j < 0 are
+        (A_j + |z_j|) / 2, so that s_j = R_j sign(z_j) / (|z_j| + gamma (A_j + |z_j|) / 2 + stabilizer) covers
+        both signs. And since W+ and W- are (W +- |W|) / 2, the contributions sum to U + gamma/2 (U +- Y)
+        with U = W^T s, Y = |W|^T (s sign z), and the sign of x_i.
+        """
         exclude = self.bias == "exclude" and call.bias is not None
         z = call.z_without_bias() if exclude else call.z
-        relevance = g * call.z
-        positive = call.positive_sum(with_bias=not exclude)
-        negative_reached = bool(((z < 0) & (relevance != 0)).any())
-
-        # P >= z where z > 0, so this is never below z (1 + gamma); the clamp only meets entries with R = 0
-        # there, or z = 0, where the stabilizer decides.
-        tiny = max(self.stabilizer, torch.finfo(z.dtype).tiny)
-        upper = torch.add(z, positive, alpha=self.gamma).add_(self.stabilizer).clamp_(min=tiny)
-        if not negative_reached:
-            s = relevance.div_(upper)
-            if call.nonnegative:
-                return call.transpose(s, call.boosted(self.gamma))
-            return self._signed(call, s, s)
-
-        upper_part = (relevance / upper).masked_fill_(z < 0, 0)
-        # z + gamma N = (1 + gamma) z - gamma P
-        lower = (
-            torch.add(z * (1 + self.gamma), positive, alpha=-self.gamma)
-            .sub_(self.stabilizer)
-            .clamp_(max=-tiny)
-        )
-        lower_part = relevance.div_(lower).masked_fill_(z >= 0, 0)
+        half = self.gamma / 2
         if call.nonnegative:
-            g_in = call.transpose(upper_part, call.boosted(self.gamma))
-            return g_in.add_(call.transpose(lower_part, call.boosted(self.gamma, negative=True)))
-        return self._signed(call, upper_part + lower_part, upper_part.sub_(lower_part))
+            # A = 2 P - z; P is what zplus and alphabeta need as well
+            sums = call.positive_part(with_bias=not exclude)
 
-    def _signed(self, call: LinearCall, s: Tensor, difference: Tensor) -> Tensor:
-        """Two transposed products instead of four.
+            def denominator(z: Tensor, sums: Tensor) -> Tensor:
+                return torch.add(z.abs().mul_(1 + half), z, alpha=-half).add_(sums, alpha=self.gamma)
 
-        With U = W^T (s_up + s_low) and Y = |W|^T (s_up - s_low), the sum over W + gamma W+ (or W-, as signs
-        of x and z ask) is U + gamma/2 (U + sign(x) Y), because W+ = (W + |W|)/2 and W- = (W - |W|)/2.
-        """
+        else:
+            sums = call.magnitude(with_bias=not exclude)
+
+            def denominator(z: Tensor, sums: Tensor) -> Tensor:
+                return z.abs().mul_(1 + half).add_(sums, alpha=half)
+
+        floor = max(self.stabilizer, torch.finfo(z.dtype).tiny)
+
+        def share(g: Tensor, z: Tensor, sums: Tensor) -> Tensor:
+            return z.abs().mul_(g).div_(denominator(z, sums).add_(floor))
+
+        def share_excluding(g: Tensor, z: Tensor, sums: Tensor, output: Tensor) -> Tensor:
+            return torch.where(z < 0, -output, output).mul_(g).div_(denominator(z, sums).add_(floor))
+
+        s = blockwise(share_excluding, g, z, sums, call.z) if exclude else blockwise(share, g, z, sums)
+        negative_reached = any_below_zero(s, z)
+        if call.nonnegative and not negative_reached:
+            return call.transpose(s, call.boosted(self.gamma))
+        signed = blockwise(lambda s, z: torch.where(z < 0, -s, s), s, z) if negative_reached else s
         plain = call.transpose(s, call.weight)
-        absolute = call.transpose(difference, call.absolute_weight())
-        absolute = torch.where(call.x < 0, -absolute, absolute)
-        return plain.mul_(1 + self.gamma / 2).add_(absolute, alpha=self.gamma / 2)
+        absolute = call.transpose(signed, call.absolute_weight())
+        if call.nonnegative:
+            return plain.mul_(1 + half).add_(absolute, alpha=half)
+        return blockwise(
+            lambda u, y, x: torch.where(x < 0, -y, y).mul_(half).add_(u, alpha=1 + half),
+            plain,
+            absolute,
+            call.x,
+        )
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,8 @@ class ZPlus(Rule):
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         positive = call.positive_part(with_bias=self.bias == "absorb")
-        s = (g * call.z).div_(stabilized(positive, self.stabilizer))
+        floor = max(self.stabilizer, torch.finfo(positive.dtype).tiny)
+        s = blockwise(lambda g, z, p: (g * z).div_(p + floor), g, call.z, positive)
         return call.transpose_positive(s)
 
 
@@ -211,15 +222,14 @@ class AlphaBeta(Rule):
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         with_bias = self.bias == "absorb"
-        relevance = g * call.z
-        s = relevance / stabilized(call.positive_part(with_bias), self.stabilizer)
-        g_in = call.transpose_positive(s.mul_(self.alpha))
+        floor = max(self.stabilizer, torch.finfo(g.dtype).tiny)
+        positive = call.positive_part(with_bias)
+        s = blockwise(lambda g, z, p: (g * z).mul_(self.alpha).div_(p + floor), g, call.z, positive)
+        g_in = call.transpose_positive(s)
         if self.beta == 0:
             return g_in
         negative = call.negative_part(with_bias)
-        # N <= 0, so its stabilizer points down even where N = 0 (stabilized() would push it up there).
-        tiny = max(self.stabilizer, torch.finfo(negative.dtype).tiny)
-        s = relevance.div_(negative - tiny).mul_(self.beta)
+        s = blockwise(lambda g, z, n: (g * z).mul_(self.beta).div_(n - floor), g, call.z, negative)
         return g_in.sub_(call.transpose_negative(s))
 
 
