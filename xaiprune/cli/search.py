@@ -1,0 +1,165 @@
+"""``xaiprune search``: run or resume a study, compare its best on the test split, say where it all lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from xaiprune.config import Config
+from xaiprune.evaluate import Accuracy
+from xaiprune.search import (
+    Context,
+    Ending,
+    best_trial,
+    counts,
+    open_context,
+    open_study,
+    proposal_of,
+    run_trials,
+    storage_url,
+)
+from xaiprune.search.best import save_best
+from xaiprune.search.dense import dense_accuracy
+
+
+def run(config: Config) -> None:
+    """Search, then compare and save; a study that has all its trials goes straight to the comparison."""
+    console = Console(highlight=False, soft_wrap=True)
+    context = open_context(config)
+    study = open_study(context)
+    dense = dense_accuracy(study, context)
+    url = storage_url(config)
+    console.print(setup_text(context, dense, study, url), markup=False)
+    wanted = config.study.n_trials
+    with Trials(console, study, wanted, dense) as shown:
+        try:
+            ending = run_trials(study, context, shown.add)
+        except KeyboardInterrupt:
+            ending = Ending.INTERRUPTED
+    done = counts(study).done
+    if ending is Ending.INTERRUPTED:
+        console.print(f"stopped: {done} of {wanted} trials done; the same command goes on from here")
+        raise KeyboardInterrupt
+    if ending is Ending.TIMEOUT:
+        console.print(
+            f"study.timeout is over: {done} of {wanted} trials done; the same command goes on from here"
+        )
+    if ending is Ending.EXHAUSTED:
+        console.print(f"the sampler has no further points: {done} of {wanted} trials done")
+    finish(context, study, url, console)
+
+
+def finish(context: Context, study: optuna.Study, url: str, console: Console) -> None:
+    """The best composite as a file, the comparison on the test split, and the paths."""
+    from xaiprune.report import show_comparison
+    from xaiprune.search.final import compare_on_test
+
+    trial = best_trial(study)
+    folder = Path(context.config.output_dir or Path("studies") / study.study_name).absolute()
+    saved = save_best(study, folder)
+    console.print(
+        f"best        trial {trial.number}: {_value(trial)} on validation; {_label(trial)}", markup=False
+    )
+    console.print()
+    comparison = compare_on_test(context, proposal_of(trial), folder)
+    picture = show_comparison(comparison, folder, console=console)
+    console.print()
+    for name, path in (
+        ("composite", saved),
+        ("table", folder / "comparison.csv"),
+        ("curves", picture),
+        ("study", url),
+        ("dashboard", f"optuna-dashboard {url}"),
+    ):
+        console.print(f"{name:<11} {path}", markup=False)
+
+
+def setup_text(context: Context, dense: Accuracy, study: optuna.Study, url: str) -> str:
+    """What is searched, on what, in a few lines."""
+    config, data, objective = context.config, context.dataset, context.objective
+    units = sum(unit.units for unit in context.units)
+    rates = ", ".join(f"{rate:g}" for rate in objective.rates)
+    done = counts(study).done
+    lines = {
+        "network": f"{config.model.pruned or config.model.name} on {context.device}, {units:,} "
+        f"{config.units.kind} in {len(context.units)} layers",
+        "images": f"{len(data.reference)} reference, {len(context.validation)} validation, "
+        f"{len(data.test)} test; {len(data.task.classes)} classes",
+        "dense": f"top-1 {dense} (validation)",
+        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
+        "study": f"{study.study_name} in {url}",
+        "trials": f"{done} of {config.study.n_trials} done",
+    }
+    return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+class Trials:
+    """Trials as they end: a bar with the best so far on a terminal, one line each elsewhere."""
+
+    def __init__(self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy) -> None:
+        self._console, self._wanted, self._dense = console, wanted, dense
+        self._best: FrozenTrial | None = None
+        done = counts(study).done
+        if done:
+            self._best = best_trial(study)
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or done >= wanted,
+        )
+        self._task = self._bar.add_task(self._best_text(), total=wanted, completed=done)
+
+    def __enter__(self) -> Trials:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def add(self, trial: FrozenTrial, done: int) -> None:
+        """Show a trial that has ended."""
+        better = trial.state is TrialState.COMPLETE and (
+            self._best is None or (trial.value or 0.0) > (self._best.value or 0.0)
+        )
+        if better:
+            self._best = trial
+        self._bar.update(self._task, completed=done, description=self._best_text())
+        if not self._console.is_terminal or better or trial.state is TrialState.FAIL:
+            mark = "*" if better else " "
+            line = f"trial {trial.number:>4} {mark}{_value(trial):>7}  {_label(trial)}"
+            self._console.print(line, markup=False)
+
+    def _best_text(self) -> str:
+        return "" if self._best is None else f"best {_value(self._best)} of {100 * self._dense.top1:.1f} %"
+
+
+def _value(trial: FrozenTrial) -> str:
+    return "failed" if trial.value is None else f"{100 * trial.value:.1f} %"
+
+
+def _label(trial: FrozenTrial) -> str:
+    """What a trial tried, and where its value comes from."""
+    if trial.state is TrialState.FAIL:
+        return str(trial.user_attrs.get("reason", "no reason given"))
+    preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
+    text = f"preset {preset}" if preset else proposal_of(trial).summary()
+    return text if reused is None else f"{text} (same units as trial {reused})"

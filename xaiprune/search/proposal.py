@@ -1,0 +1,88 @@
+"""What one trial tries: a composite, where relevance starts, and how it becomes scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from xaiprune.attribute import Aggregation, Composite, Start
+from xaiprune.attribute.lrp.composite_io import from_dict, to_dict
+from xaiprune.attribute.lrp.rules import Epsilon, Rule
+from xaiprune.errors import XaipruneError
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A complete recipe for scores.
+
+    Attributes:
+        composite: Which layer gets which rule.
+        start: Relevance at the logits.
+        aggregation: From relevance to scores.
+    """
+
+    composite: Composite
+    start: Start
+    aggregation: Aggregation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as stored with a trial."""
+        return {
+            "composite": to_dict(self.composite),
+            "start": self.start,
+            "aggregation": asdict(self.aggregation),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], source: str = "proposal") -> Proposal:
+        """The proposal that plain data describes.
+
+        Args:
+            data: As `to_dict` gives it.
+            source: Named in error messages (a trial).
+
+        Raises:
+            XaipruneError: A key is missing or a value unknown.
+        """
+        try:
+            start, aggregation, composite = data["start"], data["aggregation"], data["composite"]
+        except KeyError as error:
+            raise XaipruneError(f"{source}: has no {error.args[0]}, so it is no recipe for scores") from None
+        if start not in get_args(Start):
+            raise XaipruneError(f"{source}: start must be one of {', '.join(get_args(Start))}, got '{start}'")
+        return cls(from_dict(composite, source), start, Aggregation(**aggregation))
+
+    @property
+    def key(self) -> str:
+        """Equal for proposals that mean the same, whatever they are called."""
+        data = self.to_dict()
+        del data["composite"]["name"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def summary(self) -> str:
+        """One line for people: ``low gamma 0.3, mid zplus, high gradient; softmax cp; start logit``."""
+        composite = self.composite
+        rules = [f"{match} {_short(rule)}" for match, rule in composite.layers]
+        rules = rules or [f"{_short(composite.default)} everywhere"]
+        parts = [", ".join(rules)]
+        if composite.activation == "gradient":
+            parts.append("gradient between")
+        elif composite.softmax != "attnlrp":
+            parts.append(f"softmax {composite.softmax}")
+        parts += [f"start {self.start}", self.aggregation.mode]
+        if self.aggregation.image_weight != "as_is":
+            parts.append(f"images {self.aggregation.image_weight}")
+        if self.aggregation.normalize != "none":
+            parts.append(f"layers by {self.aggregation.normalize}")
+        return "; ".join(parts)
+
+
+def _short(rule: Rule) -> str:
+    """A rule with its one telling number; with epsilon 0 it is the gradient."""
+    if isinstance(rule, Epsilon) and rule.epsilon == 0:
+        return "gradient"
+    number = next((getattr(rule, key) for key in ("epsilon", "gamma", "alpha") if hasattr(rule, key)), None)
+    return rule.name if number is None else f"{rule.name} {number:.2g}"

@@ -1,0 +1,176 @@
+"""A study: created or opened, checked to be the same search, presets queued."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from xaiprune.attribute import PRESETS
+from xaiprune.config import Config, did_you_mean
+from xaiprune.errors import XaipruneError
+from xaiprune.search.context import Context
+from xaiprune.search.fingerprint import check_same, fingerprint_of
+from xaiprune.search.inverse import NotInSpace, params_of
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
+from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet
+from xaiprune.search.versions import versions
+
+log = logging.getLogger(__name__)
+SCHEMA = "xaiprune/study/1"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Trials of a study by what has become of them.
+
+    Attributes:
+        done: Finished with a value (or pruned); what `study.n_trials` counts.
+        running: Asked and not finished, here or elsewhere.
+        failed: Without a value; the reason is stored with the trial.
+    """
+
+    done: int
+    running: int
+    failed: int
+
+
+def counts(study: optuna.Study) -> Counts:
+    """Count a study's trials."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    return Counts(
+        done=states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED),
+        running=states.count(TrialState.RUNNING),
+        failed=states.count(TrialState.FAIL),
+    )
+
+
+def storage_url(config: Config) -> str:
+    """Where the configuration's study lies, with an absolute path."""
+    return absolute_url(config.study.storage or f"sqlite:///studies/{config.study.name}.db")
+
+
+def open_study(context: Context) -> optuna.Study:
+    """Create the study, or open it to go on.
+
+    Raises:
+        XaipruneError: It was made with another set-up, or its storage cannot be used.
+    """
+    config, url = context.config, storage_url(context.config)
+    pruner = make_pruner(config.pruner)
+    current = fingerprint_of(context)
+    with exclusive(url), plain_errors(url), quiet():
+        storage = open_storage(url)
+        name = str(config.study.name)
+        if config.study.load_only and name not in optuna.get_all_study_names(storage):
+            raise _missing(name, storage, url)
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True
+        )
+        stored = study.user_attrs.get("fingerprint")
+        if stored is None and study.get_trials(deepcopy=False):
+            raise XaipruneError(
+                f"study '{name}' in {url} was not made by xaiprune; set study.name=ANOTHER_NAME"
+            )
+        if stored is None:
+            _describe(study, current)
+        else:
+            check_same(stored, current, name, url)
+        _note_versions(study)
+        _queue_presets(study, context)
+    return study
+
+
+def load_study(config: Config) -> optuna.Study:
+    """Open an existing study to read it, without network or images.
+
+    Raises:
+        XaipruneError: There is none by this name; names the closest.
+    """
+    url, name = storage_url(config), str(config.study.name)
+    with plain_errors(url), quiet():
+        storage = open_storage(url)
+        if name not in optuna.get_all_study_names(storage):
+            raise _missing(name, storage, url)
+        return optuna.load_study(study_name=name, storage=storage)
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The finished trial with the highest value, the earliest of equals.
+
+    Raises:
+        XaipruneError: No trial has finished.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not finished:
+        raise XaipruneError(f"study '{study.study_name}' has no finished trial yet; run 'xaiprune search'")
+    return max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
+
+
+def proposal_of(trial: FrozenTrial) -> Proposal:
+    """What a finished trial tried, as stored with it.
+
+    Raises:
+        XaipruneError: The trial was not made by xaiprune.
+    """
+    stored = trial.user_attrs.get("proposal")
+    if stored is None:
+        raise XaipruneError(f"trial {trial.number} has no stored composite; it was not made by xaiprune")
+    return Proposal.from_dict(stored, f"trial {trial.number}")
+
+
+def _describe(study: optuna.Study, fingerprint: dict[str, Any]) -> None:
+    # The fingerprint last: a study that was killed in here has no trials, and is described again.
+    study.set_user_attr("schema", SCHEMA)
+    study.set_user_attr("fingerprint", fingerprint)
+
+
+def _note_versions(study: optuna.Study) -> None:
+    """Remember every combination of versions that the study has been run with."""
+    noted, current = list(study.user_attrs.get("versions", [])), versions()
+    if current not in noted:
+        study.set_user_attr("versions", [*noted, current])
+
+
+def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
+    names = optuna.get_all_study_names(storage)
+    closest = did_you_mean(name, names) or (
+        f"; there are {', '.join(names[:5])}" if names else "; it is empty"
+    )
+    return XaipruneError(f"no study '{name}' in {url}{closest}")
+
+
+def _queue_presets(study: optuna.Study, context: Context) -> None:
+    """Queue the presets that the study has not tried yet, Taylor first.
+
+    A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
+    any other as what it is. Presets that rank the same on this network are tried once.
+    """
+    tried = {t.user_attrs.get("preset") for t in study.get_trials(deepcopy=False)}
+    outside_allowed = takes_trials_without_parameters(context.config.sampler)
+    points: list[dict[str, Any]] = []
+    for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
+        preset = PRESETS[name]
+        recipe = Proposal(preset.composite, preset.start, preset.aggregation)
+        attrs: dict[str, Any] = {"preset": name}
+        try:
+            params = params_of(context.space, recipe)
+        except NotInSpace as reason:
+            if name in tried:
+                continue
+            if not outside_allowed:
+                log.warning("preset %s is not tried: outside the space (%s)", name, reason)
+                continue
+            log.info("preset %s lies outside the space (%s); it is tried, but not learned from", name, reason)
+            study.enqueue_trial({}, user_attrs={**attrs, "outside_space": True})
+            continue
+        if params in points:  # differs only in what says nothing on this network
+            continue
+        points.append(params)
+        if name not in tried:
+            study.enqueue_trial(params, user_attrs=attrs)
