@@ -81,7 +81,7 @@ def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_sec
 
 def macs(model: nn.Module, example: Tensor) -> int:
     """Multiply-accumulates of one image, counted on the meta device (nothing is computed)."""
-    shadow = copy.deepcopy(model).to("meta").eval()
+    shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), _no_fused_attention(), counter:
         shadow(torch.empty(1, *example.shape[1:], device="meta", dtype=example.dtype))

@@ -87,7 +87,9 @@ def _head_layer(attention: Attention) -> UnitLayer:
     )
 
 
-def _calls(flow: Flow, modules: dict[str, nn.Module], kinds: type | tuple[type, ...]) -> dict[str, list[int]]:
+def layer_calls(
+    flow: Flow, modules: dict[str, nn.Module], kinds: type | tuple[type, ...]
+) -> dict[str, list[int]]:
     """Layers of the given types that ran, in execution order -> the values that each of their calls made."""
     names = {"conv2d", "linear"}
     calls: dict[str, list[int]] = {}
@@ -95,6 +97,12 @@ def _calls(flow: Flow, modules: dict[str, nn.Module], kinds: type | tuple[type, 
         if op.name in names and isinstance(modules.get(op.module), kinds):
             calls.setdefault(op.module, []).extend(op.outputs)
     return calls
+
+
+def classifiers(flow: Flow, modules: dict[str, nn.Module]) -> list[str]:
+    """The layers whose outputs reach the network's with no other layer between."""
+    calls = layer_calls(flow, modules, (nn.Linear, nn.Conv2d))
+    return [name for name, values in calls.items() if _is_classifier(flow, modules, values)]
 
 
 def _is_classifier(flow: Flow, modules: dict[str, nn.Module], values: list[int]) -> bool:
@@ -112,7 +120,7 @@ def _is_classifier(flow: Flow, modules: dict[str, nn.Module], values: list[int])
     return False
 
 
-def _tap(flow: Flow, modules: dict[str, nn.Module], name: str, values: list[int]) -> tuple[str, list[int]]:
+def tap_of(flow: Flow, modules: dict[str, nn.Module], name: str, values: list[int]) -> tuple[str, list[int]]:
     """The BatchNorm that alone reads a convolution's output, else the convolution; and its output values."""
     taps: set[str] = set()
     for value in values:
@@ -129,8 +137,8 @@ def _tap(flow: Flow, modules: dict[str, nn.Module], name: str, values: list[int]
 def _filters(flow: Flow, model: nn.Module, inner: bool) -> list[UnitLayer]:
     modules = dict(model.named_modules())
     layers, reaches = [], {}
-    for name, values in _calls(flow, modules, nn.Conv2d).items():
-        tap, starts = _tap(flow, modules, name, values)
+    for name, values in layer_calls(flow, modules, nn.Conv2d).items():
+        tap, starts = tap_of(flow, modules, name, values)
         reaches[name] = reach(flow, model, starts, dim=1)
         if not _is_classifier(flow, modules, values):
             layers.append(UnitLayer(name, "filters", modules[name].out_channels, tap))  # type: ignore[arg-type]
@@ -167,7 +175,7 @@ def _carries(reaches: dict[str, Reach], name: str) -> bool:
 def _linears(flow: Flow, model: nn.Module, attention: list[Attention], neurons: bool) -> list[UnitLayer]:
     modules = dict(model.named_modules())
     layers = []
-    for name, values in _calls(flow, modules, nn.Linear).items():
+    for name, values in layer_calls(flow, modules, nn.Linear).items():
         if any(name == found.projection or _inside(name, found.name) for found in attention):
             continue
         if _is_classifier(flow, modules, values):

@@ -1,0 +1,203 @@
+"""Folds what removed units contributed into what stays: closed form, no labels, no training."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.prune.attention import replace_multihead_
+from xaiprune.prune.fold import add_to_output_
+from xaiprune.prune.mask import masked
+from xaiprune.prune.moments import Inputs, Moments, Statistics, collect, consumer_inputs, held_out, recorded
+from xaiprune.prune.moments import samples as sample
+from xaiprune.prune.plan import Plan
+from xaiprune.prune.ridge import strength, weights_map
+from xaiprune.units import Links, UnitLayer, default_example, find_links
+
+METHODS = ("none", "mean", "linear")
+
+
+def compensate(
+    model: nn.Module,
+    plan: Plan | Mapping[str, Sequence[int]],
+    units: Sequence[UnitLayer],
+    images: Tensor,
+    method: str = "linear",
+    *,
+    sequential: bool = True,
+    statistics: Statistics | None = None,
+    batch_size: int = 32,
+) -> nn.Module:
+    """A copy of the network whose consumers make up for the plan's units.
+
+    Use it with the plan it was made for: ``masked(compensated, plan, units)`` or ``remove``. Units that
+    write into a residual stream have no consumer of their own and are not compensated.
+
+    ``mean`` adds each removed unit's mean contribution to the consumer's bias. ``linear`` predicts the
+    removed channels from the kept ones (ridge regression, strength chosen on every fifth image) and adds
+    the prediction to the consumer's weights, pixel by pixel or token by token, so a convolution takes
+    it at every tap of its kernel. Where a convolution pads with zeros, the prediction has no constant
+    term, for a constant would be wrong in the padding; ``mean`` accepts that error at the border.
+
+    Args:
+        model: The dense network, in eval mode; unchanged.
+        plan: The units to remove.
+        units: The network's unit layers.
+        images: Reference images (N, 3, H, W), normalised, on the model's device.
+        method: ``none``, ``mean`` or ``linear``.
+        sequential: Layer by layer, so that each consumer reproduces its dense input from what the network
+            pruned and compensated before it really gives it; else all from the dense network at once.
+        statistics: The dense network's, from `statistics_of`; collected if None. Not used if sequential.
+        batch_size: Images in one forward of the dense network.
+
+    Raises:
+        XaipruneError: If the method is unknown or there are too few images.
+    """
+    if method not in METHODS:
+        raise XaipruneError(f"prune.compensate={method} is unknown; choose one of {', '.join(METHODS)}")
+    if isinstance(plan, Plan):
+        plan.check(units)
+        plan = plan.removed
+    going = {name: tuple(removed) for name, removed in plan.items() if len(removed)}
+    compensated = copy.deepcopy(model)
+    if method == "none" or not going:
+        return compensated
+    if len(images) < 2:
+        raise XaipruneError("compensation needs at least 2 reference images; raise data.reference_per_class")
+    _open_attention_(compensated, units)
+    if sequential:
+        _sequential_(compensated, going, units, images, method, batch_size)
+        return compensated
+    if statistics is None:
+        statistics = statistics_of(model, units, images, batch_size)
+    links = find_links(compensated, units, default_like(images))
+    for name, inputs in statistics.inputs.items():
+        gone = inputs.removed(going)
+        if len(gone):
+            fit, held = statistics.fit[name], statistics.held_out.get(name)
+            _fold_(compensated, inputs, gone, fit, held, method, links)
+    return compensated
+
+
+def statistics_of(
+    model: nn.Module, units: Sequence[UnitLayer], images: Tensor, batch_size: int = 32
+) -> Statistics:
+    """The dense network's statistics: one pass over the reference images, for every plan and trial.
+
+    Args:
+        model: The dense network, in eval mode.
+        units: Its unit layers.
+        images: Reference images (N, 3, H, W).
+        batch_size: Images in one forward.
+    """
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
+        model = copy.deepcopy(model)
+        _open_attention_(model, units)
+    links = find_links(model, units, default_like(images))
+    return collect(model, consumer_inputs(model, units, links), images, batch_size)
+
+
+def default_like(images: Tensor) -> Tensor:
+    """One blank image of the same size."""
+    return torch.zeros_like(images[:1])
+
+
+def _open_attention_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
+    """Heads of torch's own attention can only be seen in a module that calls its projection."""
+    for layer in units:
+        if layer.kind == "heads" and isinstance(model.get_submodule(layer.name), nn.MultiheadAttention):
+            replace_multihead_(model, layer.name)
+
+
+def _sequential_(
+    model: nn.Module,
+    going: Mapping[str, Sequence[int]],
+    units: Sequence[UnitLayer],
+    images: Tensor,
+    method: str,
+    batch_size: int,
+) -> None:
+    """Compensate consumer after consumer during one forward of all images through the pruned network.
+
+    When a consumer is about to run, everything before it is pruned and compensated already, so its
+    weights are changed then, and it runs on with them.
+    """
+    links = find_links(model, units, default_like(images))
+    inputs = consumer_inputs(model, units, links)
+    inputs = {name: wanted for name, wanted in inputs.items() if len(wanted.removed(going))}
+    dense: dict[str, list[Tensor]] = {name: [] for name in inputs}
+    with torch.no_grad(), recorded(model, inputs, len(images)) as seen:
+        for start in range(0, len(images), batch_size):
+            model(images[start : start + batch_size])
+            for name, (lines, _) in seen.items():
+                dense[name].append(lines)
+            seen.clear()
+    handles = []
+    for name, wanted in inputs.items():
+
+        def fold(module: nn.Module, args: tuple[Tensor, ...], wanted: Inputs = wanted) -> None:
+            lines, each = sample(module, args[0], wanted, len(images))
+            truth = torch.cat(dense.pop(wanted.module))
+            rows = len(lines) // (len(images) * each)  # windows of one image
+            held = held_out(torch.arange(len(images))).repeat_interleave(each * rows)
+            fit = Moments.of(truth[~held], lines[~held])
+            checked = Moments.of(truth[held], lines[held]) if bool(held.any()) else None
+            gone = wanted.removed(going)
+            _fold_(model, wanted, gone, fit, checked, method, links)
+
+        handles.append(model.get_submodule(name).register_forward_pre_hook(fold))
+    try:
+        with torch.no_grad(), masked(model, going, units):
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def _fold_(
+    model: nn.Module,
+    inputs: Inputs,
+    gone: Tensor,
+    fit: Moments,
+    held: Moments | None,
+    method: str,
+    links: Links,
+) -> None:
+    """Change one consumer so that it does without the removed channels, in place."""
+    layer = model.get_submodule(inputs.module)
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    kept = torch.ones(inputs.channels, dtype=torch.bool)
+    kept[gone] = False
+    kept_index = kept.nonzero()[:, 0]
+    taps = _taps(weight, inputs)  # (out, C, taps)
+    everything = fit if held is None else fit + held
+    if method == "mean":
+        constant = everything.x / everything.n
+        constant[kept_index] -= everything.y[kept_index] / everything.n
+    else:
+        centred = not inputs.padded
+        gram = torch.einsum("oct,odt->cd", taps, taps)
+        ridge = strength(fit, held, kept_index, gone, centred, gram)
+        change, constant = weights_map(everything, kept_index, gone, ridge, centred)  # (C, K), (C,)
+        taps[:, kept_index] += torch.einsum("oct,ck->okt", taps, change)
+    add_to_output_(layer, _constant(weight, inputs, constant), _norm(model, inputs, links))
+    taps[:, gone] = 0
+    weight.copy_(taps.reshape(weight.shape))
+
+
+def _taps(weight: Tensor, inputs: Inputs) -> Tensor:
+    """The weight as (out, channels, taps) float64: kernel positions, or positions of a flattened map."""
+    return weight.detach().double().reshape(weight.shape[0], inputs.channels, -1).clone()
+
+
+def _constant(weight: Tensor, inputs: Inputs, constant: Tensor) -> Tensor:
+    """What a constant input adds to each output, (out,)."""
+    return _taps(weight, inputs).sum(2) @ constant.to(weight.device)
+
+
+def _norm(model: nn.Module, inputs: Inputs, links: Links) -> nn.Module | None:
+    name = links.norms.get(inputs.module)
+    return None if name is None else model.get_submodule(name)

@@ -1,0 +1,172 @@
+"""Makes attention modules smaller: which rows belong to which head is measured, not assumed.
+
+The gradient of one head's merged output, at random tokens, is nonzero at exactly those rows of the
+query, key and value projections (and of tables such as Swin's position biases) that serve this head.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.units import UnitLayer
+
+_HEAD_COUNTS = ("num_heads", "n_heads", "heads")
+_WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
+
+
+@torch.no_grad()
+def shrink_heads_(
+    model: nn.Module, layer: UnitLayer, removed: Sequence[int], call: tuple[tuple[Any, ...], dict[str, Any]]
+) -> None:
+    """Take heads out of one attention module, in place.
+
+    Args:
+        model: The network.
+        layer: The module's heads.
+        removed: Heads that go.
+        call: Arguments of one call of the module, as the network makes it.
+
+    Raises:
+        XaipruneError: If the module's projections are not divided among its heads, or its forward needs
+            the original number; the module is then unchanged.
+    """
+    module = model.get_submodule(layer.name)
+    projection = layer.tap.removeprefix(f"{layer.name}.")
+    kept = [head for head in range(layer.units) if head not in set(removed)]
+    owners = _owners(module, layer, projection, call)
+    shrunk = copy.deepcopy(module)
+    for name, (dim, owner) in owners.items():
+        index = torch.isin(owner, torch.tensor(kept)).nonzero()[:, 0]
+        _slice_(shrunk, name, dim, index)
+    kept_channels = (torch.tensor(kept)[:, None] * layer.width + torch.arange(layer.width)).flatten()
+    _slice_(shrunk, f"{projection}.weight", 1, kept_channels)
+    _set_sizes_(shrunk, layer, len(kept))
+    _check_forward(shrunk, layer, call)
+    parent, _, child = layer.name.rpartition(".")
+    setattr(model.get_submodule(parent), child, shrunk)
+
+
+def _owners(
+    module: nn.Module, layer: UnitLayer, projection: str, call: tuple[tuple[Any, ...], dict[str, Any]]
+) -> dict[str, tuple[int, Tensor]]:
+    """Parameter name -> the dimension that is divided among heads, and the head at each position."""
+    probe = copy.deepcopy(module).double().eval()
+    with torch.enable_grad():
+        outputs, parameters, merged = _probe(probe, projection, call)
+        names = [*outputs, *parameters]
+        sources = [*outputs.values(), *parameters.values()]
+        touched: dict[str, list[Tensor]] = {name: [] for name in names}
+        for head in range(layer.units):
+            part = merged[..., head * layer.width : (head + 1) * layer.width]
+            score = (part * torch.randn_like(part)).sum()
+            gradients = torch.autograd.grad(score, sources, retain_graph=True, allow_unused=True)
+            for name, source, gradient in zip(names, sources, gradients, strict=True):
+                touched[name].append((torch.zeros_like(source) if gradient is None else gradient).abs())
+    owners: dict[str, tuple[int, Tensor]] = {}
+    for name in outputs:
+        by_head = torch.stack([gradient.flatten(0, -2).sum(0) for gradient in touched[name]]) > 0
+        owner = _partition(by_head)
+        if owner is not None:
+            owners[f"{name}.weight"] = (0, owner)
+            if probe.get_submodule(name).bias is not None:
+                owners[f"{name}.bias"] = (0, owner)
+        elif not bool(by_head.all()):
+            raise XaipruneError(
+                f"{layer.name}.{name} is not divided among the heads; they can only be masked"
+            )
+    for name in parameters:
+        stacked = torch.stack(touched[name])  # (heads, *shape)
+        for dim in range(stacked.ndim - 1):
+            owner = _partition(stacked.movedim(dim + 1, 1).flatten(2).sum(2) > 0)
+            if owner is not None and stacked.shape[dim + 1] % layer.units == 0:
+                owners[name] = (dim, owner)
+                break
+    if not any(name.endswith(".weight") for name in owners):
+        raise XaipruneError(
+            f"no projection of {layer.name} is divided among its heads; they can only be masked"
+        )
+    return owners
+
+
+def _probe(
+    module: nn.Module, projection: str, call: tuple[tuple[Any, ...], dict[str, Any]]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Run on random tokens: outputs of the linear layers, the other parameters, the merged heads."""
+    outputs: dict[str, Tensor] = {}
+    merged: list[Tensor] = []
+    of_linear: set[int] = set()
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Linear):
+            of_linear |= {id(parameter) for parameter in child.parameters()}
+            if name != projection:
+
+                def keep(_: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
+                    outputs[name] = output
+
+                child.register_forward_hook(keep)
+    module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
+    parameters = {n: p.requires_grad_() for n, p in module.named_parameters() if id(p) not in of_linear}
+    replaced: dict[int, Tensor] = {}
+
+    def random_like(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        if id(value) not in replaced:  # one tensor given several times stays one tensor
+            replaced[id(value)] = torch.randn_like(value, dtype=torch.float64).requires_grad_()
+        return replaced[id(value)]
+
+    args, kwargs = call
+    # Only the tokens are replaced; masks and position tables keep their values.
+    first = random_like(args[0]) if args else None
+    args = tuple(first if value is args[0] else _double(value) for value in args)
+    module(*args, **{key: _double(value) for key, value in kwargs.items()})
+    return outputs, parameters, merged[0]
+
+
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _partition(by_head: Tensor) -> Tensor | None:
+    """Owner of each position if every position serves exactly one head and all heads own equally many.
+
+    Args:
+        by_head: (heads, positions) bool.
+    """
+    if not bool((by_head.sum(0) == 1).all()):
+        return None
+    counts = by_head.sum(1)
+    return by_head.int().argmax(0).cpu() if bool((counts == counts[0]).all()) and counts[0] > 0 else None
+
+
+def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
+    holder_name, _, leaf = name.rpartition(".")
+    holder = module.get_submodule(holder_name)
+    old: nn.Parameter = getattr(holder, leaf)
+    new = old.detach().index_select(dim, index.to(old.device)).clone()
+    setattr(holder, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
+    if isinstance(holder, nn.Linear) and leaf == "weight":
+        holder.out_features, holder.in_features = new.shape
+
+
+def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
+    for attribute in _HEAD_COUNTS:
+        if getattr(module, attribute, None) == layer.units:
+            setattr(module, attribute, heads)
+    for attribute in _WIDTHS:
+        if getattr(module, attribute, None) == layer.units * layer.width:
+            setattr(module, attribute, heads * layer.width)
+
+
+def _check_forward(module: nn.Module, layer: UnitLayer, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    try:
+        module(*call[0], **call[1])
+    except (RuntimeError, AssertionError) as error:
+        raise XaipruneError(
+            f"{layer.name} ({type(module).__name__}) computes with its original number of heads; "
+            "they can only be masked"
+        ) from error

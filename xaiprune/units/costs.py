@@ -1,0 +1,105 @@
+"""What one unit costs: its own weights and those that read it, in parameters or MACs."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.units.find import layer_calls
+from xaiprune.units.flow import Flow, default_example, trace
+from xaiprune.units.layer import UnitLayer
+from xaiprune.units.links import find_links
+
+
+def unit_costs(
+    model: nn.Module, units: Sequence[UnitLayer], budget: str, example: Tensor | None = None
+) -> dict[str, Tensor]:
+    """What each unit costs, by itself.
+
+    Counted are the weights (with bias and BatchNorm) that make the unit and those that read it, and
+    for MACs how often each of them is used for one image. A weight between two unit layers counts for
+    both, so a plan for a third of the cost saves a little less than a third.
+
+    Args:
+        model: The network.
+        units: Its unit layers.
+        budget: ``params`` or ``macs``.
+        example: One input (1, 3, H, W); zeros of the default size if None.
+
+    Returns:
+        Unit layer name -> (units,) float64.
+
+    Raises:
+        XaipruneError: If the budget is unknown.
+    """
+    if budget not in ("params", "macs"):
+        raise XaipruneError(f"prune.budget={budget} has no costs; choose params or macs")
+    example = default_example(model) if example is None else example
+    flow = trace(model, example)
+    links = find_links(model, units, example)
+    modules = dict(model.named_modules())
+    uses = _uses(flow, modules)
+    costs: dict[str, Tensor] = {}
+    for layer in units:
+        cost = torch.full((layer.units,), _own_cost(modules, uses, layer, links.norms, budget))
+        for consumer in links.reaches[layer.name].consumers:
+            reader = modules[consumer.module]
+            each = _per_input(reader) * (uses.get(consumer.module, 1) if budget == "macs" else 1)
+            reads = torch.tensor(consumer.unit)
+            cost += torch.bincount(reads[reads >= 0], minlength=layer.units)[: layer.units] * float(each)
+        costs[layer.name] = cost.double()
+    return costs
+
+
+def _uses(flow: Flow, modules: dict[str, nn.Module]) -> dict[str, int]:
+    """Layer -> positions (pixels, tokens) at which its weights are applied for one image."""
+    uses: dict[str, int] = {}
+    for name, values in layer_calls(flow, modules, (nn.Conv2d, nn.Linear)).items():
+        module = modules[name]
+        weight: Tensor = module.weight  # type: ignore[assignment]
+        uses[name] = sum(math.prod(flow.shape(value)) // weight.shape[0] for value in values)
+    for name, values in flow.module_outputs.items():
+        if isinstance(modules.get(name), nn.MultiheadAttention):
+            uses[name] = uses[f"{name}.out_proj"] = sum(math.prod(flow.shape(value)[:-1]) for value in values)
+    return uses
+
+
+def _per_input(module: nn.Module) -> float:
+    """Weights that read one input channel."""
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    return weight.numel() / weight.shape[1]
+
+
+def _own_cost(
+    modules: dict[str, nn.Module],
+    uses: dict[str, int],
+    layer: UnitLayer,
+    norms: dict[str, str],
+    budget: str,
+) -> float:
+    """Weights that make one unit (MACs: times their uses; biases and norms do not multiply)."""
+    if layer.kind == "heads":
+        return _head_cost(modules, uses, layer, budget)
+    module = modules[layer.name]
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    each = weight.numel() / weight.shape[0]
+    if budget == "macs":
+        return each * uses.get(layer.name, 1)
+    return each + (module.bias is not None) + 2 * (layer.name in norms)
+
+
+def _head_cost(modules: dict[str, nn.Module], uses: dict[str, int], layer: UnitLayer, budget: str) -> float:
+    """A head's share of everything in its attention module but the output projection."""
+    name, total = layer.name, 0.0
+    for child_name, child in modules[name].named_modules():
+        full = f"{name}.{child_name}" if child_name else name
+        if full == layer.tap:
+            continue
+        for parameter in child.parameters(recurse=False):
+            if budget == "params":
+                total += parameter.numel()
+            elif parameter.ndim == 2:
+                total += parameter.numel() * uses.get(full, 1)
+    return total / layer.units
