@@ -9,7 +9,9 @@ from typing import Any
 import timm
 import torch
 import torchvision
+from timm.layers import GroupNormAct, StdConv2d
 from timm.models.mlp_mixer import MlpMixer
+from timm.models.resnetv2 import ResNetV2
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -46,6 +48,18 @@ def _torchvision_vit() -> nn.Module:
     )
 
 
+def _resnetv2_bit() -> nn.Module:
+    """Big Transfer's kind of block: standardised weights and GroupNorm."""
+    return ResNetV2(
+        layers=(1, 1, 1, 1),
+        channels=(128, 128, 256, 256),
+        stem_type="fixed",
+        conv_layer=StdConv2d,
+        norm_layer=GroupNormAct,
+        num_classes=CLASSES,
+    )
+
+
 def _mixer() -> nn.Module:
     return MlpMixer(img_size=64, patch_size=16, num_blocks=3, embed_dim=64, num_classes=CLASSES)
 
@@ -63,8 +77,8 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "torchvision vit": (_torchvision_vit, 64),
     "timm vgg11_bn": (_timm("vgg11_bn", mlp_ratio=0.02), 64),
     "timm resnet18": (_timm("resnet18"), 32),
-    "timm resnetv2_50": (_timm("resnetv2_50"), 32),
-    "timm resnetv2_50x1_bit": (_timm("resnetv2_50x1_bit"), 32),
+    "timm resnetv2_18": (_timm("resnetv2_18"), 32),
+    "timm resnetv2 with GroupNorm": (_resnetv2_bit, 32),
     "timm resnext50_32x4d": (_timm("resnext50_32x4d"), 32),
     "timm efficientnet_b0": (_timm("efficientnet_b0"), 32),
     "timm mobilenetv3_large_100": (_timm("mobilenetv3_large_100"), 32),
