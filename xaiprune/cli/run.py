@@ -11,7 +11,8 @@ import hydra
 from hydra._internal.utils import get_args_parser  # Hydra has no public reader of its own flags
 from omegaconf import DictConfig
 
-from xaiprune.config import Config, conf_dir, finish, prepare, register_schemas
+from xaiprune.config import Config, conf_dir, finish, prepare, register_schema
+from xaiprune.errors import XaipruneError
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
@@ -24,22 +25,30 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
     Raises:
         XaipruneError: Anything the user can mend, before or during the task.
     """
-    register_schemas()
+    register_schema(task)
     # Hydra would print a stripped traceback and exit; this makes it hand exceptions on to `main`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    flags = get_args_parser().parse_args(list(arguments))
-    rewritten = list(arguments)
+    flags = get_args_parser().parse_intermixed_args(list(arguments))
+    rewritten = list(flags.overrides)
     if not (flags.help or flags.hydra_help or flags.shell_completion or flags.info):
-        checked = prepare(task, flags.overrides, multirun=flags.multirun, config_dir=flags.config_dir)
-        meant = dict(zip(flags.overrides, checked, strict=True))
-        rewritten = [meant.get(argument, argument) for argument in arguments]
+        rewritten = prepare(task, flags.overrides, multirun=flags.multirun, config_dir=flags.config_dir)
+    # Overrides first: Hydra, unlike people, cannot read them on both sides of a flag.
+    rewritten += [argument for argument in arguments if argument not in flags.overrides]
+    process = os.getpid()
+    failures: list[XaipruneError] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=task)
     def application(composed: DictConfig) -> None:
-        register_schemas()  # a launcher's worker is another process
-        config = finish(composed, task)
-        _set_up(config)
-        _module(task).run(config)
+        register_schema(task)  # a launcher's worker is another process
+        try:
+            config = finish(composed, task)
+            _set_up(config)
+            _module(task).run(config)
+        except XaipruneError as error:
+            if os.getpid() != process:
+                raise
+            # Hydra would write a line of its own before handing it on; and a sweep's other runs go on.
+            failures.append(error)
 
     typed = sys.argv
     sys.argv = [f"xaiprune {task}", *rewritten]
@@ -47,6 +56,10 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         application()
     finally:
         sys.argv = typed
+    for error in failures[1:]:
+        print(f"xaiprune: {error}", file=sys.stderr)
+    if failures:
+        raise failures[0]
 
 
 def _module(task: str) -> ModuleType:

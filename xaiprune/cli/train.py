@@ -37,8 +37,7 @@ def run(config: TrainConfig) -> None:
 def recipe_of(config: TrainConfig) -> models.Recipe:
     """The network's own recipe (the digits networks have one), with what the configuration sets."""
     recipe = models.RECIPES.get(config.model.name, models.Recipe())
-    if config.data.source != "digits":
-        recipe = replace(recipe, flip=True)
+    recipe = replace(recipe, flip=config.data.source != "digits")  # a mirrored digit is another or none
     known = {item.name for item in fields(models.Recipe)}
     given = {key: value for key, value in vars(config.train).items() if value is not None and key in known}
     return replace(recipe, **given)
