@@ -26,7 +26,7 @@ from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy, accuracy
-from xaiprune.prune import Plan, make_plan, masked
+from xaiprune.prune import Plan, masked
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
 from xaiprune.units import UnitLayer
@@ -63,6 +63,7 @@ class Bench(Protocol):
     def units(self) -> Sequence[UnitLayer]: ...
     @property
     def device(self) -> torch.device: ...
+    def plan(self, scores: Scores, rate: float) -> Plan: ...
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,12 @@ def _measure(
             known[key] = _accuracy(bench, plan, images)
         return known[key]
 
-    nothing = _plan(bench, ranked[0].scores, 0.0)
+    nothing = bench.plan(ranked[0].scores, 0.0)
     rows = [_row("dense", "dense", "target", 0.0, top1(nothing, test))]
     for method, rate, is_target in progress(
         list(_steps(ranked, rates, target)), "comparing on the test images"
     ):
-        plan = _plan(bench, method.scores, rate)
+        plan = bench.plan(method.scores, rate)
         found = top1(plan, test if is_target else curve_images)
         rows.append(
             _row(method.name, method.kind, "target" if is_target else "curve", rate, found, method.seed)
@@ -247,15 +248,10 @@ def _steps(
 def _reachable(bench: Bench, scores: Scores, rate: float) -> bool:
     """Whether the floor of units that each layer keeps lets the rate be reached, whatever the ranking."""
     try:
-        _plan(bench, scores, rate)
+        bench.plan(scores, rate)
     except XaipruneError:
         return False
     return True
-
-
-def _plan(bench: Bench, scores: Scores, rate: float) -> Plan:
-    prune = bench.config.prune
-    return make_plan(scores, bench.units, rate, budget=prune.budget, scope=prune.scope, floor=prune.floor)
 
 
 def _accuracy(bench: Bench, plan: Plan, images: LabelledImages) -> Accuracy:
