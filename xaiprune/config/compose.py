@@ -30,7 +30,10 @@ def register_schema(task: str) -> None:
 
     Only this task's: Hydra copies the whole store for every group it looks at.
     """
-    ConfigStore.instance().store(name=f"{task}_schema", node=TASKS[task].schema, provider="xaiprune")
+    store = ConfigStore.instance()
+    for other in TASKS:
+        store.repo.pop(f"{other}_schema.yaml", None)
+    store.store(name=f"{task}_schema", node=TASKS[task].schema, provider="xaiprune")
 
 
 def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Config:
