@@ -115,9 +115,10 @@ def test_gradients_do_not_need_to_be_enabled(name: str) -> None:
     build, units = NETWORKS["resnet"]
     model = build().requires_grad_(False)
     expected = criterion(name)(model, *images_and_labels(), units)
-    with torch.no_grad():
-        scores = criterion(name)(model, *images_and_labels(), units)
-    assert all(torch.equal(scores[key], expected[key]) for key in expected)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            scores = criterion(name)(model, *images_and_labels(), units)
+        assert all(torch.equal(scores[key], expected[key]) for key in expected)
 
 
 @every_criterion

@@ -136,9 +136,12 @@ def activations_and_gradients(
 
     The backward stops at the lowest tap, and no gradient of a weight is computed.
     """
-    # Works inside a caller's no_grad too; the images carry the graph, whether or not weights require grad.
-    with torch.enable_grad(), captured(model, units) as store:
-        total = right_logits(model(images.detach().clone().requires_grad_()), labels, task).sum()
+    # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
+    # require grad.
+    with torch.inference_mode(False), torch.enable_grad(), captured(model, units) as store:
+        # clones: autograd saves no tensor that was made in inference_mode
+        outputs = model(images.detach().clone().requires_grad_())
+        total = right_logits(outputs, labels.clone(), task).sum()
     require_all(store, units)
     tensors = [tensor for unit in units for tensor in store[unit.name]]
     gradients = iter(torch.autograd.grad(total, tensors, allow_unused=True, materialize_grads=True))
