@@ -5,6 +5,7 @@ from xaiprune.attribute.criteria.registry import CRITERIA, Scores, criterion
 from xaiprune.attribute.lrp.composite import Composite
 from xaiprune.attribute.presets import PRESETS, Preset
 from xaiprune.attribute.relevance import Aggregation, Relevance, aggregate
+from xaiprune.callable_room import make_callable
 
 __all__ = [
     "CRITERIA",
@@ -19,3 +20,5 @@ __all__ = [
     "attribute",
     "criterion",
 ]
+
+make_callable(__name__)

@@ -1,5 +1,6 @@
 """timm networks, their weights, and the small ones that train on the spot."""
 
+from xaiprune.models.by_name import load_model
 from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.device import resolve_device
 from xaiprune.models.digits import RECIPES, save_weights, train_digits, trained_weights
@@ -17,6 +18,7 @@ __all__ = [
     "fingerprint",
     "load",
     "load_checkpoint_",
+    "load_model",
     "outputs",
     "preprocess",
     "resolve_device",

@@ -1,5 +1,6 @@
 """The search: spaces of composites, trials, and studies that resume."""
 
+from xaiprune.callable_room import make_callable
 from xaiprune.search.context import Context, open_context
 from xaiprune.search.fingerprint import fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
@@ -43,3 +44,5 @@ __all__ = [
     "storage_url",
     "suggest",
 ]
+
+make_callable(__name__)

@@ -1,6 +1,7 @@
 """Layer-wise relevance propagation: exact, generic, one forward for many composites."""
 
 from xaiprune.attribute.lrp.composite import Composite, LayerInfo, Match, make_rule
+from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
 from xaiprune.attribute.lrp.recorder import TapPoint
 from xaiprune.attribute.lrp.recording import Recording, example_images, relevance_at, trace_layers
 from xaiprune.attribute.lrp.rules import (
@@ -14,6 +15,7 @@ from xaiprune.attribute.lrp.rules import (
     ZBox,
     ZPlus,
 )
+from xaiprune.attribute.lrp.to_zennit import to_zennit
 
 __all__ = [
     "RULES",
@@ -31,7 +33,10 @@ __all__ = [
     "ZBox",
     "ZPlus",
     "example_images",
+    "load_composite",
     "make_rule",
     "relevance_at",
+    "save_composite",
+    "to_zennit",
     "trace_layers",
 ]

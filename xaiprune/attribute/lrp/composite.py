@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
+from torch import Tensor, nn
+
 from xaiprune.attribute.lrp.rules import RULES, Epsilon, Rule
 from xaiprune.errors import XaipruneError
 
@@ -121,7 +123,25 @@ class Composite:
 
     def rule_for(self, layer: LayerInfo) -> Rule:
         """The rule of one layer (first matching entry, else the default)."""
-        return next((rule for match, rule in self.layers if self._matches(match, layer)), self.default)
+        entry = self.entry_for(layer)
+        return self.default if entry is None else entry[1]
+
+    def entry_for(self, layer: LayerInfo) -> tuple[Match, Rule] | None:
+        """The first entry that matches a layer."""
+        return next((entry for entry in self.layers if self._matches(entry[0], layer)), None)
+
+    def explain(self, model: nn.Module, example: Tensor | None = None) -> str:
+        """Which layer of a model gets which rule, and which no entry matches, as a table.
+
+        Args:
+            model: In eval mode.
+            example: One image, (1, 3, H, W); zeros of the model's input size by default.
+        """
+        # The recording knows composites, so they can only meet here.
+        from xaiprune.attribute.lrp.explain import explanation
+        from xaiprune.attribute.lrp.recording import trace_layers
+
+        return explanation(self, trace_layers(model, example))
 
     def resolve(self, layers: Sequence[LayerInfo]) -> dict[str, Rule]:
         """The rule of every layer by name.
