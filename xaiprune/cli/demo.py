@@ -46,8 +46,8 @@ class Study:
 # At these rates the presets have visibly failed and the search has something to find.
 STUDIES = (
     Study(
-        "a ResNet, 65 % of its filters removed, no fine-tuning",
-        ("experiment=digits_resnet", "prune.rate=0.65", "study.name=demo_resnet"),
+        "a ResNet, 70 % of its filters removed, no fine-tuning",
+        ("experiment=digits_resnet", "prune.rate=0.7", "study.name=demo_resnet"),
         "demo_resnet",
     ),
     Study(

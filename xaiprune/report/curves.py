@@ -41,7 +41,7 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
     figure = Figure(figsize=(8.8, 5.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    curves = _curves(comparison.frame)
+    curves = _curves(comparison)
     _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
     styles = _styles(list(curves))
     for method, curve in curves.items():
@@ -58,9 +58,11 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
     return path
 
 
-def _curves(frame: pd.DataFrame) -> dict[str, pd.Series]:
+def _curves(comparison: Comparison) -> dict[str, pd.Series]:
     """Method -> top-1 by rate (seeds averaged), the best found first."""
-    rows = frame[frame.part == "curve"]
+    rows = comparison.frame[comparison.frame.kind != "dense"]
+    if comparison.curve_images < comparison.test_images:
+        rows = rows[rows.part == "curve"]  # the target's figures are of other images
     return {
         str(method): part.groupby("rate").top1.mean().sort_index()
         for method, part in rows.groupby("method", sort=False)

@@ -1,0 +1,129 @@
+"""The final comparison on a small network: who is in it, what is shared, and that it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from xaiprune.attribute import PRESETS, Scores
+from xaiprune.config import Config, compose
+from xaiprune.data import Dataset
+from xaiprune.errors import XaipruneError
+from xaiprune.prune import Plan, make_plan
+from xaiprune.search import final
+from xaiprune.search.final import compare_on_test, curve_part
+from xaiprune.units import UnitLayer, find_units
+
+RATES = (0.0, 0.4)
+ONE_CLASS_EACH = slice(0, 359, 9)
+
+
+@dataclass
+class Bench:
+    config: Config
+    model: nn.Module
+    dataset: Dataset
+    units: Sequence[UnitLayer]
+    device: torch.device
+
+    def plan(self, scores: Scores, rate: float) -> Plan:
+        return make_plan(scores, self.units, rate, floor=self.config.prune.floor)
+
+
+@pytest.fixture
+def bench(small_cnn: nn.Module, digits_data: Dataset) -> Bench:
+    config = compose("search", ["model=digits_resnet", "prune.rate=0.4"])
+    data = replace(
+        digits_data,
+        reference=digits_data.reference.subset(slice(0, 100, 10)),
+        test=digits_data.test.subset(ONE_CLASS_EACH),
+    )
+    return Bench(config, small_cnn, data, find_units(small_cnn, "filters"), torch.device("cpu"))
+
+
+def compare(bench: Bench, folder: Path, **changes: object) -> final.Comparison:
+    settings: dict[str, object] = {"rates": RATES, "presets": ["epsilon", "epsilon_cp", "zplus"], "seeds": 2}
+    return compare_on_test(bench, PRESETS["taylor"], folder, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_everyone_is_measured_on_every_test_image(bench: Bench, tmp_path: Path) -> None:
+    found = compare(bench, tmp_path)
+    frame = found.frame
+    assert list(frame.method.unique()) == [
+        "dense",
+        "best found",
+        "LRP epsilon",
+        "LRP zplus",
+        "taylor",
+        "activation",
+        "magnitude_l1",
+        "random",
+    ]
+    assert set(frame.total) == {40}
+    assert (frame.correct / frame.total).tolist() == pytest.approx(frame.top1.tolist())
+    assert ((frame.low <= frame.top1) & (frame.top1 <= frame.high)).all()
+    assert sorted(frame[frame.kind == "random"].seed.unique()) == [0, 1]
+    assert found.unit_count == sum(unit.units for unit in bench.units)
+    assert found.chance == pytest.approx(0.1)
+    assert found.left_out == {"LRP epsilon_cp": "on this network the same as LRP epsilon"}
+
+
+def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Bench, tmp_path: Path) -> None:
+    frame = compare(bench, tmp_path).frame
+    dense = frame[frame.kind == "dense"].correct.item()
+    assert set(frame[frame.rate == 0].correct) == {dense}
+    rows = frame[frame.rate == 0.4].groupby("method").correct.unique()
+    assert rows["best found"].tolist() == rows["taylor"].tolist()
+
+
+def test_a_second_time_is_read_not_measured(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compare(bench, tmp_path)
+
+    def measured(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(final, "_measure", measured)
+    again = compare(bench, tmp_path)
+    assert again.frame.top1.tolist() == first.frame.top1.tolist()
+    with pytest.raises(AssertionError, match="measured again"):
+        compare(bench, tmp_path, seeds=1)
+    with torch.no_grad():
+        next(bench.model.parameters()).add_(1e-3)
+    with pytest.raises(AssertionError, match="measured again"):
+        compare(bench, tmp_path)
+
+
+def test_the_model_is_left_as_it_was(bench: Bench, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in bench.model.state_dict().items()}
+    compare(bench, tmp_path)
+    assert all(torch.equal(before[name], tensor) for name, tensor in bench.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in bench.model.modules())
+
+
+def test_rates_that_the_floor_forbids_are_left_out(bench: Bench, tmp_path: Path) -> None:
+    bench.config.prune.floor = 8
+    found = compare(bench, tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
+    assert set(found.frame.rate) == {0.0, 0.4}
+    assert found.left_out == {"rates 0.95": "with prune.floor=8 too few units may go"}
+
+
+def test_unknown_preset_is_refused_before_any_work(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(XaipruneError, match="preset 'zpuls' is unknown, choose from taylor"):
+        compare(bench, tmp_path, presets=["zpuls"])
+
+
+def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
+    test = digits_data.test
+    side = test.pixels.shape[1]
+    part = curve_part(test, pixels=50 * side * side)
+    assert part == sorted(set(part))
+    assert test.labels[part].bincount().tolist() == [5] * 10
+    assert curve_part(test) == list(range(len(test)))
+    assert len(curve_part(test, pixels=1)) == 10
