@@ -12,6 +12,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
@@ -68,13 +69,16 @@ def open_storage(url: str) -> BaseStorage:
     with plain_errors(url), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return RDBStorage(
+            storage = RDBStorage(
                 absolute_url(url),
                 engine_kwargs=options,
                 heartbeat_interval=stale.BEAT_SECONDS,
                 grace_period=stale.GRACE_SECONDS,
                 heartbeat_stale_trial_callback=stale.retry,
             )
+            if path is not None:
+                _write_ahead(storage)
+            return storage
         except (NoSuchModuleError, ImportError) as error:
             raise XaipruneError(
                 f"study.storage={_shown(url)}: no driver for it ({error}); install it"
@@ -120,6 +124,21 @@ def plain_errors(url: str) -> Iterator[None]:
         if isinstance(cause, DBAPIError) and cause.orig is not None:
             cause = cause.orig
         raise XaipruneError(f"study.storage={_shown(url)}: {_explained(_line(cause))}") from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite append to a log instead of waiting for the disk at each of a trial's thirty commits.
+
+    Killed processes lose nothing by it; a power cut can lose the last trials, never the database.
+    """
+
+    def relax(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    with storage.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    event.listen(storage.engine, "connect", relax)
+    storage.engine.dispose()  # what is open already has not been told
 
 
 def _explained(message: str) -> str:

@@ -1,0 +1,70 @@
+"""Searches small enough for tests: untrained digits networks, a few images of each class."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from xaiprune.config import Config, compose
+from xaiprune.models import small
+from xaiprune.search import Context, open_context
+
+FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
+SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random, seeded weights of the digits networks: nothing is trained for these tests."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {}
+    for name, shape in SHALLOW.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            model = getattr(small, name)(**shape)
+            for module in model.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.weight.data.uniform_(0.5, 1.5)
+                    module.bias.data.normal_(0, 0.2)
+        files[name] = folder / f"{name}.safetensors"
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, files[name])
+    return files
+
+
+@pytest.fixture
+def config(tmp_path: Path, weights: dict[str, Path], session_cache: str) -> MakeConfig:
+    """``config("study.n_trials=3", model="digits_vit")``: a search into the test's own folder."""
+
+    def make(*overrides: str, model: str = "digits_resnet") -> Config:
+        return compose(
+            "search",
+            [
+                f"model={model}",
+                f"model.checkpoint={weights[model]}",
+                *(f"model.kwargs.{key}={value}" for key, value in SHALLOW[model].items()),
+                f"data.cache_dir={session_cache}",
+                "study.name=test",
+                f"study.storage=sqlite:///{tmp_path}/studies/test.db",
+                f"output_dir={tmp_path}/studies/test",
+                "device=cpu",
+                *FEW_IMAGES,
+                *overrides,
+            ],
+        )
+
+    return make
+
+
+@pytest.fixture
+def cnn(config: MakeConfig) -> Context:
+    """The context of a search over the filters of the digits ResNet."""
+    return open_context(config())
+
+
+@pytest.fixture
+def vit(config: MakeConfig) -> Context:
+    """The context of a search over the neurons and heads of the digits ViT."""
+    return open_context(config("units=neurons+heads", model="digits_vit"))

@@ -1,0 +1,186 @@
+"""Studies: resumed, refused, described, seeded."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tests.search.conftest import MakeConfig
+from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.errors import XaipruneError
+from xaiprune.search import best_trial, counts, load_study, open_context, open_study, proposal_of, search
+from xaiprune.search.best import save_best
+from xaiprune.search.dense import dense_accuracy
+from xaiprune.search.fingerprint import differences
+from xaiprune.search.sampler import make_sampler
+
+PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention
+
+
+def points(study: optuna.Study) -> list[tuple[dict, float | None]]:
+    return [(trial.params, trial.value) for trial in study.trials]
+
+
+def test_n_trials_is_the_total(config: MakeConfig) -> None:
+    assert counts(search(config("study.n_trials=3"))).done == 3
+    seen: list[int] = []
+    study = search(config("study.n_trials=10"), lambda trial, done: seen.append(done))
+    assert counts(study).done == 10
+    assert seen == list(range(4, 11))
+    assert search(config("study.n_trials=10"), lambda *_: pytest.fail("nothing to do")).trials == study.trials
+
+
+def test_presets_come_first_and_once(config: MakeConfig) -> None:
+    search(config("study.n_trials=2"))
+    study = search(config("study.n_trials=10"))
+    presets = [trial.user_attrs.get("preset") for trial in study.trials]
+    assert presets[0] == "taylor"
+    assert None not in presets[:PRESETS_ON_CNN]
+    assert presets[PRESETS_ON_CNN:] == [None, None]
+    assert len(set(presets)) == PRESETS_ON_CNN + 1
+    assert proposal_of(study.trials[0]).composite.name == "taylor"
+
+
+def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_path: Path) -> None:
+    whole = search(config("study.n_trials=14", f"study.storage=sqlite:///{tmp_path}/whole.db"))
+    for wanted in (9, 10, 14):
+        parts = search(config(f"study.n_trials={wanted}"))
+    assert points(whole) == points(parts)
+    other = search(config("study.n_trials=14", "seed=1", f"study.storage=sqlite:///{tmp_path}/other.db"))
+    assert points(other) != points(whole)
+    sampled = [str(params) for params, _ in points(whole)[PRESETS_ON_CNN:]]
+    assert len(set(sampled)) == len(sampled)
+
+
+def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None:
+    study = search(config("space=pxp", "study.n_trials=9"))
+    taylor = study.trials[0]
+    assert (taylor.user_attrs["preset"], taylor.params) == ("taylor", {})
+    assert taylor.value is not None
+    assert proposal_of(taylor).start == "logit"
+    inside = next(trial for trial in study.trials if trial.user_attrs.get("preset") == "epsilon")
+    assert inside.params["low.rule"] == "epsilon"
+
+
+def test_a_sampler_that_they_would_harm_does_without(
+    config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = open_study(open_context(config("space=pxp", "sampler=gp")))
+    assert "taylor" not in [trial.user_attrs.get("preset") for trial in study.trials]
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "gp"])
+def test_samplers(config: MakeConfig, sampler: str) -> None:
+    study = search(config("space=pxp", f"sampler={sampler}", "study.n_trials=12"))
+    assert counts(study).done == 12
+
+
+def test_a_grid_ends_with_its_points(config: MakeConfig) -> None:
+    wanted = config("space=pxp", "sampler=grid", "study.n_trials=50")
+    wanted.space["rules"] = {"epsilon": {"rule": "epsilon", "epsilon": [0.1, 0.2]}}
+    wanted.space["parts"] = {"all": {}}
+    study = search(wanted)
+    values = [trial.params["all.epsilon"] for trial in study.trials if trial.params]
+    assert sorted(values) == [0.1, 0.1, 0.2, 0.2]  # times two ways to aggregate
+    assert counts(study).done < 50
+
+
+def test_sampler_mistakes_are_named(config: MakeConfig) -> None:
+    space = open_context(config()).space
+    for settings, message in (
+        ({"_target_": "optuna.samplers.TPESample"}, "sampler._target_=optuna.samplers.TPESample"),
+        (
+            {"_target_": "optuna.samplers.TPESampler", "start_up": 3},
+            "TPESampler does not take these settings .*start_up",
+        ),
+        ({}, "sampler._target_ is required"),
+    ):
+        with pytest.raises(XaipruneError, match=message):
+            make_sampler(settings, space, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("prune.rate=0.4", "prune.rate was 0.5, now 0.4; objective.rates was"),
+        ("data.validation_per_class=3", "data.validation was 40 images .*, now 30 images"),
+        ("units=inner_filters", "units.kind was filters, now inner_filters"),
+        ("objective=curve_mean", "objective.name was top1_at_rate, now curve_mean"),
+        ("space.rules.gamma.gamma.high=3", "space.rules.gamma.gamma.high was 10.0, now 3"),
+    ],
+)
+def test_another_set_up_is_refused(config: MakeConfig, override: str, named: str) -> None:
+    open_study(open_context(config()))
+    with pytest.raises(XaipruneError, match=named) as caught:
+        open_study(open_context(config(override)))
+    assert "Set study.name=ANOTHER_NAME" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    open_study(open_context(config(override, "study.name=another")))
+
+
+def test_what_does_not_change_values_may_change(config: MakeConfig) -> None:
+    open_study(open_context(config()))
+    open_study(open_context(config("seed=5", "sampler=random", "data.batch_size=7", "study.n_trials=77")))
+
+
+def test_differences_are_named_by_key() -> None:
+    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}
+    assert list(differences(old, new)) == [("a.c", 2, 4), ("d", 3, None), ("e", None, 5)]
+
+
+def test_a_foreign_study_is_refused(config: MakeConfig, tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    url = f"sqlite:///{tmp_path}/studies/test.db"
+    optuna.create_study(study_name="test", storage=url).optimize(lambda trial: 0.0, n_trials=1)
+    with pytest.raises(XaipruneError, match="was not made by xaiprune"):
+        open_study(open_context(config()))
+
+
+def test_what_a_study_remembers(config: MakeConfig) -> None:
+    context = open_context(config("study.n_trials=1"))
+    study = search(config("study.n_trials=1"))
+    attrs = study.user_attrs
+    assert attrs["fingerprint"]["units"]["found"] == sum(unit.units for unit in context.units)
+    (made_with,) = attrs["versions"]
+    assert {"xaiprune", "torch", "timm", "optuna", "commit"} == set(made_with)
+    dense = dense_accuracy(study, context)
+    assert dense.top1 == context.accuracy().top1
+    assert study.user_attrs["dense"]["images"] == 40
+    assert dense_accuracy(study, context).interval() == dense.interval()
+
+
+def test_opening_to_read(config: MakeConfig) -> None:
+    search(config("study.n_trials=2"))
+    assert counts(load_study(config())).done == 2
+    with pytest.raises(XaipruneError, match=r"no study 'tset' in .*did you mean 'test'"):
+        load_study(config("study.name=tset"))
+    with pytest.raises(XaipruneError, match="no study 'new'"):
+        open_study(open_context(config("study.name=new", "study.load_only=true")))
+
+
+def test_the_best_is_the_earliest_of_equals(config: MakeConfig) -> None:
+    study = search(config("study.n_trials=9"))
+    best = best_trial(study)
+    assert best.value == study.best_value
+    assert best.number == min(trial.number for trial in study.trials if trial.value == best.value)
+    with pytest.raises(XaipruneError, match="no finished trial yet"):
+        best_trial(optuna.create_study(study_name="empty"))
+
+
+def test_the_best_as_a_file(config: MakeConfig, tmp_path: Path) -> None:
+    study = search(config("study.n_trials=9"))
+    best = proposal_of(best_trial(study))
+    path = save_best(study, tmp_path / "out")
+    assert load_composite(path) == best.composite
+    written = yaml.safe_load(path.read_text())["provenance"]
+    assert written["trial"] == best_trial(study).number
+    assert written["attribution"]["start"] == best.start
+    assert written["attribution"]["aggregate"] == best.aggregation.mode
+
+
+def test_time_runs_out(config: MakeConfig) -> None:
+    study = search(config("study.n_trials=500", "study.timeout=0.5"))
+    assert 0 < counts(study).done < 500
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.WAITING) for trial in study.trials)
