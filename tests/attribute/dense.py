@@ -94,7 +94,8 @@ def softmax_inputs(x: Tensor, relevance: Tensor, variant: str) -> Tensor:
     assert variant == "zplus"
     jacobian = torch.diag_embed(y) - y[..., :, None] * y[..., None, :]  # j, i
     positive = (x[..., None, :] * jacobian).clamp(min=0)
-    shares = positive / (positive.sum(-1, keepdim=True) + 1e-9)  # the stabilizer that the engine states
+    # the stabilizer that the engine states: relative to the weight y_j, which every contribution carries
+    shares = positive / (positive.sum(-1, keepdim=True) + 1e-9 * y[..., :, None])
     return torch.einsum("...ji,...j->...i", shares, relevance)
 
 

@@ -23,7 +23,7 @@ def test_explain_names_every_layer_its_rule_and_what_nothing_matched() -> None:
     assert "gamma(gamma=0.25)" in lines["features.0"]
     assert "low" in lines["features.0"]
     assert "zplus" in lines["features.13"]
-    assert "default" in lines["classifier.6"]
+    assert "default" in lines["classifier.3"]
     assert text.splitlines()[-1].startswith("matched by no entry (default rule): features.6")
 
 

@@ -189,8 +189,8 @@ def seed(logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | Non
 
     The gradient through ``task.select`` puts it at the right outputs.
     """
-    with torch.enable_grad():
-        leaf = logits.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf, target = logits.detach().clone().requires_grad_(), target.clone()
         selected = _selected(leaf, task)
         z = selected.gather(1, target[:, None])[:, 0]
         if start == "contrast":
@@ -249,6 +249,10 @@ def _check(
         raise XaipruneError("attribution needs reference images, got none; raise data.reference_per_class")
     if len(images) != len(labels):
         raise XaipruneError(f"attribution: {len(images)} images but {len(labels)} labels")
+    if labels.is_floating_point() or labels.dim() != 1:
+        raise XaipruneError(
+            f"attribution: labels must be (N,) class indices, got {tuple(labels.shape)} {labels.dtype}"
+        )
     if not units:
         raise XaipruneError("attribution needs unit layers, got none; see units=...")
     if not composites:

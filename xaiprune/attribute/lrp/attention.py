@@ -11,8 +11,8 @@ from torch import Tensor
 
 from xaiprune.attribute.lrp.nodes import share
 from xaiprune.attribute.lrp.passes import Pass
-from xaiprune.attribute.lrp.rules import stabilized
 
+# Against t, which has the size of attention logits; s_j, which can be tiny, has cancelled.
 _STABILIZER = 1e-9
 
 
@@ -27,19 +27,26 @@ def softmax_zplus_backward(x: Tensor, s: Tensor, g: Tensor, dim: int) -> Tensor:
 
     Output j is linearised as sum_i x_i J_ji with J_ji = s_j (delta_ij - s_i), and relevance follows the
     positive contributions c_ji = max(0, x_i J_ji) alone (the `ZPlus` softmax of the PXP code, without
-    virtual bias). With p_i = max(0, x_i) s_i (1 - s_i), n_i = max(0, -x_i) s_i and N = sum n:
+    virtual bias). With n_i = max(0, -x_i) s_i and N = sum n, that is
 
-        sum_i c_ji = p_j + s_j (N - n_j),
-        R_i = p_i q_i + n_i (sum_j s_j q_j - s_i q_i),   q_j = R_j / sum_i c_ji.
+        sum_i c_ji = s_j t_j,   t_j = max(0, x_j) (1 - s_j) + N - n_j,
+        q_j = R_j / (s_j t_j) = g_j / t_j,
+        R_i = max(0, x_i) s_i (1 - s_i) q_i + n_i (sum_j s_j q_j - s_i q_i).
     """
     positive = x > 0
     negative_mass = torch.where(positive, torch.zeros_like(x), -x * s)
-    own = torch.where(positive, x * s * (1 - s), torch.zeros_like(x))
-    total = own + s * (negative_mass.sum(dim, keepdim=True) - negative_mass)
-    q = s * g / stabilized(total, _STABILIZER)
-    spread = s * q
-    others = spread.sum(dim, keepdim=True) - spread
-    return torch.where(positive, s * (1 - s) * q, -s * others)
+    own = torch.where(positive, x * (1 - s), torch.zeros_like(x))
+    q = g / (own + _sum_of_others(negative_mass, dim) + _STABILIZER)
+    return torch.where(positive, s * (1 - s) * q, -s * _sum_of_others(s * q, dim))
+
+
+def _sum_of_others(values: Tensor, dim: int) -> Tensor:
+    """At every place the sum over all other places; "all minus this one" would cancel where one dominates."""
+    before = values.cumsum(dim).roll(1, dim)
+    after = values.flip(dim).cumsum(dim).roll(1, dim)
+    before.select(dim, 0).zero_()
+    after.select(dim, 0).zero_()
+    return before + after.flip(dim)
 
 
 class SoftmaxNode(torch.autograd.Function):

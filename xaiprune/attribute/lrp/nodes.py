@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from xaiprune.attribute.lrp.blocks import blockwise
 from xaiprune.attribute.lrp.composite import Composite
 from xaiprune.attribute.lrp.passes import Pass
 
@@ -88,7 +89,8 @@ class ActivationNode(torch.autograd.Function):
             if ctx.pass_.composite.activation == "gradient":
                 g = plain_gradient(ctx.f, ctx.x, g)
             else:
-                g = torch.where(ctx.x == 0, g * ctx.limit, g * ctx.y / ctx.x)
+                limit = ctx.limit
+                g = blockwise(lambda g, x, y: torch.where(x == 0, limit, y / x).mul_(g), g, ctx.x, ctx.y)
         return g, None, None, None, None
 
 

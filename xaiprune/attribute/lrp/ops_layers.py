@@ -15,7 +15,7 @@ from xaiprune.attribute.lrp.linear import ConvGeometry, LinearCall, LinearNode, 
 from xaiprune.attribute.lrp.nodes import ActivationNode, NormNode, ShareNode
 from xaiprune.attribute.lrp.recorder import Op, Recorder, handles
 from xaiprune.attribute.lrp.tags import Tag, set_tag, tag_of
-from xaiprune.errors import UnsupportedOperation
+from xaiprune.errors import UnsupportedOperation, XaipruneError
 
 # -- linear layers and convolutions ----------------------------------------------------------------
 
@@ -136,6 +136,11 @@ def batch_norm(
     assert tag is not None
     mean, var, scale, shift = _detach((running_mean, running_var, weight, bias))
     call = tag.call
+    if call is not None and tag.tapped:
+        raise XaipruneError(
+            f"module '{call.name}': relevance of a layer with BatchNorm is read behind the BatchNorm "
+            f"('{op.module}'), with which it is one layer to LRP"
+        )
     if call is None or (call.geometry is None and x.dim() != 2):
         with torch.enable_grad():
             return F.batch_norm(x, mean, var, scale, shift, False, momentum, eps)

@@ -74,7 +74,6 @@ _REARRANGE = [
     "reshape_as",
     "broadcast_to",
     "as_strided",
-    "masked_fill",
     "identity",
     "alias",
 ]
@@ -96,8 +95,6 @@ _AVERAGE = [
     "mean",
     "sum",
     "amax",
-    "interpolate",
-    "upsample",
 ]
 
 _QUERIES = [
@@ -167,6 +164,12 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
     if result is args[0]:  # contiguous() and to() may return their input
         return result
     return carry(result, args)
+
+
+@handles("interpolate", "upsample", "masked_fill")
+def resample(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
+    """Linear as well, but bicubic weights and filled-in values may be negative."""
+    return set_tag(rec.plain(op, *args, **kwargs), Tag())
 
 
 @handles("max", "min")

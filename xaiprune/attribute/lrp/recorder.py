@@ -72,7 +72,7 @@ class Recorder(TorchFunctionMode):
         calls: Linear calls that are part of the network's function, in execution order.
         starts: Tensors at which the graph begins (the lowest taps, or the image).
         starts_at_image: Whether the first of `starts` is the image.
-        seen: Indices of the taps that were reached.
+        seen: The tapped tensor of every tap that was reached.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Recorder(TorchFunctionMode):
         self.keep_sums = keep_sums
         self.calls: dict[int, LinearCall] = {}
         self.starts: list[Tensor] = []
-        self.seen: set[int] = set()
+        self.seen: dict[int, Tensor] = {}
         self.starts_at_image = False
         self._taps = list(enumerate(taps))
         self._stack: list[str] = []
@@ -179,8 +179,8 @@ class Recorder(TorchFunctionMode):
                 self.starts.append(x)
             for index in taps:
                 x = TapNode.apply(x, index, self.pass_)
-                self.seen.add(index)
-        return set_tag(x, replace(tag, replaced_by=None))
+                self.seen[index] = x
+        return set_tag(x, replace(tag, replaced_by=None, tapped=True))
 
     # -- interception ------------------------------------------------------------------------------
 

@@ -89,6 +89,10 @@ class Recording:
         extra = self._pass.input_relevance
         return relevance if extra is None else relevance + extra
 
+    def tapped(self, index: int) -> Tensor:
+        """The activation at a tap, detached."""
+        return self._recorder.seen[index].detach()
+
     def bytes_per_image(self) -> int:
         """Memory that one image's activations take in the graph, roughly."""
         calls = self._recorder.calls.values()
@@ -110,6 +114,8 @@ def layer_infos(calls: Sequence[LinearCall]) -> list[LayerInfo]:
 
 def _classifier(names: Sequence[str]) -> set[str]:
     """The last layer and its neighbours under the same top-level module, as in ``classifier.0``."""
+    if not names:
+        return set()
     split = [name.split(".") for name in names]
     shared = 0
     while len(names) > 1 and all(len(p) > shared + 1 for p in split) and len({p[shared] for p in split}) == 1:
@@ -170,6 +176,9 @@ def relevance_at(
         found[name] = found[name] + relevance if name in found else relevance
 
     image = recording.backward(composite, seed, read, last=True)
+    for index, name in enumerate(names):  # a branch that gets no relevance is not visited
+        if name not in found:
+            found[name] = torch.zeros_like(recording.tapped(index))
     if image is not None:
         found["input"] = image
     return found

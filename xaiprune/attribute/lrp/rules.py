@@ -242,7 +242,8 @@ class Flat(Rule):
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         ones = torch.ones_like(call.weight)
-        count = call.forward(torch.ones_like(call.x[:1]), ones)
+        # An output that sees padding alone has no input to give its relevance to.
+        count = call.forward(torch.ones_like(call.x[:1]), ones).clamp(min=1)
         return call.transpose(g * call.z / count, ones)
 
 

@@ -22,6 +22,7 @@ class Tag:
         gate: The tensor is (a rearrangement of) a softmax's or a sigmoid's output.
         raw_input: The tensor is the image.
         call: The linear call whose output this is, so that a BatchNorm right behind can be folded in.
+        tapped: Relevance is read right here.
         replaced_by: What an in-place operation made of the tensor; later readers get that.
     """
 
@@ -29,6 +30,7 @@ class Tag:
     gate: Literal["softmax", "sigmoid"] | None = None
     raw_input: bool = False
     call: LinearCall | None = None
+    tapped: bool = False
     replaced_by: Tensor | None = None
 
 
