@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xaiprune.attribute.lrp.blocks import select_by_sign
 from xaiprune.errors import XaipruneError
 
 if TYPE_CHECKING:
@@ -104,14 +105,14 @@ class LinearCall:
         through_plus = self.transpose(s, self.positive_weight())
         if self.nonnegative:
             return through_plus
-        return torch.where(self.x < 0, self.transpose(s, self.negative_weight()), through_plus)
+        return select_by_sign(self.x, through_plus, self.transpose(s, self.negative_weight()))
 
     def transpose_negative(self, s: Tensor) -> Tensor:
         """Gradient form of sum_j (x_i W_ij)- s_j: through W- where x >= 0, through W+ where x < 0."""
         through_minus = self.transpose(s, self.negative_weight())
         if self.nonnegative:
             return through_minus
-        return torch.where(self.x < 0, self.transpose(s, self.positive_weight()), through_minus)
+        return select_by_sign(self.x, through_minus, self.transpose(s, self.positive_weight()))
 
     # -- weights -----------------------------------------------------------------------------------
 

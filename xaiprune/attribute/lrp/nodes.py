@@ -89,9 +89,17 @@ class ActivationNode(torch.autograd.Function):
             if ctx.pass_.composite.activation == "gradient":
                 g = plain_gradient(ctx.f, ctx.x, g)
             else:
-                limit = ctx.limit
-                g = blockwise(lambda g, x, y: torch.where(x == 0, limit, y / x).mul_(g), g, ctx.x, ctx.y)
+                g = _identity(g, ctx.x, ctx.y, ctx.limit)
         return g, None, None, None, None
+
+
+def _identity(g: Tensor, x: Tensor, y: Tensor, limit: float) -> Tensor:
+    """g y / x, with y / x = limit where x = 0 (the only NaN that a division of finite numbers makes)."""
+
+    def ratio(out: Tensor, g: Tensor, x: Tensor, y: Tensor) -> None:
+        torch.div(y, x, out=out).nan_to_num_(nan=limit).mul_(g)
+
+    return blockwise(ratio, g, x, y)
 
 
 class NormNode(torch.autograd.Function):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from xaiprune.attribute.lrp.blocks import any_below_zero, blockwise
+from xaiprune.attribute.lrp.blocks import any_below_zero, blockwise, sign_of
 from xaiprune.errors import XaipruneError
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ Bias = Literal["absorb", "exclude"]
 
 def stabilized(z: Tensor, epsilon: float) -> Tensor:
     """``z + epsilon * sign(z)`` with sign(0) = +1, never exactly zero."""
-    if epsilon == 0:
-        # The smallest normal number keeps 0 / 0 at 0 and changes nothing else.
-        epsilon = torch.finfo(z.dtype).tiny
-    return torch.where(z < 0, z - epsilon, z + epsilon)
+    # At least the smallest normal number, which keeps 0 / 0 at 0 and changes nothing else.
+    return z + sign_of(z).mul_(max(epsilon, torch.finfo(z.dtype).tiny))
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,12 @@ class Epsilon(Rule):
             s = g * call.z / stabilized(call.z_without_bias(), self.epsilon)
         else:
             # g z / (z + eps sign z) = g - g eps / (|z| + eps)
-            s = blockwise(
-                lambda g, z: torch.addcdiv(g, g, z.abs().add_(self.epsilon), value=-self.epsilon), g, call.z
-            )
+
+            def share(out: Tensor, g: Tensor, z: Tensor) -> None:
+                torch.abs(z, out=out).add_(self.epsilon)
+                torch.addcdiv(g, g, out, value=-self.epsilon, out=out)
+
+            s = blockwise(share, g, call.z)
         return call.transpose(s, call.weight)
 
 
@@ -140,42 +141,51 @@ class Gamma(Rule):
         exclude = self.bias == "exclude" and call.bias is not None
         z = call.z_without_bias() if exclude else call.z
         half = self.gamma / 2
+        floor = max(self.stabilizer, torch.finfo(z.dtype).tiny)
         if call.nonnegative:
             # A = 2 P - z; P is what zplus and alphabeta need as well
             sums = call.positive_part(with_bias=not exclude)
 
-            def denominator(z: Tensor, sums: Tensor) -> Tensor:
-                return torch.add(z.abs().mul_(1 + half), z, alpha=-half).add_(sums, alpha=self.gamma)
+            def denominator(out: Tensor, z: Tensor, sums: Tensor) -> Tensor:
+                torch.abs(z, out=out).mul_(1 + half).add_(z, alpha=-half)
+                return out.add_(sums, alpha=self.gamma).add_(floor)
 
         else:
             sums = call.magnitude(with_bias=not exclude)
 
-            def denominator(z: Tensor, sums: Tensor) -> Tensor:
-                return z.abs().mul_(1 + half).add_(sums, alpha=half)
+            def denominator(out: Tensor, z: Tensor, sums: Tensor) -> Tensor:
+                return torch.abs(z, out=out).mul_(1 + half).add_(sums, alpha=half).add_(floor)
 
-        floor = max(self.stabilizer, torch.finfo(z.dtype).tiny)
+        def share(out: Tensor, g: Tensor, z: Tensor, sums: Tensor) -> None:
+            torch.div(z.abs().mul_(g), denominator(out, z, sums), out=out)
 
-        def share(g: Tensor, z: Tensor, sums: Tensor) -> Tensor:
-            return z.abs().mul_(g).div_(denominator(z, sums).add_(floor))
-
-        def share_excluding(g: Tensor, z: Tensor, sums: Tensor, output: Tensor) -> Tensor:
-            return torch.where(z < 0, -output, output).mul_(g).div_(denominator(z, sums).add_(floor))
+        def share_excluding(out: Tensor, g: Tensor, z: Tensor, sums: Tensor, output: Tensor) -> None:
+            torch.div(sign_of(z).mul_(output).mul_(g), denominator(out, z, sums), out=out)
 
         s = blockwise(share_excluding, g, z, sums, call.z) if exclude else blockwise(share, g, z, sums)
         negative_reached = any_below_zero(s, z)
         if call.nonnegative and not negative_reached:
             return call.transpose(s, call.boosted(self.gamma))
-        signed = blockwise(lambda s, z: torch.where(z < 0, -s, s), s, z) if negative_reached else s
+        signed = blockwise(lambda out, s, z: sign_of(z, out).mul_(s), s, z) if negative_reached else s
         plain = call.transpose(s, call.weight)
         absolute = call.transpose(signed, call.absolute_weight())
         if call.nonnegative:
             return plain.mul_(1 + half).add_(absolute, alpha=half)
-        return blockwise(
-            lambda u, y, x: torch.where(x < 0, -y, y).mul_(half).add_(u, alpha=1 + half),
-            plain,
-            absolute,
-            call.x,
-        )
+
+        def combine(out: Tensor, plain: Tensor, absolute: Tensor, x: Tensor) -> None:
+            sign_of(x, out).mul_(absolute).mul_(half).add_(plain, alpha=1 + half)
+
+        return blockwise(combine, plain, absolute, call.x)
+
+
+def _shares(call: LinearCall, g: Tensor, total: Tensor, stabilizer: float) -> Tensor:
+    """R_j / (total_j + stabilizer), for totals of one sign, which the stabilizer has as well."""
+    floor = math.copysign(max(abs(stabilizer), torch.finfo(g.dtype).tiny), stabilizer)
+
+    def share(out: Tensor, g: Tensor, z: Tensor, total: Tensor) -> None:
+        torch.div(g * z, torch.add(total, floor, out=out), out=out)
+
+    return blockwise(share, g, call.z, total)
 
 
 @dataclass(frozen=True)
@@ -189,9 +199,7 @@ class ZPlus(Rule):
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         positive = call.positive_part(with_bias=self.bias == "absorb")
-        floor = max(self.stabilizer, torch.finfo(positive.dtype).tiny)
-        s = blockwise(lambda g, z, p: (g * z).div_(p + floor), g, call.z, positive)
-        return call.transpose_positive(s)
+        return call.transpose_positive(_shares(call, g, positive, self.stabilizer))
 
 
 @dataclass(frozen=True)
@@ -222,15 +230,12 @@ class AlphaBeta(Rule):
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         with_bias = self.bias == "absorb"
-        floor = max(self.stabilizer, torch.finfo(g.dtype).tiny)
-        positive = call.positive_part(with_bias)
-        s = blockwise(lambda g, z, p: (g * z).mul_(self.alpha).div_(p + floor), g, call.z, positive)
-        g_in = call.transpose_positive(s)
+        s = _shares(call, g, call.positive_part(with_bias), self.stabilizer)
+        g_in = call.transpose_positive(s.mul_(self.alpha))
         if self.beta == 0:
             return g_in
-        negative = call.negative_part(with_bias)
-        s = blockwise(lambda g, z, n: (g * z).mul_(self.beta).div_(n - floor), g, call.z, negative)
-        return g_in.sub_(call.transpose_negative(s))
+        s = _shares(call, g, call.negative_part(with_bias), -self.stabilizer)
+        return g_in.sub_(call.transpose_negative(s.mul_(self.beta)))
 
 
 @dataclass(frozen=True)
