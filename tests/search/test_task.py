@@ -1,0 +1,71 @@
+"""``xaiprune search``, as people run it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.search.conftest import MakeConfig
+from xaiprune.cli import search as task
+from xaiprune.config import compose, conf_dir
+from xaiprune.errors import XaipruneError
+from xaiprune.search import Ending, read_space
+
+
+def test_from_nothing_to_the_table(
+    config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task.run(config("study.n_trials=9"))
+    shown = capsys.readouterr().out
+    assert "network     digits_resnet on cpu, 472 filters" in shown
+    assert "10 reference, 40 validation, 20 test; 10 classes" in shown
+    assert "trials      0 of 9 done" in shown
+    assert len(re.findall(r"^trial +\d+ [* ] +[\d.]+ %", shown, re.MULTILINE)) == 9
+    assert "best found" in shown
+    folder = tmp_path / "studies" / "test"
+    for name in ("best.yaml", "comparison.csv", "curves.png"):
+        assert f"{folder / name}" in shown
+        assert (folder / name).is_file()
+    assert f"optuna-dashboard sqlite:///{tmp_path}/studies/test.db" in shown
+
+    task.run(config("study.n_trials=9"))
+    again = capsys.readouterr().out
+    assert "trials      9 of 9 done" in again
+    assert "\ntrial " not in again
+    assert again.split("best found")[1] == shown.split("best found")[1]
+
+
+def test_interrupted(
+    config: MakeConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "run_trials", lambda *_: Ending.INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        task.run(config("study.n_trials=9"))
+    assert "stopped: 0 of 9 trials done; the same command goes on from here" in capsys.readouterr().out
+
+
+def test_nothing_is_written_before_the_set_up_fits(config: MakeConfig, tmp_path: Path) -> None:
+    with pytest.raises(XaipruneError, match="unknown key 'space"):
+        task.run(config("space.strat=[one]"))
+    assert not (tmp_path / "studies").exists()
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", ["space", "sampler", "pruner", "objective", "study"])
+def test_every_shipped_option_composes(group: str) -> None:
+    assert options(group)
+    for option in options(group):
+        found = compose("search", [f"{group}={option}"])
+        read_space(found.space, found.attribution)
+
+
+def test_every_shipped_file_says_what_it_is() -> None:
+    for group in ("space", "objective"):
+        for option in options(group):
+            text = (conf_dir() / group / f"{option}.yaml").read_text()
+            assert text.startswith("#")
+            assert yaml.safe_load(text)
