@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 # Imported for their handlers.
-from xaiprune.attribute.lrp import ops_layers, ops_plain  # noqa: F401
+from xaiprune.attribute.lrp import (  # noqa: F401
+    ops_activation,
+    ops_attention,
+    ops_linear,
+    ops_norm,
+    ops_plain,
+)
 from xaiprune.attribute.lrp.composite import Composite, LayerInfo
 from xaiprune.attribute.lrp.linear import LinearCall, WeightCache
 from xaiprune.attribute.lrp.passes import Pass, Reader

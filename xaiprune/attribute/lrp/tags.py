@@ -52,3 +52,8 @@ def current(tensor: Tensor) -> Tensor:
         tensor = tag.replaced_by
         tag = tag_of(tensor)
     return tensor
+
+
+def constants(*values: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Parameters as constants: detached, so that no graph grows towards them."""
+    return tuple(None if value is None else value.detach() for value in values)
