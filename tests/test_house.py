@@ -24,6 +24,7 @@ ROOMS = (
     "data",
     "config",
     "files",
+    "callable_room",
     "errors",
 )
 NEVER = {"units": {"data", "config", "models"}}
