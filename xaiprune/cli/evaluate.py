@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from xaiprune.config import Config
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
 from xaiprune.evaluate import accuracy, cost
@@ -23,7 +24,7 @@ def run(config: EvaluateConfig) -> None:
     print(f"cost     {measured}")
 
 
-def open_setup(config: EvaluateConfig) -> Setup:
+def open_setup(config: Config) -> Setup:
     """Network and images, also where the network is a pruned one."""
     if config.model.pruned is None:
         return setup(config.model, config.data, device=config.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from xaiprune.attribute.lrp.composite import Composite, Match, make_rule
 from xaiprune.attribute.lrp.rules import Rule
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
 
 SCHEMA = "xaiprune/composite/1"
 _TREATMENTS = ("softmax", "activation", "norm", "product")
@@ -80,10 +80,8 @@ def save_composite(
     data = to_dict(composite)
     if provenance:
         data["provenance"] = dict(provenance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
 
 

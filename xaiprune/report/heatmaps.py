@@ -1,0 +1,51 @@
+"""Heatmaps as a picture: image, relevance of the dense network, relevance of the pruned one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from xaiprune.files import replacing
+
+
+def draw_heatmaps(
+    pixels: np.ndarray, captions: Sequence[str], relevance: Mapping[str, Tensor], path: Path
+) -> Path:
+    """Draw a row an image: the image and its heatmap by each network.
+
+    Red speaks for the class and blue against it; each heatmap has its own scale, symmetric around zero.
+
+    Args:
+        pixels: (N, H, W, 3) uint8.
+        captions: (N,) what is explained in each image.
+        relevance: Network -> (N, H, W).
+        path: The file to write; complete, or as it was before.
+    """
+    rows, columns = len(pixels), 1 + len(relevance)
+    figure = Figure(figsize=(1.9 * columns, 2.05 * rows), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for row in range(rows):
+        grid[row, 0].imshow(pixels[row])
+        grid[row, 0].set_title(captions[row], fontsize=8)
+        for column, (network, maps) in enumerate(relevance.items(), start=1):
+            _draw(grid[row, column], maps[row].numpy())
+            if row == 0:
+                grid[row, column].set_title(network, fontsize=8)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def _draw(axes: Axes, heatmap: np.ndarray) -> None:
+    # The 99.5th percentile, else a single pixel would leave the rest white.
+    limit = float(np.quantile(np.abs(heatmap), 0.995)) or 1.0
+    axes.imshow(heatmap, cmap="seismic", vmin=-limit, vmax=limit, interpolation="nearest")
