@@ -51,7 +51,7 @@ def _part_params(part: Part, rules: Sequence[tuple[LayerInfo, Rule]]) -> dict[st
         if numbers is not None:
             named = {f"{part.name}.rule": option.name} if len(part.options) > 1 else {}
             return named | numbers
-    asked = ", ".join(sorted({str(rule) for _, rule in rules}))
+    asked = " and ".join(sorted({str(rule) for _, rule in rules}))
     raise NotInSpace(f"{part.name} cannot be {asked}")
 
 

@@ -151,7 +151,9 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as what it is. Presets that rank the same on this network are tried once.
     """
-    tried = {t.user_attrs.get("preset") for t in study.get_trials(deepcopy=False)}
+    # One that met an unexpected error (it has a traceback) gets another chance: the error may be mended.
+    attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    tried = {attrs.get("preset") for attrs in attrs_of_all if "traceback" not in attrs}
     outside_allowed = takes_trials_without_parameters(context.config.sampler)
     points: list[dict[str, Any]] = []
     for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
