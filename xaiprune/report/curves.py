@@ -51,7 +51,7 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
             curve.index, curve, style.line, color=style.color, lw=style.width, alpha=style.alpha, zorder=order
         )
         if style.bold:
-            axes.plot(curve.index, curve, "o", color=style.color, ms=4, zorder=order)
+            axes.plot(curve.index, curve, "o", color=style.color, ms=4, zorder=order, clip_on=False)
     _label(axes, comparison, styles)
     with replacing(path) as temporary:
         figure.savefig(temporary)
