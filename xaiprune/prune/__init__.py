@@ -1,8 +1,29 @@
 """Plans, masks, removal and compensation: from scores to a smaller network."""
 
+from xaiprune.prune.batchnorm import recalibrate_bn_
 from xaiprune.prune.compensate import compensate, statistics_of
+from xaiprune.prune.couple import couple
+from xaiprune.prune.iterative import iterative_plan
 from xaiprune.prune.mask import masked
+from xaiprune.prune.moments import Statistics
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.prune.remove import Removal, removal, remove
+from xaiprune.prune.store import load_pruned, load_pruned_plan, save_pruned
 
-__all__ = ["Plan", "Removal", "compensate", "make_plan", "masked", "removal", "remove", "statistics_of"]
+__all__ = [
+    "Plan",
+    "Removal",
+    "Statistics",
+    "compensate",
+    "couple",
+    "iterative_plan",
+    "load_pruned",
+    "load_pruned_plan",
+    "make_plan",
+    "masked",
+    "recalibrate_bn_",
+    "removal",
+    "remove",
+    "save_pruned",
+    "statistics_of",
+]

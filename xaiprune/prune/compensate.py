@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.attention import replace_multihead_
 from xaiprune.prune.fold import add_to_output_
+from xaiprune.prune.inputs import Inputs, consumer_inputs
 from xaiprune.prune.mask import masked
-from xaiprune.prune.moments import Inputs, Moments, Statistics, collect, consumer_inputs, held_out, recorded
-from xaiprune.prune.moments import samples as sample
+from xaiprune.prune.moments import Moments, Statistics, collect, held_out
 from xaiprune.prune.plan import Plan
 from xaiprune.prune.ridge import strength, weights_map
-from xaiprune.units import Links, UnitLayer, default_example, find_links
+from xaiprune.prune.samples import dense_samples, samples
+from xaiprune.units import Links, UnitLayer, find_links
 
 METHODS = ("none", "mean", "linear")
 
@@ -127,23 +128,19 @@ def _sequential_(
     links = find_links(model, units, default_like(images))
     inputs = consumer_inputs(model, units, links)
     inputs = {name: wanted for name, wanted in inputs.items() if len(wanted.removed(going))}
-    dense: dict[str, list[Tensor]] = {name: [] for name in inputs}
-    with torch.no_grad(), recorded(model, inputs, len(images)) as seen:
-        for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size])
-            for name, (lines, _) in seen.items():
-                dense[name].append(lines)
-            seen.clear()
+    truth: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in inputs}
+    for _, seen in dense_samples(model, inputs, images, batch_size):
+        for name, lines_and_weights in seen.items():
+            truth[name].append(lines_and_weights)
     handles = []
     for name, wanted in inputs.items():
 
         def fold(module: nn.Module, args: tuple[Tensor, ...], wanted: Inputs = wanted) -> None:
-            lines, each = sample(module, args[0], wanted, len(images))
-            truth = torch.cat(dense.pop(wanted.module))
-            rows = len(lines) // (len(images) * each)  # windows of one image
-            held = held_out(torch.arange(len(images))).repeat_interleave(each * rows)
-            fit = Moments.of(truth[~held], lines[~held])
-            checked = Moments.of(truth[held], lines[held]) if bool(held.any()) else None
+            x, weight = (torch.cat(parts) for parts in zip(*truth.pop(wanted.module), strict=True))
+            y = samples(module, args[0], wanted, len(images), len(images))
+            held = held_out(torch.arange(len(images))).repeat_interleave(len(y) // len(images)).to(y.device)
+            fit = Moments.of(x[~held], weight[~held], y[~held])
+            checked = Moments.of(x[held], weight[held], y[held]) if bool(held.any()) else None
             gone = wanted.removed(going)
             _fold_(model, wanted, gone, fit, checked, method, links)
 
@@ -175,8 +172,8 @@ def _fold_(
     taps = _taps(weight, inputs)  # (out, C, taps)
     everything = fit if held is None else fit + held
     if method == "mean":
-        constant = everything.x / everything.n
-        constant[kept_index] -= everything.y[kept_index] / everything.n
+        constant = everything.shift[0] / everything.count
+        constant[kept_index] -= everything.shift[1][kept_index] / everything.count
     else:
         centred = not inputs.padded
         gram = torch.einsum("oct,odt->cd", taps, taps)

@@ -1,122 +1,65 @@
 """First and second moments of what consumers read, from the reference images."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xaiprune.units import Consumer, Links, UnitLayer
+from xaiprune.prune.inputs import Inputs
+from xaiprune.prune.samples import dense_samples
 
 HELD_OUT = 5  # every fifth image is held out to choose the ridge strength
-_MIN_SAMPLES, _PER_CHANNEL = 8192, 12
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The channels of one consumer's input, and the units they belong to.
-
-    Attributes:
-        module: The consumer, a convolution or linear layer.
-        channels: How many statistical channels there are (a flattened map counts each channel once).
-        repeat: Input positions a channel (above 1 where a linear layer reads a flattened map).
-        unit: Per channel (layer name, unit), or None where no unit layer makes it.
-        padded: Whether a constant cannot be folded into the bias exactly.
-    """
-
-    module: str
-    channels: int
-    repeat: int
-    unit: tuple[tuple[str, int] | None, ...]
-    padded: bool
-
-    def removed(self, going: Mapping[str, Sequence[int]]) -> Tensor:
-        """The channels whose units go, (r,) int64."""
-        sets = {name: set(units) for name, units in going.items()}
-        found = [i for i, owner in enumerate(self.unit) if owner and owner[1] in sets.get(owner[0], ())]
-        return torch.tensor(found, dtype=torch.long)
-
-    def positions(self, channels: Tensor) -> Tensor:
-        """The weight's input positions of the channels, (len(channels), repeat)."""
-        return channels[:, None] * self.repeat + torch.arange(self.repeat)
-
-
-def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, Inputs]:
-    """What each consumer of removable units reads, in execution order."""
-    owners: dict[str, list[tuple[str, int] | None]] = {}
-    first: dict[str, Consumer] = {}
-    for layer in units:
-        found = links.reaches[layer.name]
-        if not layer.removable or found.blocked or found.mixed:
-            continue
-        for consumer in found.consumers:
-            first.setdefault(consumer.module, consumer)
-            line = owners.setdefault(consumer.module, [None] * len(consumer.unit))
-            for position, unit in enumerate(consumer.unit):
-                if unit >= 0:
-                    line[position] = (layer.name, unit)
-    rank = {name: position for position, name in enumerate(links.order)}
-    inputs = {}
-    for name in sorted(owners, key=lambda name: rank.get(name, len(rank))):
-        line = owners[name]
-        repeat = _repeat(model.get_submodule(name), line, {layer.name: layer for layer in units})
-        inputs[name] = Inputs(name, len(line) // repeat, repeat, tuple(line[::repeat]), first[name].padded)
-    return inputs
-
-
-def _repeat(
-    module: nn.Module, line: Sequence[tuple[str, int] | None], layers: Mapping[str, UnitLayer]
-) -> int:
-    """Consecutive input positions of a linear layer that belong to one channel (a flattened map)."""
-    owner = line[0]
-    if not isinstance(module, nn.Linear) or owner is None or layers[owner[0]].width > 1:
-        return 1
-    run = next((i for i, other in enumerate(line) if other != owner), len(line))
-    regular = len(line) % run == 0 and all(
-        len(set(line[start : start + run])) == 1 for start in range(0, len(line), run)
-    )
-    return run if regular else 1
 
 
 @dataclass
 class Moments:
-    """Sums over samples of x, y and their products; for one network, y is x.
+    """Weighted sums over samples of x, y and their products; for one network, y is x.
 
     Attributes:
-        n: Samples.
+        n: Sum of the samples' weights.
         x: Sum of the true inputs, (C,).
         y: Sum of the inputs as the pruned network has them, (C,).
         xy: Sum of x y^T, (C, C).
         yy: Sum of y y^T, (C, C).
+        shift: Plain (unweighted) sum of x, and of y, (2, C).
+        count: Samples.
     """
 
-    n: int
+    n: float
     x: Tensor
     y: Tensor
     xy: Tensor
     yy: Tensor
+    shift: Tensor
+    count: int
 
     @staticmethod
-    def of(x: Tensor, y: Tensor | None = None) -> "Moments":
-        """Of samples (n, C), in float64."""
+    def of(x: Tensor, weight: Tensor, y: Tensor | None = None) -> "Moments":
+        """Of samples x (and y), both (n, C), with weights (n,); sums are float64."""
         # Beyond a thousand channels float64 products get slow, and float32's error is far below the ridge.
-        wide = x.shape[1] > 1024
-        x = x.float() if wide else x.double()
-        xx = (x.T @ x).double() if y is None else None
+        work = torch.float32 if x.shape[1] > 1024 else torch.float64
+        x, weight = x.to(work), weight.to(work)
+        weighted = x * weight[:, None]
+        total, plain = weighted.double().sum(0), x.double().sum(0)
+        n = float(weight.double().sum())
         if y is None:
-            assert xx is not None
-            total = x.double().sum(0)
-            return Moments(len(x), total, total, xx, xx)
-        y = y.to(x)
-        return Moments(len(x), x.double().sum(0), y.double().sum(0), (x.T @ y).double(), (y.T @ y).double())
+            xx = (weighted.T @ x).double()
+            return Moments(n, total, total, xx, xx, torch.stack([plain, plain]), len(x))
+        y = y.to(work)
+        weighted_y = y * weight[:, None]
+        return Moments(
+            n,
+            total,
+            weighted_y.double().sum(0),
+            (weighted.T @ y).double(),
+            (weighted_y.T @ y).double(),
+            torch.stack([plain, y.double().sum(0)]),
+            len(x),
+        )
 
     def __add__(self, other: "Moments") -> "Moments":
-        return Moments(
-            self.n + other.n, self.x + other.x, self.y + other.y, self.xy + other.xy, self.yy + other.yy
-        )
+        mine, others = vars(self), vars(other)
+        return Moments(**{name: value + others[name] for name, value in mine.items()})
 
 
 @dataclass
@@ -144,64 +87,16 @@ def collect(model: nn.Module, inputs: dict[str, Inputs], images: Tensor, batch_s
         batch_size: Images in one forward.
     """
     found = Statistics(inputs)
-    with recorded(model, inputs, len(images)) as seen, torch.no_grad():
-        for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size])
-            numbers = torch.arange(start, min(start + batch_size, len(images)))
-            for name, (samples, each) in seen.items():
-                held = held_out(numbers).repeat_interleave(each)
-                for part, into in ((~held, found.fit), (held, found.held_out)):
-                    if bool(part.any()):
-                        moments = Moments.of(samples[part])
-                        into[name] = into[name] + moments if name in into else moments
-            seen.clear()
+    for numbers, seen in dense_samples(model, inputs, images, batch_size):
+        for name, (lines, weight) in seen.items():
+            held = held_out(numbers).repeat_interleave(len(lines) // len(numbers)).to(lines.device)
+            for part, into in ((~held, found.fit), (held, found.held_out)):
+                if bool(part.any()):
+                    moments = Moments.of(lines[part], weight[part])
+                    into[name] = into[name] + moments if name in into else moments
     return found
 
 
 def held_out(numbers: Tensor) -> Tensor:
     """Which images (by number) are held out, bool."""
     return numbers % HELD_OUT == HELD_OUT - 1
-
-
-@contextmanager
-def recorded(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: int
-) -> Iterator[dict[str, tuple[Tensor, int]]]:
-    """While it lasts, each forward notes (samples (n, C), samples an image) of every consumer's input."""
-    seen: dict[str, tuple[Tensor, int]] = {}
-    handles = []
-    for name, wanted in inputs.items():
-
-        def keep(module: nn.Module, args: Any, wanted: Inputs = wanted) -> None:
-            seen[wanted.module] = samples(module, args[0], wanted, images)
-
-        handles.append(model.get_submodule(name).register_forward_pre_hook(keep))
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def samples(module: nn.Module, tensor: Tensor, wanted: Inputs, images: int) -> tuple[Tensor, int]:
-    """A consumer's input as (n, C), image after image, at evenly spread positions; and how many an image.
-
-    Neighbouring pixels say nearly the same, so no more positions are used than the moments need. Which
-    ones depends on the shape only, so two networks are sampled alike.
-    """
-    batch = tensor.shape[0]
-    if isinstance(module, nn.Conv2d):
-        lines = tensor.flatten(2).transpose(1, 2)  # (N, HW, C)
-    elif wanted.repeat > 1:
-        lines = tensor.reshape(batch, wanted.channels, wanted.repeat).transpose(1, 2)
-    else:
-        lines = tensor.reshape(batch, -1, tensor.shape[-1])
-    positions = lines.shape[1]
-    # Windowed attention has several rows of the batch for one image; they stay in order.
-    enough = max(_MIN_SAMPLES, _PER_CHANNEL * wanted.channels)
-    step = max(1, (positions * images) // enough)
-    # An odd stride that shares no factor with the width keeps columns from being picked systematically.
-    while step > 1 and math.gcd(step, positions) > 1:
-        step += 1
-    chosen = lines[:, ::step]
-    return chosen.reshape(-1, chosen.shape[-1]).clone(), chosen.shape[1]

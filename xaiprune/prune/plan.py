@@ -181,6 +181,7 @@ def make_plan(
     floor: int = 1,
     costs: Mapping[str, Tensor] | None = None,
     network: str | None = None,
+    groups: Sequence[Sequence[str]] = (),
 ) -> Plan:
     """Choose the units to remove: the lowest scores first, until the rate is reached.
 
@@ -198,6 +199,8 @@ def make_plan(
         floor: Units that every layer keeps, at least.
         costs: Unit layer name -> (units,), what one unit costs (`xaiprune.units.unit_costs`).
         network: Fingerprint of the network, kept in the plan.
+        groups: Layers that share their channels (`xaiprune.prune.couple`): their scores and costs are
+            summed, and a unit leaves all of them or none.
 
     Raises:
         XaipruneError: If an argument is out of range, scores are missing or not finite, or the floor does
@@ -214,9 +217,13 @@ def make_plan(
     else:
         prices = {layer.name: _layer_values("cost", costs, layer) for layer in units}
     removed: dict[str, list[int]] = {name: [] for name in names}
-    for part in [[name] for name in names] if scope == "layer" else [names]:
+    members = {group[0]: tuple(group) for group in groups}
+    values, prices = _summed(values, groups), _summed(prices, groups)
+    ranked = [name for name in names if name in values]
+    for part in [[name] for name in ranked] if scope == "layer" else [ranked]:
         for name, unit in _chosen(part, values, prices, rate, floor):
-            removed[name].append(unit)
+            for member in members.get(name, (name,)):
+                removed[member].append(unit)
     kinds = dict.fromkeys(layer.kind for layer in units)
     return Plan(
         removed={name: tuple(sorted(removed[name])) for name in names},
@@ -228,6 +235,15 @@ def make_plan(
         floor=floor,
         network=network,
     )
+
+
+def _summed(values: Mapping[str, Tensor], groups: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+    """The values with those of each group added up under its first layer's name; the others leave."""
+    merged = dict(values)
+    for first, *others in groups:
+        for name in others:
+            merged[first] = merged[first] + merged.pop(name)
+    return merged
 
 
 def _check_arguments(rate: float, budget: str, scope: str, floor: int) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.attention import replace_multihead_
-from xaiprune.prune.fold import add_to_output_, constant_contribution, zero_units_
+from xaiprune.prune.constants import Constants
+from xaiprune.prune.couple import coupled_cuts
+from xaiprune.prune.fold import zero_units_
 from xaiprune.prune.heads import shrink_heads_
 from xaiprune.prune.mask import masked
 from xaiprune.prune.plan import Plan
@@ -98,6 +100,14 @@ def removal(
             if found is not None:
                 cuts.add(found)
                 cut_units[name] = removed
+    constants = Constants(model, going, units, example)
+    if coupled == "group":
+        for names, together, found in coupled_cuts(surgery, going, units):
+            if not constants.foldable(surgery.inputs(found)):
+                continue
+            cuts.add(found)
+            for name in names:
+                cut_units[name] = together
     heads = _shrink_attention(result, going, layers, example)
     stay = {
         name: [
@@ -105,7 +115,7 @@ def removal(
         ]
         for name, removed in going.items()
     }
-    _fold_constants_(result.model, model, going, cut_units, units, links, example)
+    constants.fold_(result.model, surgery.inputs(cuts), links)
     zero_units_(result.model, {n: u for n, u in stay.items() if n not in heads}, units)
     surgery.make_(cuts)
     _report(result, going, cut_units, heads, stay)
@@ -193,47 +203,6 @@ def _record_calls(
         for handle in handles:
             handle.remove()
     return calls
-
-
-def _fold_constants_(
-    smaller: nn.Module,
-    model: nn.Module,
-    going: Mapping[str, Sequence[int]],
-    cut: Mapping[str, Sequence[int]],
-    units: Sequence[UnitLayer],
-    links: Links,
-    example: Tensor,
-) -> None:
-    """Where a zeroed unit is a constant at its consumer (a BatchNorm lies between), move it into the bias."""
-    positions: dict[str, list[int]] = {}
-    for name, removed in cut.items():
-        gone = set(removed)
-        for consumer in links.reaches[name].consumers:
-            if not consumer.zero:
-                channels = [channel for channel, unit in enumerate(consumer.unit) if unit in gone]
-                positions.setdefault(consumer.module, []).extend(channels)
-    if not positions:
-        return
-    values: dict[str, Tensor] = {}
-    handles = []
-    for name, channels in positions.items():
-
-        def keep(module: nn.Module, args: Any, name: str = name, channels: list[int] = channels) -> None:
-            dim = 1 if isinstance(module, nn.Conv2d) else -1
-            values[name] = args[0].movedim(dim, 0)[channels].flatten(1).double().mean(1)
-
-        handles.append(model.get_submodule(name).register_forward_pre_hook(keep))
-    try:
-        with torch.no_grad(), masked(model, going, units):
-            model(torch.randn_like(example))
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, channels in positions.items():
-        layer = smaller.get_submodule(name)
-        shift = constant_contribution(layer, torch.tensor(channels), values[name])
-        norm = smaller.get_submodule(links.norms[name]) if name in links.norms else None
-        add_to_output_(layer, shift, norm)
 
 
 def _report(

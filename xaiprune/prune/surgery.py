@@ -93,6 +93,16 @@ class Surgery:
             and isinstance(self._model.get_submodule(name), nn.Conv2d | nn.Linear)
         }
 
+    def inputs(self, cuts: Cuts) -> dict[str, list[int]]:
+        """The convolutions and linear layers whose input channels are cut (depthwise ones aside)."""
+        found = {}
+        for (name, function), channels in cuts.channels.items():
+            module = self._model.get_submodule(name)
+            dense = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+            if dense and self._graph.is_in_channel_pruning_fn(function):
+                found[name] = sorted(channels)
+        return found
+
     @torch.no_grad()
     def make_(self, cuts: Cuts) -> None:
         """Cut, in place.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
 
@@ -93,6 +93,8 @@ class _Recorder(TorchFunctionMode):
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if inputs and made:
             outputs = tuple(self.new_value(tensor) for tensor in made)
+            # Copied, because a list of tensors may grow after the call (DenseNet's features do).
+            args, kwargs = tree_map(lambda leaf: leaf, (args, kwargs))
             op = Op(_short_name(func), self.modules[-1], func, args, kwargs, inputs, outputs)
             self.flow.ops.append(op)
             for value in dict.fromkeys(inputs):

@@ -1,0 +1,143 @@
+"""Accuracy, parameters, MACs and latency of the shared networks, pruned at several rates.
+
+    python -m benchmarks.pruned                       # every network, rates 0.2 to 0.8
+    python -m benchmarks.pruned resnet18 --rates 0.4 --limit 300 --no-latency
+
+Ranking: plain Taylor on the reference images. Top-1 is over the validation split, 1000-way (10-way for
+VGG), with its 95 % interval; latency ratios are pruned / dense, measured one after the other.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xaiprune.attribute.criteria import criterion
+from xaiprune.config import DataConfig, ModelConfig
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import accuracy, cost, latency
+from xaiprune.models import Setup, setup
+from xaiprune.prune import compensate, make_plan, masked, removal, statistics_of
+from xaiprune.units import find_units
+
+SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+RATES = (0.2, 0.4, 0.6, 0.8)
+METHODS = ("none", "mean one-shot", "mean sequential", "linear one-shot", "linear sequential")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and the units that leave it."""
+
+    model: str
+    checkpoint: str
+    units: str
+    task: str = "all"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "resnet18": Case("resnet18", "resnet18", "inner_filters"),
+    "vit_tiny": Case("vit_tiny_patch16_224", "vit_tiny_patch16_224", "neurons"),
+    "vit_tiny_heads": Case("vit_tiny_patch16_224", "vit_tiny_patch16_224", "heads"),
+    "vgg11_bn_64": Case(
+        "vgg11_bn",
+        "vgg11_bn_64",
+        "inner_filters",
+        "classes",
+        {"num_classes": 10, "mlp_ratio": 0.125},
+        {"image_size": 64, "resize": 72, "interpolation": "bicubic", "label_space": "folders"},
+    ),
+}
+
+
+def open_case(case: Case, references: int = 100) -> Setup:
+    """The shared network and photographs of a case; ``references`` images in all ten classes together."""
+    if not SHARED.is_dir():
+        raise XaipruneError(f"{SHARED} is missing; XAIPRUNE_SHARED_DATA says where the shared data are")
+    data = {"label_space": "imagenet-1k", "image_size": 224, "crop_pct": 1.0, **case.data}
+    return setup(
+        ModelConfig(
+            name=case.model,
+            checkpoint=str(SHARED / "weights" / f"{case.checkpoint}.safetensors"),
+            kwargs=dict(case.kwargs),
+        ),
+        DataConfig(
+            source="image_folder",
+            root=str(SHARED / "imagenette"),
+            task=case.task,
+            reference_per_class=references // 10,
+            **data,
+        ),
+        device="cpu",
+    )
+
+
+def run(name: str, rates: list[float], methods: list[str], limit: int | None, timed: bool) -> None:
+    """Print one network's table."""
+    case = CASES[name]
+    opened = open_case(case)
+    model, data = opened.model, opened.data
+    validation = data.validation if limit is None else _spread(data.validation, limit)
+    example = opened.example()
+    units = find_units(model, case.units, example=example)
+    images, labels = data.reference.tensor(), data.reference.labels
+    scores = criterion("taylor")(model, images, labels, units, data.task)
+    dense = accuracy(model, validation, data.task)
+    before = cost(model, example)
+    print(f"\n{name}: {sum(layer.units for layer in units)} {case.units}, {len(images)} reference images")
+    print(f"dense: top-1 {dense}; {before}")
+    dense_times = [latency(model, example, batch) for batch in (1, 32)] if timed else []
+    for measured in dense_times:
+        print(f"dense: {measured}")
+    statistics = statistics_of(model, units, images)
+    for rate in rates:
+        plan = make_plan(scores, units, rate)
+        for method in methods:
+            kind, _, how = method.partition(" ")
+            new = compensate(
+                model, plan, units, images, kind, sequential=how == "sequential", statistics=statistics
+            )
+            with masked(new, plan, units):
+                found = accuracy(new, validation, data.task)
+            print(f"rate {rate:.1f}  {method:<18} top-1 {found}", flush=True)
+        smaller = removal(model, plan, units, example).model
+        after = cost(smaller, example)
+        line = f"params x{after.params / before.params:.2f}, MACs x{after.macs / before.macs:.2f}"
+        for measured in dense_times:
+            now = latency(smaller, example, measured.batch)
+            line += f", latency at batch {measured.batch} x{now.median / measured.median:.2f}"
+        print(f"rate {rate:.1f}  smaller network: {line}", flush=True)
+
+
+def _spread(images: Any, limit: int) -> Any:
+    """Evenly spread images, so that every class is there."""
+    return images.subset(torch.arange(len(images))[:: max(1, len(images) // limit)][:limit])
+
+
+def main() -> int:
+    """Parse the command line and run every case asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", nargs="*", choices=[*CASES, []], help=f"of {', '.join(CASES)}; all")
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--limit", type=int, help="use so many validation images")
+    parser.add_argument("--no-latency", action="store_true")
+    arguments = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU")
+    try:
+        for name in arguments.networks or CASES:
+            run(name, arguments.rates, arguments.methods, arguments.limit, not arguments.no_latency)
+    except XaipruneError as error:
+        print(f"benchmarks.pruned: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

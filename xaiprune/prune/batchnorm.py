@@ -1,0 +1,46 @@
+"""Measures BatchNorm's statistics again, on the pruned network."""
+
+import torch
+from torch import Tensor, nn
+
+
+def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> None:
+    """Replace every BatchNorm's running statistics by those of the images, in place.
+
+    On a network that is only masked, call it inside ``masked``. Statistics are the average over batches of
+    each batch's; a last batch of one image joins the one before it.
+
+    Args:
+        model: The pruned network.
+        images: (N, 3, H, W), normalised, N >= 2.
+        batch_size: Images in one forward.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
+    saved = [(norm.momentum, norm.training) for norm in norms]
+    was_training = {module for module in model.modules() if module.training}
+    model.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over batches
+            norm.training = True
+        with torch.no_grad():
+            for part in _parts(images, batch_size):
+                model(part)
+    finally:
+        model.eval()
+        for module in was_training:
+            module.training = True
+        for norm, (momentum, training) in zip(norms, saved, strict=True):
+            norm.momentum, norm.training = momentum, training
+
+
+def _parts(images: Tensor, batch_size: int) -> list[Tensor]:
+    parts = list(images.split(batch_size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        last = parts.pop()
+        parts[-1] = torch.cat([parts[-1], last])
+    return parts

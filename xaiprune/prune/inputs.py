@@ -1,0 +1,75 @@
+"""What consumers of units read: which input channel belongs to which unit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.units import Consumer, Links, UnitLayer
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The channels of one consumer's input, and the units they belong to.
+
+    Attributes:
+        module: The consumer, a convolution or linear layer.
+        channels: How many statistical channels there are (a flattened map counts each channel once).
+        repeat: Input positions a channel (above 1 where a linear layer reads a flattened map).
+        unit: Per channel (layer name, unit), or None where no unit layer makes it.
+        padded: Whether a constant cannot be folded into the bias exactly.
+    """
+
+    module: str
+    channels: int
+    repeat: int
+    unit: tuple[tuple[str, int] | None, ...]
+    padded: bool
+
+    def removed(self, going: Mapping[str, Sequence[int]]) -> Tensor:
+        """The channels whose units go, (r,) int64."""
+        sets = {name: set(units) for name, units in going.items()}
+        found = [i for i, owner in enumerate(self.unit) if owner and owner[1] in sets.get(owner[0], ())]
+        return torch.tensor(found, dtype=torch.long)
+
+    def positions(self, channels: Tensor) -> Tensor:
+        """The weight's input positions of the channels, (len(channels), repeat)."""
+        return channels[:, None] * self.repeat + torch.arange(self.repeat)
+
+
+def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, Inputs]:
+    """What each consumer of removable units reads, in execution order."""
+    owners: dict[str, list[tuple[str, int] | None]] = {}
+    first: dict[str, Consumer] = {}
+    for layer in units:
+        found = links.reaches[layer.name]
+        if not layer.removable or found.blocked or found.mixed:
+            continue
+        for consumer in found.consumers:
+            first.setdefault(consumer.module, consumer)
+            line = owners.setdefault(consumer.module, [None] * len(consumer.unit))
+            for position, unit in enumerate(consumer.unit):
+                if unit >= 0:
+                    line[position] = (layer.name, unit)
+    rank = {name: position for position, name in enumerate(links.order)}
+    inputs = {}
+    for name in sorted(owners, key=lambda name: rank.get(name, len(rank))):
+        line = owners[name]
+        repeat = _repeat(model.get_submodule(name), line, {layer.name: layer for layer in units})
+        inputs[name] = Inputs(name, len(line) // repeat, repeat, tuple(line[::repeat]), first[name].padded)
+    return inputs
+
+
+def _repeat(
+    module: nn.Module, line: Sequence[tuple[str, int] | None], layers: Mapping[str, UnitLayer]
+) -> int:
+    """Consecutive input positions of a linear layer that belong to one channel (a flattened map)."""
+    owner = line[0]
+    if not isinstance(module, nn.Linear) or owner is None or layers[owner[0]].width > 1:
+        return 1
+    run = next((i for i, other in enumerate(line) if other != owner), len(line))
+    regular = len(line) % run == 0 and all(
+        len(set(line[start : start + run])) == 1 for start in range(0, len(line), run)
+    )
+    return run if regular else 1

@@ -1,0 +1,61 @@
+"""Prune in rounds: rank again on what is left, until the rate is reached."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.prune.mask import masked
+from xaiprune.prune.plan import Plan, make_plan
+from xaiprune.units import UnitLayer
+
+Rank = Callable[[nn.Module], Mapping[str, Tensor]]
+Compensator = Callable[[Plan], nn.Module]
+
+
+def iterative_plan(
+    model: nn.Module,
+    units: Sequence[UnitLayer],
+    rate: float,
+    rank: Rank,
+    steps: int = 1,
+    compensator: Compensator | None = None,
+    **options: Any,
+) -> Plan:
+    """A plan whose units left in ``steps`` rounds, each ranked on the network pruned so far.
+
+    Round k prunes to the rate ``rate * k / steps``; what has left stays out. One step is one-shot.
+
+    Args:
+        model: The dense network.
+        units: Its unit layers.
+        rate: Fraction to remove in the end.
+        rank: Scores of the units of a network, which is masked (and compensated) while it is asked.
+        steps: Rounds.
+        compensator: A plan -> the dense network compensated for it; None: the dense network as it is.
+        options: Of `make_plan`.
+
+    Raises:
+        XaipruneError: As `make_plan`, or if ``steps`` is below 1.
+    """
+    if steps < 1:
+        raise XaipruneError(f"prune.steps={steps} is out of range; it counts rounds, from 1")
+    plan = make_plan(rank(model), units, rate / steps, **options)
+    for step in range(2, steps + 1):
+        current = model if compensator is None else compensator(plan)
+        with masked(current, plan, units):
+            scores = rank(current)
+        plan = make_plan(_gone_first(scores, plan), units, rate * step / steps, **options)
+    return plan
+
+
+def _gone_first(scores: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+    """The scores, with the units that have left below all others."""
+    lowest = min(float(values.min()) for values in scores.values())
+    below = lowest - abs(lowest) - 1.0
+    changed = {}
+    for name, values in scores.items():
+        changed[name] = values.clone()
+        changed[name][list(plan.removed[name])] = below
+    return changed
