@@ -6,16 +6,19 @@ from xaiprune.prune.couple import couple
 from xaiprune.prune.iterative import iterative_plan
 from xaiprune.prune.mask import masked
 from xaiprune.prune.moments import Statistics
+from xaiprune.prune.onnx import export_onnx
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.prune.remove import Removal, removal, remove
-from xaiprune.prune.store import load_pruned, load_pruned_plan, save_pruned
+from xaiprune.prune.store import architecture_of, load_pruned, load_pruned_plan, save_pruned
 
 __all__ = [
     "Plan",
     "Removal",
     "Statistics",
+    "architecture_of",
     "compensate",
     "couple",
+    "export_onnx",
     "iterative_plan",
     "load_pruned",
     "load_pruned_plan",

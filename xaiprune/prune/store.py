@@ -116,6 +116,16 @@ def load_pruned_plan(folder: str | Path) -> Plan:
     return plan_from_dict(_read_content(Path(folder)).get("plan"), str(path))
 
 
+def architecture_of(folder: str | Path) -> tuple[str, dict[str, Any], list[str]]:
+    """Name, arguments and replaced attention modules of a pruned network, to save it again.
+
+    Raises:
+        XaipruneError: As `load_pruned`.
+    """
+    content = _read_content(Path(folder))
+    return str(content["architecture"]), dict(content["kwargs"]), list(content["replaced"])
+
+
 def _read_content(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise XaipruneError(f"{folder}: no such folder; 'xaiprune prune' writes pruned networks")

@@ -1,0 +1,62 @@
+"""ONNX export, checked against onnxruntime."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+
+ONNX = "model.onnx"
+
+
+def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
+    """Write ``model.onnx`` with a free batch size, and run it.
+
+    Args:
+        model: The network, in eval mode, on the CPU.
+        example: One input, (1, 3, H, W).
+        folder: Where to.
+
+    Returns:
+        The largest absolute difference between onnxruntime's logits and torch's, over two random images.
+
+    Raises:
+        XaipruneError: If the ``onnx`` extra is not installed, or the network cannot be exported.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise XaipruneError(f"ONNX needs {error.name}; pip install 'xaiprune[onnx]'") from error
+    path = Path(folder) / ONNX
+    unfinished = path.with_name(f".{path.name}.part")
+    images = torch.randn(2, *example.shape[1:])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (images,),
+                str(unfinished),
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        session = onnxruntime.InferenceSession(str(unfinished), providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+        unfinished.replace(path)
+    except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+        raise XaipruneError(f"{type(model).__name__} cannot be exported to ONNX: {_line(error)}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    with torch.no_grad():
+        return float((model(images) - found).abs().max())
+
+
+def _line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
