@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
 from xaiprune.config.errors import unknown_key
-from xaiprune.config.keys import is_open, valid_keys
+from xaiprune.config.keys import is_open, takes_new_keys, valid_keys
 from xaiprune.config.model_names import register_model_option
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.errors import XaipruneError
@@ -31,10 +31,10 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def rewrite(overrides: Sequence[Override]) -> list[str]:
-    """The overrides as Hydra wants them: keys below an open section are added without a ``+``."""
+    """The overrides as Hydra wants them: keys of an open section are added without a ``+``."""
     return [
         f"++{o.input_line}"
-        if o.type is OverrideType.CHANGE and is_open(o.key_or_group)
+        if o.type is OverrideType.CHANGE and takes_new_keys(o.key_or_group, o.value())
         else str(o.input_line)
         for o in overrides
     ]
