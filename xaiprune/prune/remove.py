@@ -120,8 +120,11 @@ def removal(
     surgery.make_(cuts)
     _report(result, going, cut_units, heads, stay)
     _verify(model, going, units, result.model, example)
-    for parameter in result.model.parameters():
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    for name, parameter in result.model.named_parameters():
         parameter.grad = None
+        if name in frozen:  # cutting makes new parameters
+            parameter.requires_grad_(False)
     return result
 
 

@@ -4,7 +4,7 @@ The trace sees PyTorch's functions, not module classes, so it works for any netw
 made of overridable functions (``torch.overrides``), whatever library the modules come from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,22 +167,24 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
 def default_example(model: nn.Module) -> Tensor:
     """Zeros of the network's default input size, (1, C, H, W), on its device.
 
-    The size is the one in timm's ``pretrained_cfg`` or ``default_cfg``, else 3 x ``image_size`` of the
-    network (torchvision's ViTs), else 3 x 224 x 224.
+    The size is, in this order, the ``img_size`` that a patch embedding insists on, the ``input_size`` of
+    timm's ``pretrained_cfg``, the ``image_size`` of torchvision's ViTs, else 3 x 224 x 224.
     """
-    size: tuple[int, ...] | None = None
-    for attribute in ("pretrained_cfg", "default_cfg"):
-        config = getattr(model, attribute, None)
-        if config is not None and size is None:
-            get = (
-                config.get
-                if hasattr(config, "get")
-                else lambda key, config=config: getattr(config, key, None)
-            )
-            size = get("input_size")
-    if size is None:
-        side = getattr(model, "image_size", 224)
-        height, width = (side, side) if isinstance(side, int) else side
-        size = (3, height, width)
     parameter = next(model.parameters(), torch.empty(0))
-    return torch.zeros(1, *size, device=parameter.device, dtype=parameter.dtype)
+    return torch.zeros(1, *_input_size(model), device=parameter.device, dtype=parameter.dtype)
+
+
+def _input_size(model: nn.Module) -> tuple[int, ...]:
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    size = config.get("input_size") if isinstance(config, Mapping) else getattr(config, "input_size", None)
+    size = tuple(size) if size else None
+    channels = size[0] if size else 3
+    for module in model.modules():
+        side = getattr(module, "img_size", None)
+        if isinstance(side, tuple) and len(side) == 2 and getattr(module, "strict_img_size", True):
+            return (channels, *side)
+    if size:
+        return size
+    side = getattr(model, "image_size", 224)
+    height, width = side if isinstance(side, tuple) else (side, side)
+    return (channels, int(height), int(width))

@@ -108,6 +108,10 @@ _ADD = frozenset(
 _SCALE = frozenset(
     ["mul", "mul_", "__mul__", "__rmul__", "__imul__", "div", "div_", "__truediv__", "true_divide"]
 )
+# Only the shape of what they read matters.
+_FRESH = frozenset(
+    ["ones_like", "zeros_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty"]
+)
 _CHANNEL_MIXING = frozenset(
     ["layer_norm", "group_norm", "softmax", "log_softmax", "normalize", "rms_norm", "instance_norm"]
 )
@@ -219,6 +223,8 @@ def _step(
     if name in _CHANNEL_MIXING:
         found.mixed = found.mixed or f"{name} in {op.module or 'the network'} runs over the units"
         return _keep(flow, op, replace(first, zero=False, constant=False))
+    if name in _FRESH:
+        return {}
     if name in _ADD or name in _SCALE:
         return _binary(flow, op, tracked, found)
     found.blocked = f"{name} in {op.module or 'the network'} mixes it with others"
@@ -319,7 +325,12 @@ def _moved(
             labels[id(flow.tensors[value])] = torch.zeros(shape, dtype=torch.float64)
 
     def label(leaf: Any) -> Any:
-        return labels.get(id(leaf), leaf) if isinstance(leaf, Tensor) else leaf
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if id(leaf) not in labels:  # a parameter or constant, maybe on another device
+            other = leaf.is_floating_point()
+            return torch.zeros(leaf.shape, dtype=torch.float64) if other else leaf.cpu()
+        return labels[id(leaf)]
 
     args, kwargs = tree_map(label, (op.args, op.kwargs))
     with torch.no_grad():
