@@ -75,19 +75,15 @@ class CompareSettings:
 
 @dataclass
 class ExportSettings:
-    """What `xaiprune export` writes beside the composite.
+    """Which composites of a study `xaiprune export` writes.
 
     Attributes:
-        plan: The plan as JSON.
-        weights: The pruned network.
-        onnx: The pruned network as ONNX (needs the ``onnx`` extra).
         trial: Trial number (None: the best).
+        top: The best this many; of trials that remove the same units only one counts.
     """
 
-    plan: bool = True
-    weights: bool = False
-    onnx: bool = False
     trial: int | None = within(None, 0)
+    top: int = within(1, 1)
 
 
 @dataclass
@@ -118,9 +114,10 @@ class StudiesSettings:
     """What `xaiprune studies` does with the studies of a storage.
 
     Attributes:
-        action: List, inspect, repair (stale trials) or copy.
-        to_storage: Storage to copy to.
-        to_name: Name of the copy.
+        action: List, inspect, repair (queue the trials of workers that are gone again) or copy.
+        to_storage: Storage to copy to (None: ``sqlite:///studies/<to_name>.db``, where the other tasks look
+            for a study of that name).
+        to_name: Name of the copy (None: the same).
     """
 
     action: str = one_of("list", "list", "inspect", "repair", "copy")
@@ -190,7 +187,7 @@ TASKS: dict[str, TaskSchema] = {
     "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
     "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
     "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
-    "export": TaskSchema(ExportConfig, "best trial -> composite YAML, plan, pruned weights, ONNX", False),
+    "export": TaskSchema(ExportConfig, "best trial, or the best few -> composite YAML", False),
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
     "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
     "train": TaskSchema(TrainConfig, "train a network on a data source"),
