@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from xaiprune.prune import Plan, masked
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
 from xaiprune.units import UnitLayer
+
+log = logging.getLogger(__name__)
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 CRITERIA = ("taylor", "activation", "magnitude_l1")
@@ -114,6 +117,11 @@ def compare_on_test(
     if len(within) < len(rates):
         out = ", ".join(f"{rate:g}" for rate in rates if rate not in within)
         left_out["rates " + out] = f"with prune.floor={bench.config.prune.floor} too few units may go"
+    # Often longer than the search itself, and a bar shows on terminals only.
+    log.info(
+        "comparing %d rankings: all %d test images at rate %g, %d of them at %d rates",
+        *(len(ranked), len(test), bench.config.prune.rate, len(part), len(within)),
+    )
     frame = _measure(bench, ranked, within, part)
     config = bench.config
     comparison = Comparison(
