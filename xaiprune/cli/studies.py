@@ -17,7 +17,7 @@ from xaiprune.config import study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, counts, proposal_of, stale, storage_url
-from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet
+from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet, sqlite_file
 from xaiprune.search.study import SCHEMA
 
 _FOLDER = Path("studies")
@@ -75,6 +75,8 @@ def list_studies(config: StudiesConfig) -> None:
         _print_table([Row("study", "done", "failed", "running", "best", "last trial", "storage"), *rows])
     elif not failures:
         raise XaipruneError(f"no study '{name}' in {', '.join(urls)}" if named else f"{urls[0]} is empty")
+    if rows and named:
+        return  # it was in none of those that cannot be read
     for failure in failures[1:]:
         print(f"xaiprune: {failure}", file=sys.stderr)
     if failures:
@@ -148,6 +150,9 @@ def copy(config: StudiesConfig) -> None:
                 f"study '{study.study_name}' has {running} running trials; let them end, or see to those of "
                 "killed workers with studies.action=repair, and copy then"
             )
+        file = sqlite_file(target)
+        if file is not None and file.exists():
+            require_studies(target)  # somebody else's database gets no tables of ours
         with exclusive(target), plain_errors(target), quiet():
             storage = open_storage(target)
             _copy(study, storage, name, target)

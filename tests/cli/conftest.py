@@ -1,0 +1,82 @@
+"""A finished study without a search: what the tasks that read studies need, in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from xaiprune.attribute import PRESETS
+from xaiprune.search import Proposal
+from xaiprune.search.storage import open_storage, quiet
+from xaiprune.search.study import SCHEMA
+from xaiprune.search.versions import versions
+
+MakeStudy = Callable[..., optuna.Study]
+FINGERPRINT = {
+    "model": {"name": "digits_resnet", "weights": "5da3355f8eb97cc6"},
+    "data": {
+        "classes": [str(digit) for digit in range(10)],
+        "logits": None,
+        "reference": "20 images (75bf81e8b4d93ca0)",
+    },
+    "units": {"kind": "filters", "include": [], "exclude": [], "found": 744},
+    "prune": {"rate": 0.5, "budget": "units", "scope": "global", "floor": 1},
+    "objective": {"name": "top1_at_rate", "rates": [0.5]},
+}
+
+
+def preset(name: str) -> Proposal:
+    """A preset as what a trial tried."""
+    chosen = PRESETS[name]
+    return Proposal(chosen.composite, chosen.start, chosen.aggregation)
+
+
+@pytest.fixture(scope="session")
+def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A storage without studies: making its tables takes a second, copying it does not."""
+    path = tmp_path_factory.mktemp("storage") / "empty.db"
+    with quiet():
+        storage = open_storage(f"sqlite:///{path}")
+    assert isinstance(storage, RDBStorage)
+    storage.engine.dispose()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_storage: bytes) -> MakeStudy:
+    """``make_study("one", ("taylor", 0.9, "plan a"), ...)``: ``studies/one.db`` in the current folder.
+
+    Each trial is (preset, value, hash of its plan), or the reason why it failed.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, *trials: tuple[str, float, str] | str) -> optuna.Study:
+        path = tmp_path / "studies" / f"{name}.db"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(empty_storage)
+        with quiet():
+            storage = open_storage(f"sqlite:///{path}")
+            study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+            study.set_user_attr("schema", SCHEMA)
+            study.set_user_attr("fingerprint", FINGERPRINT)
+            study.set_user_attr("versions", [versions()])
+            for trial in trials:
+                if isinstance(trial, str):
+                    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"reason": trial}))
+                    continue
+                tried, value, plan = trial
+                stored = {
+                    "preset": tried,
+                    "proposal": preset(tried).to_dict(),
+                    "key": preset(tried).key,
+                    "scores": [{"rate": 0.5, "plan": plan, "correct": round(50 * value), "images": 50}],
+                }
+                study.add_trial(create_trial(value=value, user_attrs=stored))
+        return study
+
+    return make

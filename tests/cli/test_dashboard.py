@@ -1,0 +1,88 @@
+"""``xaiprune dashboard``: what it hands to optuna-dashboard, whose server would not return."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from xaiprune.cli import dashboard
+from xaiprune.config import compose
+from xaiprune.errors import XaipruneError
+
+
+def run(*overrides: str) -> None:
+    dashboard.run(compose("dashboard", ["study.name=one", *overrides]))
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Stands in for optuna-dashboard: collects what is served, and raises ``served.raises``."""
+    seen = SimpleNamespace(calls=[], raises=None)
+
+    def run_server(storage, host, port):
+        seen.calls.append((storage, host, port))
+        if seen.raises is not None:
+            raise seen.raises
+
+    module = ModuleType("optuna_dashboard")
+    module.run_server = run_server
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", module)
+    return seen
+
+
+def test_without_the_extra(make_study, monkeypatch):
+    make_study("one")
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    with pytest.raises(XaipruneError, match=r"pip install 'xaiprune\[dashboard\]'"):
+        run()
+
+
+def test_serves_the_studys_storage_on_loopback(make_study, served, capsys):
+    study = make_study("one", ("taylor", 0.9, "a"))
+    before = (study.user_attrs, len(study.trials))
+    run()
+    ((storage, host, port),) = served.calls
+    assert [found.study_name for found in storage.get_all_studies()] == ["one"]
+    assert (host, port) == ("127.0.0.1", 8080)
+    shown = capsys.readouterr().out
+    assert "http://127.0.0.1:8080/dashboard/studies/1 " in shown
+    assert "warning" not in shown
+    assert (study.user_attrs, len(study.trials)) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("0.0.0.0", "http://0.0.0.0:9000/"), ("::", "http://[::]:9000/"), ("box", "http://box:9000/")],
+)
+def test_other_addresses_are_warned_of(make_study, served, capsys, host, shown):
+    make_study("one")
+    run(f"dashboard.host='{host}'", "dashboard.port=9000")
+    assert served.calls[0][1:] == (host, 9000)
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert "can read and change every study" in printed
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+def test_loopback(host):
+    assert dashboard.is_loopback(host)
+
+
+def test_an_address_that_is_taken(make_study, served):
+    make_study("one")
+    served.raises = OSError(98, "Address already in use")
+    with pytest.raises(XaipruneError, match=r"dashboard\.port=8080: Address already in use; choose another"):
+        run()
+
+
+def test_ctrl_c_is_a_good_end(make_study, served):
+    make_study("one")
+    served.raises = KeyboardInterrupt()
+    run()
+
+
+def test_no_such_study(make_study, served):
+    make_study("one")
+    with pytest.raises(XaipruneError, match=r"two\.db does not exist"):
+        run("study.name=two")
+    assert not served.calls
