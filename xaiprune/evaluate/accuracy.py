@@ -77,6 +77,9 @@ def accuracy(
     correct = []
     with torch.inference_mode():
         for pixels, labels in images.batches(batch_size, device):
+            if pixels.device.type == "cpu":
+                # convolutions on a CPU are 1.2 to 1.6 times as fast with channels last; others do not mind
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
             logits = task.select(model(pixels))
             if bool(logits.isnan().any()):
                 raise XaipruneError("the network gives NaN; its weights or the pruning are broken")
