@@ -10,6 +10,8 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from tests.search.conftest import config as config  # for the one test that searches
+from tests.search.conftest import weights as weights
 from xaiprune.attribute import PRESETS
 from xaiprune.search import Proposal
 from xaiprune.search.storage import open_storage, quiet

@@ -9,10 +9,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from xaiprune.cli import studies
+from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.cli import export, studies
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.search import load_study, stale
+from xaiprune.search import best_trial, counts, load_study, proposal_of, search, stale
 from xaiprune.search.storage import open_storage, quiet
 
 # Asked for outside of Study.optimize, a trial has no heartbeat; that is the point.
@@ -224,3 +225,17 @@ def test_a_study_that_is_not_in_the_file(make_study):
     make_study("one")
     with pytest.raises(XaipruneError, match=r"no study 'two' in .*; there are one"):
         run("study.name=two", "study.storage=sqlite:///studies/one.db", "studies.action=inspect")
+
+
+def test_of_a_real_search(config, tmp_path, capsys):
+    wanted = config("sampler=nsga2", "sampler.population_size=4", "study.n_trials=10")
+    study = search(wanted)
+    stored = f"study.storage={wanted.study.storage}"
+    target = f"sqlite:///{tmp_path}/copy.db"
+    run("study.name=test", stored, "studies.action=copy", f"studies.to_storage={target}")
+    wanted.study.storage = target
+    assert counts(search(wanted)).done == 10  # the copy has the same set-up, and nothing is missing
+    run("study.name=test", stored, "studies.action=inspect")
+    assert f"trial {best_trial(study).number}: " in capsys.readouterr().out
+    export.run(compose("export", ["study.name=test", stored, "export.top=2", f"output_dir={tmp_path}"]))
+    assert load_composite(tmp_path / "top-01.yaml") == proposal_of(best_trial(study)).composite
