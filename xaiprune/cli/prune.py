@@ -31,6 +31,7 @@ from xaiprune.prune import (
 from xaiprune.units import UnitLayer, find_units, unit_costs
 
 _BATCHES = (1, 32)
+_SECONDS = 0.5  # to time each for
 
 
 def run(config: PruneTaskConfig) -> None:
@@ -165,7 +166,7 @@ def _recipe(config: PruneTaskConfig) -> tuple[Composite, Any, Aggregation]:
 
 def _measure(opened: Setup, model: nn.Module, config: PruneTaskConfig) -> tuple[Accuracy, Cost]:
     found = accuracy(model, opened.data.test, opened.data.task, config.data.batch_size, opened.device)
-    return found, cost(model, opened.example(), _BATCHES)
+    return found, cost(model, opened.example(), _BATCHES, _SECONDS)
 
 
 def _numbers(before: tuple[Accuracy, Cost], after: tuple[Accuracy, Cost]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from xaiprune.units import Links, UnitLayer, find_links
 METHODS = ("none", "mean", "linear")
 
 
+@torch.inference_mode(False)  # gradients weigh the samples, also if the caller wants none
 def compensate(
     model: nn.Module,
     plan: Plan | Mapping[str, Sequence[int]],
@@ -82,6 +83,7 @@ def compensate(
     return compensated
 
 
+@torch.inference_mode(False)
 def statistics_of(
     model: nn.Module, units: Sequence[UnitLayer], images: Tensor, batch_size: int = 32
 ) -> Statistics:

@@ -6,7 +6,7 @@ from torch import Tensor
 from xaiprune.prune.moments import Moments
 
 # Relative to the mean variance of the kept channels; 0 would fail on dead or repeated channels.
-STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def weights_map(
@@ -32,7 +32,9 @@ def weights_map(
     target[kept] -= yy  # E[(x - P y) y^T]
     # Where nothing before it was pruned, x = y and kept rows have nothing to make up for.
     target[kept] = torch.where(target[kept].abs() > 1e-12 * yy.abs().max(), target[kept], 0.0)
-    change = _solve(yy, target, ridge)
+    change = torch.zeros_like(target)
+    rows = target.abs().amax(1) > 0
+    change[rows] = _solve(yy, target[rows], ridge)
     constant = torch.zeros_like(x)
     if centred:
         constant = x - change @ y
