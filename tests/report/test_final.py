@@ -17,6 +17,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.prune import Plan, make_plan
 from xaiprune.search import final
 from xaiprune.search.final import compare_on_test, curve_part
+from xaiprune.search.measured import NAME
 from xaiprune.units import UnitLayer, find_units
 
 RATES = (0.0, 0.4)
@@ -98,6 +99,32 @@ def test_a_second_time_is_read_not_measured(
         next(bench.model.parameters()).add_(1e-3)
     with pytest.raises(AssertionError, match="measured again"):
         compare(bench, tmp_path)
+
+
+def test_one_that_is_killed_goes_on(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = compare(bench, tmp_path / "complete")
+    assert not (tmp_path / "complete" / NAME).exists()
+    accuracy, calls = final._accuracy, 0
+
+    def dies(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+        return accuracy(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(final, "_accuracy", dies)
+    with pytest.raises(KeyboardInterrupt):
+        compare(bench, tmp_path)
+    partial = tmp_path / NAME
+    assert len(partial.read_text().splitlines()) == 1 + 4
+    partial.write_text(partial.read_text() + '{"plan": "cut sho')
+    again = compare(bench, tmp_path)
+    assert again.frame.equals(complete.frame)
+    different_plans = calls
+    calls = 10
+    compare(bench, tmp_path / "another")
+    assert different_plans - 1 == calls - 10  # the interrupted one was measured twice, no other
 
 
 def test_the_model_is_left_as_it_was(bench: Bench, tmp_path: Path) -> None:

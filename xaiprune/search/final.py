@@ -30,6 +30,7 @@ from xaiprune.evaluate import Accuracy, accuracy
 from xaiprune.prune import Plan, masked
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
+from xaiprune.search.measured import Measured
 from xaiprune.units import UnitLayer
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,10 @@ RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 CRITERIA = ("taylor", "activation", "magnitude_l1")
 SEEDS = 3
 BEST = "best found"
-# Curves cost ten times the table. So many input pixels a curve point: all digits, 200 images of 224 x 224.
-CURVE_PIXELS = 200 * 224 * 224
+# Curves cost ten times the table, so they are measured on fewer images: as many input pixels a point as 100
+# images of 224 x 224 have, and at most 400 images.
+CURVE_PIXELS = 100 * 224 * 224
+CURVE_IMAGES = 400
 
 
 class Recipe(Protocol):
@@ -122,7 +125,8 @@ def compare_on_test(
         "comparing %d rankings: all %d test images at rate %g, %d of them at %d rates",
         *(len(ranked), len(test), bench.config.prune.rate, len(part), len(within)),
     )
-    frame = _measure(bench, ranked, within, part)
+    measured = Measured(out_dir, key)
+    frame = _measure(bench, ranked, within, part, measured)
     config = bench.config
     comparison = Comparison(
         frame=frame,
@@ -136,6 +140,7 @@ def compare_on_test(
         left_out=left_out,
     )
     kept.save(comparison, out_dir, key)
+    measured.remove()
     return comparison
 
 
@@ -144,11 +149,11 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
 
     Args:
         images: The test split.
-        pixels: Input pixels in all, at most (but never below one image a class).
+        pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
     height, width = images.pixels.shape[1:3]
     classes = images.labels.unique()
-    wanted = max(1, pixels // (height * width * len(classes)))
+    wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))
     chosen: list[int] = []
     for label in classes:
         own = (images.labels == label).nonzero()[:, 0].tolist()
@@ -217,30 +222,28 @@ def _same(one: Scores, other: Scores) -> bool:
 
 
 def _measure(
-    bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int]
+    bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int], measured: Measured
 ) -> pd.DataFrame:
     """All rows: each method at the target rate on every test image, and along the rates on ``part``."""
     test, target = bench.dataset.test, bench.config.prune.rate
-    whole = len(part) == len(test)
-    curve_images = test if whole else test.subset(part)
-    known: dict[tuple[str, bool], Accuracy] = {}  # by plan: methods often agree, and all do at rate 0
+    curve_images = test if len(part) == len(test) else test.subset(part)
 
-    def top1(plan: Plan, images: LabelledImages) -> Accuracy:
-        key = (plan.hash, len(images) == len(test))
-        if key not in known:
-            known[key] = _accuracy(bench, plan, images)
-        return known[key]
+    def figures(plan: Plan, images: LabelledImages) -> dict[str, Any]:
+        # By plan: methods often agree, and all do at rate 0.
+        if (known := measured.get(plan.hash, len(images))) is not None:
+            return known
+        found = _figures(_accuracy(bench, plan, images))
+        measured.add(plan.hash, len(images), found)
+        return found
 
     nothing = bench.plan(ranked[0].scores, 0.0)
-    rows = [_row("dense", "dense", "target", 0.0, top1(nothing, test))]
+    rows = [_row("dense", "dense", "target", 0.0, figures(nothing, test))]
     for method, rate, is_target in progress(
         list(_steps(ranked, rates, target)), "comparing on the test images"
     ):
-        plan = bench.plan(method.scores, rate)
-        found = top1(plan, test if is_target else curve_images)
-        rows.append(
-            _row(method.name, method.kind, "target" if is_target else "curve", rate, found, method.seed)
-        )
+        found = figures(bench.plan(method.scores, rate), test if is_target else curve_images)
+        place = "target" if is_target else "curve"
+        rows.append(_row(method.name, method.kind, place, rate, found, method.seed))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
 
 
@@ -273,22 +276,21 @@ def _accuracy(bench: Bench, plan: Plan, images: LabelledImages) -> Accuracy:
         )
 
 
-def _row(
-    method: str, kind: str, part: str, rate: float, found: Accuracy, seed: int | None = None
-) -> dict[str, Any]:
+def _figures(found: Accuracy) -> dict[str, Any]:
     low, high = found.interval()
     return {
-        "method": method,
-        "kind": kind,
-        "part": part,
-        "rate": rate,
         "top1": found.top1,
         "low": low,
         "high": high,
         "correct": int(found.correct.sum()),
         "total": found.total,
-        "seed": seed,
     }
+
+
+def _row(
+    method: str, kind: str, part: str, rate: float, figures: dict[str, Any], seed: int | None = None
+) -> dict[str, Any]:
+    return {"method": method, "kind": kind, "part": part, "rate": rate, **figures, "seed": seed}
 
 
 def _key(
