@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from xaiprune.evaluate.accuracy import accuracy
     from xaiprune.evaluate.cost import cost
     from xaiprune.models import load_model
-    from xaiprune.prune import Plan, compensate, load_pruned, make_plan, masked, remove, save_pruned
+    from xaiprune.prune.compensate import compensate
+    from xaiprune.prune.mask import masked
+    from xaiprune.prune.plan import Plan, make_plan
+    from xaiprune.prune.remove import remove
+    from xaiprune.prune.store import load_pruned, save_pruned
     from xaiprune.search import search
     from xaiprune.units import find_units
 
