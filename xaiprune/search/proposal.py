@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from xaiprune.attribute import Aggregation, Composite, Start
 from xaiprune.attribute.lrp.composite_io import from_dict, to_dict
 from xaiprune.attribute.lrp.rules import Epsilon, Rule
 from xaiprune.errors import XaipruneError
+
+_OPTIONAL = ("scale", "references", "scope", "compensate", "rate")  # stored where they are set
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,21 @@ class Proposal:
         composite: Which layer gets which rule.
         start: Relevance at the logits.
         aggregation: From relevance to scores.
+        scale: Depth group (of a unit layer) -> factor of its scores; groups left out have 1.
+        references: Reference images a class, the first so many; None: all.
+        scope: As ``prune.scope``; None: the configuration's.
+        compensate: As ``prune.compensate``; None: the configuration's.
+        rate: Fraction removed; None: the objective's rates.
     """
 
     composite: Composite
     start: Start
     aggregation: Aggregation
+    scale: Mapping[str, float] = field(default_factory=dict)
+    references: int | None = None
+    scope: str | None = None
+    compensate: str | None = None
+    rate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored with a trial."""
@@ -34,6 +46,7 @@ class Proposal:
             "composite": to_dict(self.composite),
             "start": self.start,
             "aggregation": asdict(self.aggregation),
+            **{key: value for key in _OPTIONAL if (value := getattr(self, key)) not in (None, {})},
         }
 
     @classmethod
@@ -53,7 +66,8 @@ class Proposal:
             raise XaipruneError(f"{source}: has no {error.args[0]}, so it is no recipe for scores") from None
         if start not in get_args(Start):
             raise XaipruneError(f"{source}: start must be one of {', '.join(get_args(Start))}, got '{start}'")
-        return cls(from_dict(composite, source), start, Aggregation(**aggregation))
+        optional = {key: data[key] for key in _OPTIONAL if key in data}
+        return cls(from_dict(composite, source), start, Aggregation(**aggregation), **optional)
 
     @property
     def key(self) -> str:
@@ -77,6 +91,17 @@ class Proposal:
             parts.append(f"images {self.aggregation.image_weight}")
         if self.aggregation.normalize != "none":
             parts.append(f"layers by {self.aggregation.normalize}")
+        if self.scale:
+            factors = (f"{group} {factor:.2g}" for group, factor in self.scale.items())
+            parts.append(f"scale {', '.join(factors)}")
+        if self.references is not None:
+            parts.append(f"{self.references} references a class")
+        if self.scope is not None:
+            parts.append(f"{self.scope} ranking")
+        if self.compensate is not None:
+            parts.append(f"compensate {self.compensate}")
+        if self.rate is not None:
+            parts.append(f"rate {self.rate:.3g}")
         return "; ".join(parts)
 
 
