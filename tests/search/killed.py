@@ -13,10 +13,10 @@ def main() -> None:
     number, overrides = int(sys.argv[1]), sys.argv[2:]
     run = one_trial.run
 
-    def deadly(context, proposal, trial, known, watch):  # type: ignore[no-untyped-def]
+    def deadly(context, proposal, trial, *rest):  # type: ignore[no-untyped-def]
         if trial == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        return run(context, proposal, trial, known, watch)
+        return run(context, proposal, trial, *rest)
 
     one_trial.run = deadly
     search(compose("search", overrides))

@@ -196,12 +196,12 @@ def test_ctrl_c_twice_ends_at_once(config: MakeConfig, monkeypatch: pytest.Monke
     accuracy = Context.accuracy
     calls: list[int] = []
 
-    def press(self: Context, plan: Any = None) -> Any:
+    def press(self: Context, *rest: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return accuracy(self, plan)
+        return accuracy(self, *rest)
 
     monkeypatch.setattr(Context, "accuracy", press)
     with pytest.raises(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from xaiprune.config.tasks import ExportConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, proposal_of
 from xaiprune.search.best import NAME, provenance
+from xaiprune.search.study import first_value
 
 
 def run(config: ExportConfig) -> None:
@@ -33,7 +34,7 @@ def run(config: ExportConfig) -> None:
             chosen = {NAME: best_trial(study)}
         for name, trial in chosen.items():
             path = export(study, trial, folder / name)
-            print(f"trial {trial.number:>4}  {100 * (trial.value or 0.0):5.1f} %  {path}")
+            print(f"trial {trial.number:>4}  {100 * first_value(trial):5.1f} %  {path}")
         if len(chosen) < settings.top:
             print(f"the study has only {len(chosen)} finished trials that remove different units")
     print(f"to use it: {usage(next(iter(chosen.values())), folder / next(iter(chosen)))}")
@@ -89,7 +90,7 @@ def distinct_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     best_trial(study)  # refuses a study without any
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     found: dict[tuple[str, ...], FrozenTrial] = {}
-    for trial in sorted(finished, key=lambda t: (-(t.value or 0.0), t.number)):
+    for trial in sorted(finished, key=lambda t: (-first_value(t), t.number)):
         plans = tuple(score["plan"] for score in trial.user_attrs["scores"])
         found.setdefault(plans, trial)
     return list(found.values())[:count]

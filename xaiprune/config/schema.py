@@ -164,11 +164,30 @@ class ObjectiveConfig:
         name: The objective.
         rates: Rates of the objectives that look at a whole curve.
         validation_limit: Score on at most this many validation images (None: all).
+        keep: Part of the dense top-1 that ``max_rate_at_drop`` keeps.
+        cost: A second value to minimise: what the smaller network costs, as a part of the dense one's. The
+            study then has a Pareto front in place of one best trial.
+        constraints: Bounds such as ``macs <= 0.5`` or ``top1 >= 0.7``, all fractions, costs as a part of
+            the dense network's. A trial that misses one is never the best.
     """
 
     name: str = "top1_at_rate"
     rates: list[float] | None = each_within(None, 0, 1, ends="[)")
     validation_limit: int | None = within(None, 1)
+    keep: float = within(0.95, 0, 1, ends="(]")
+    cost: str | None = one_of(None, "params", "macs", "latency")
+    constraints: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SearchSettings:
+    """How trials are run.
+
+    Attributes:
+        batch: Trials that are asked for together and share one forward pass of the reference images.
+    """
+
+    batch: int = within(1, 1)
 
 
 @dataclass
@@ -212,6 +231,7 @@ class Config:
     pruner: dict[str, Any] = field(default_factory=dict)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
+    search: SearchSettings = field(default_factory=SearchSettings)
     device: str = "auto"
     seed: int = within(0, 0)
     threads: int | None = within(None, 1)

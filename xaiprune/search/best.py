@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from xaiprune.attribute.lrp.composite_io import save_composite
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.study import best_trial, proposal_of
+from xaiprune.search.study import best_trial, first_value, proposal_of
 
 NAME = "best.yaml"
 
@@ -41,7 +41,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial, proposal: Proposal) -> d
     return {
         "study": study.study_name,
         "trial": trial.number,
-        "top1": trial.value,
+        "top1": first_value(trial),
         "scores": trial.user_attrs["scores"],
         # The composite alone does not make a ranking; these go with it.
         "attribution": {"start": proposal.start, "aggregate": aggregation.pop("mode"), **aggregation},

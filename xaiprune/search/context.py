@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +17,33 @@ from xaiprune.attribute.lrp import LayerInfo, trace_layers
 from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy, accuracy
-from xaiprune.prune import Plan, make_plan, masked
+from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
+from xaiprune.prune import Plan, Statistics, carry_out, couple, make_plan, masked, statistics_of
 from xaiprune.search.objective import Objective, objective_of
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.reduce import reduce
 from xaiprune.search.space import Space
 from xaiprune.search.space_io import read_space
 from xaiprune.units import UnitLayer, find_units
+
+log = logging.getLogger(__name__)
+
+# To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
+_WORTH_REMOVING = 2e11
+_LATENCY_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A network with a plan carried out, ready to be measured.
+
+    Attributes:
+        model: The smaller network, or the dense one, to be masked.
+        mask: Unit layer -> units that have to be masked in it.
+    """
+
+    model: nn.Module
+    mask: Mapping[str, Sequence[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,9 @@ class Context:
         validation: The images that trials are scored on.
         device: Where the model lies.
         network: Fingerprint of the model.
+        reference_images: (N, 3, H, W), normalised, on ``device``.
         costs: What each unit costs, for a budget of params or MACs.
+        groups: Unit layers that share their channels, with ``prune.coupled=group``.
     """
 
     config: Config
@@ -54,6 +78,7 @@ class Context:
     network: str
     reference_images: Tensor
     costs: Mapping[str, Tensor] | None = None
+    groups: Sequence[Sequence[str]] = ()
 
     @property
     def task(self) -> Task:
@@ -61,42 +86,157 @@ class Context:
         return self.dataset.task
 
     def relevances(self, proposals: Sequence[Proposal]) -> list[Relevance]:
-        """Relevance of the units on the reference images, one forward for all proposals."""
-        return attribute(
-            self.model,
-            self.reference_images,
-            self.dataset.reference.labels,
-            self.units,
-            [proposal.composite for proposal in proposals],
-            task=self.task,
-            start=[proposal.start for proposal in proposals],
-            batch_size=self.config.attribution.batch_size,
-        )
+        """Relevance of the units on the reference images, one forward for all proposals.
 
-    def plan(self, scores: Scores, rate: float) -> Plan:
-        """The units that go at a rate, with the configuration's budget, scope and floor."""
+        (One for each number of references that they ask for.)
+        """
+        found: dict[int, Relevance] = {}
+        for references in dict.fromkeys(proposal.references for proposal in proposals):
+            chosen = self._first(references)
+            places = [i for i, proposal in enumerate(proposals) if proposal.references == references]
+            relevances = attribute(
+                self.model,
+                self.reference_images[chosen],
+                self.dataset.reference.labels[chosen].to(self.device),
+                self.units,
+                [proposals[i].composite for i in places],
+                task=self.task,
+                start=[proposals[i].start for i in places],
+                batch_size=self.config.attribution.batch_size,
+            )
+            found |= dict(zip(places, relevances, strict=True))
+        return [found[i] for i in range(len(proposals))]
+
+    def _first(self, references: int | None) -> Tensor:
+        """Positions of the first so many reference images of each class; None: of all."""
+        labels = self.dataset.reference.labels
+        if references is None:
+            return torch.arange(len(labels))
+        own = [(labels == label).nonzero()[:references, 0] for label in labels.unique()]
+        return torch.cat(own).sort().values
+
+    def plan(self, scores: Scores, rate: float, scope: str | None = None) -> Plan:
+        """The units that go at a rate, with the configuration's budget, floor and (by default) scope."""
         prune = self.config.prune
         return make_plan(
             scores,
             self.units,
             rate,
             budget=prune.budget,
-            scope=prune.scope,
+            scope=scope or prune.scope,
             floor=prune.floor,
             costs=self.costs,
             network=self.network,
+            groups=self.groups,
         )
 
-    def accuracy(self, plan: Plan | None = None) -> Accuracy:
-        """Top-1 on the validation images, of the dense network or with a plan's units masked."""
-        with masked(self.model, plan if plan is not None else {}, self.units):
-            return accuracy(
+    def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
+        """Equal for plans whose networks give the same answers: what goes, and how it is made up for."""
+        method = compensate or self.config.prune.compensate
+        return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
+
+    def pruned(self, plan: Plan, compensate: str | None = None, smaller: bool | None = None) -> Pruned:
+        """Carry out a plan as the configuration's ``prune`` section says.
+
+        Args:
+            plan: What goes.
+            compensate: In place of ``prune.compensate``.
+            smaller: Whether the tensors shrink; None: where that is sooner over than masking all images.
+        """
+        prune = self.config.prune
+        method = compensate or prune.compensate
+        plain = method == "none" and prune.bn == "keep"
+        if not plan.n_removed:
+            return Pruned(self.model)
+        if smaller is None:
+            smaller = not plain or self.dense_cost.macs * len(self.validation) > _WORTH_REMOVING
+        if not smaller:
+            return Pruned(self.model, plan.removed)
+        statistics = self.statistics if method != "none" and not prune.sequential else None
+        return Pruned(
+            carry_out(
                 self.model,
-                self.validation,
+                plan,
+                self.units,
+                self.reference_images,
+                compensate=method,
+                sequential=prune.sequential,
+                statistics=statistics,
+                coupled=prune.coupled,
+                bn=prune.bn,
+                batch_size=self.config.data.batch_size,
+                check=False,  # the masked network would have to run beside it in every trial
+            ).model
+        )
+
+    def accuracy(self, pruned: Pruned | None = None, images: LabelledImages | None = None) -> Accuracy:
+        """Top-1 of the dense or a pruned network.
+
+        Args:
+            pruned: As `pruned` makes it; None: the dense network.
+            images: None: all validation images.
+        """
+        with self._entered(pruned or Pruned(self.model)) as model:
+            return accuracy(
+                model,
+                self.validation if images is None else images,
                 self.task,
                 batch_size=self.config.data.batch_size,
                 device=self.device,
             )
+
+    @contextmanager
+    def _entered(self, pruned: Pruned) -> Iterator[nn.Module]:
+        if pruned.mask is None:
+            yield pruned.model
+        else:
+            with masked(pruned.model, pruned.mask, self.units):
+                yield pruned.model
+
+    def cost_of(self, plan: Plan, pruned: Pruned) -> dict[str, float]:
+        """The objective's costs of the smaller network, as parts of the dense one's."""
+        if not self.objective.costs:
+            return {}
+        if pruned.mask is not None:
+            pruned = self.pruned(plan, "none", smaller=True)
+        dense, now = self.dense_cost, self._cost(pruned.model)
+        parts = {"params": now.params / dense.params, "macs": now.macs / dense.macs}
+        if dense.latency:
+            parts["latency"] = now.latency[0].median / dense.latency[0].median
+        return {name: parts[name] for name in self.objective.costs}
+
+    def _cost(self, model: nn.Module) -> Cost:
+        batches = (_LATENCY_BATCH,) if "latency" in self.objective.costs else ()
+        return cost(model, self.reference_images[:1], batches, min_seconds=0.5)
+
+    @cached_property
+    def dense(self) -> Accuracy:
+        """Top-1 of the dense network on the validation images."""
+        return self.accuracy()
+
+    @cached_property
+    def dense_cost(self) -> Cost:
+        """Of the dense network."""
+        return self._cost(self.model)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What compensation needs of the dense network, from one pass over the reference images."""
+        return statistics_of(self.model, self.units, self.reference_images, self.config.data.batch_size)
+
+    def with_smaller_batches(self) -> Context:
+        """The same with half as many images in a pass; for a machine whose memory did not do."""
+        config = self.config
+        return replace(
+            self,
+            config=replace(
+                config,
+                attribution=replace(
+                    config.attribution, batch_size=max(1, config.attribution.batch_size // 2)
+                ),
+                data=replace(config.data, batch_size=max(1, config.data.batch_size // 2)),
+            ),
+        )
 
 
 def open_context(config: Config) -> Context:
@@ -105,8 +245,8 @@ def open_context(config: Config) -> Context:
     Raises:
         XaipruneError: Something in the configuration does not fit; names the key.
     """
-    _check(config)
     objective = objective_of(config)
+    _check(config, objective)
     space = read_space(config.space, config.attribution)
     opened = models.setup(config.model, config.data, device=config.device, network=_pruned(config))
     example = opened.example()
@@ -115,7 +255,7 @@ def open_context(config: Config) -> Context:
     )
     layers = trace_layers(opened.model, example)
     reference = opened.data.reference
-    images = reference.tensor()
+    images = reference.tensor(device=opened.device)
     return Context(
         config=config,
         model=opened.model,
@@ -126,18 +266,22 @@ def open_context(config: Config) -> Context:
             space,
             opened.model,
             images,
-            reference.labels,
+            reference.labels.to(opened.device),
             units,
             layers,
             task=opened.data.task,
             scope=config.prune.scope,
         ),
         objective=objective,
-        validation=limited(opened.data.validation, config.objective.validation_limit, config.data.seed),
+        validation=shuffled(
+            limited(opened.data.validation, config.objective.validation_limit, config.data.seed),
+            config.data.seed,
+        ),
         device=opened.device,
         network=models.fingerprint(opened.model),
         reference_images=images,
         costs=_costs(config, opened.model, units, example),
+        groups=couple(opened.model, units, example) if config.prune.coupled == "group" else (),
     )
 
 
@@ -149,21 +293,27 @@ def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledIma
     return images.subset(order[:limit].sort().values)
 
 
-def _check(config: Config) -> None:
+def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
+    """The images in an order that has nothing to do with their classes, the same for the same seed.
+
+    So each chunk of them is a fair sample, which racing needs.
+    """
+    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))
+
+
+def _check(config: Config, objective: Objective) -> None:
     """Refuse what a search would silently leave out."""
     prune = config.prune
-    for key, value, plain in (
-        ("prune.compensate", prune.compensate, "none"),
-        ("prune.bn", prune.bn, "keep"),
-        ("prune.coupled", prune.coupled, "mask"),
-        ("prune.steps", prune.steps, 1),
-        ("prune.plan", prune.plan, None),
-    ):
+    for key, value, plain in (("prune.steps", prune.steps, 1), ("prune.plan", prune.plan, None)):
         if value != plain:
             raise XaipruneError(
-                f"{key}={value} is not searched: trials mask and measure; set {key}={plain or 'null'}, and "
+                f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
                 "give it to 'xaiprune prune' with the best composite"
             )
+    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
+    if racing and (objective.cost is not None or objective.bisects):
+        what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
+        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
 
 
 def _pruned(config: Config) -> nn.Module | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from xaiprune.config import PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search.context import Context
 
@@ -19,8 +20,19 @@ def fingerprint_of(context: Context) -> dict[str, Any]:
     one run to the next.
     """
     config, dataset = context.config, context.dataset
-    # Compensation and the like are refused by the search; what is left decides which units go.
     prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "floor")}
+    plain = PruneConfig()
+    for key in ("compensate", "sequential", "coupled", "bn"):
+        # What is as always goes without saying, so that a new setting does not shut out old studies.
+        if (value := getattr(config.prune, key)) != getattr(plain, key):
+            prune[key] = value
+    objective: dict[str, Any] = {"name": context.objective.name, "rates": list(context.objective.rates)}
+    if context.objective.bisects:
+        objective["keep"] = context.objective.keep
+    if context.objective.cost is not None:
+        objective["cost"] = context.objective.cost
+    if context.objective.constraints:
+        objective["constraints"] = [constraint.text for constraint in context.objective.constraints]
     return {
         "model": {"name": config.model.pruned or config.model.name, "weights": context.network},
         "data": {
@@ -35,7 +47,7 @@ def fingerprint_of(context: Context) -> dict[str, Any]:
             "found": sum(unit.units for unit in context.units),
         },
         "prune": prune,
-        "objective": {"name": context.objective.name, "rates": list(context.objective.rates)},
+        "objective": objective,
         "space": config.space,
         "attribution": {
             key: getattr(config.attribution, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,45 +12,64 @@ from optuna.trial import FrozenTrial, TrialState
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 of one plan on the validation images.
+    """Top-1 of one pruned network on the validation images.
 
     Attributes:
-        plan: Hash of what was removed.
-        correct: Images classified correctly.
-        trial: Number of the trial that measured it.
+        plan: Of what was removed, and how it was compensated (`Context.plan_key`).
+        correct: Images classified correctly in each chunk of validation images, in their order; fewer
+            chunks than there are where a racing trial was stopped.
+        trial: Number of the trial that measured it, the last one where several did.
+        cost: Cost -> part of the dense network's, where the objective asks for it.
     """
 
     plan: str
-    correct: int
+    correct: tuple[int, ...]
     trial: int
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Images classified correctly."""
+        return sum(self.correct)
 
 
 @dataclass
 class Known:
-    """Scores of a study's finished trials, by plan and by proposal.
+    """Scores of a study's ended trials, by plan and by proposal.
 
     Attributes:
-        plans: Plan hash -> score.
-        proposals: Proposal key -> the scores at the objective's rates.
+        plans: Plan key -> the score that has seen most images.
+        proposals: Proposal key -> (rate, score) of a finished trial, in the order of measuring.
     """
 
     plans: dict[str, Score] = field(default_factory=dict)
-    proposals: dict[str, tuple[Score, ...]] = field(default_factory=dict)
+    proposals: dict[str, tuple[tuple[float, Score], ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: optuna.Study) -> Known:
         """From the study's storage, where other workers' trials are, too."""
         known = cls()
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             known.add(trial)
         return known
 
     def add(self, trial: FrozenTrial) -> None:
-        """Take up a finished trial."""
+        """Take up an ended trial."""
         attrs: dict[str, Any] = trial.user_attrs
         if "scores" not in attrs:  # not one of ours: added by hand
             return
-        scores = tuple(Score(s["plan"], s["correct"], trial.number) for s in attrs["scores"])
-        for score in scores:
-            self.plans.setdefault(score.plan, score)
-        self.proposals.setdefault(attrs["key"], scores)
+        scores = tuple((s["rate"], _score(s, trial.number)) for s in attrs["scores"])
+        for _, score in scores:
+            self.put(score)
+        if trial.state is TrialState.COMPLETE:
+            self.proposals.setdefault(attrs["key"], scores)
+
+    def put(self, score: Score) -> None:
+        """Remember a score, unless more is known of its plan."""
+        known = self.plans.get(score.plan)
+        if known is None or len(score.correct) > len(known.correct):
+            self.plans[score.plan] = score
+
+
+def _score(stored: Mapping[str, Any], trial: int) -> Score:
+    return Score(stored["plan"], tuple(stored["chunks"]), trial, stored.get("cost", {}))

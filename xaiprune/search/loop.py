@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 
 import optuna
+import torch
 from optuna.exceptions import OptunaError
+from optuna.samplers import GridSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from xaiprune.attribute import PRESETS
+from xaiprune.attribute import PRESETS, Relevance
 from xaiprune.errors import XaipruneError
 from xaiprune.search import stale
 from xaiprune.search import trial as one_trial
 from xaiprune.search.context import Context
+from xaiprune.search.heartbeat import beating
 from xaiprune.search.interrupt import Stop, graceful
 from xaiprune.search.known import Known
 from xaiprune.search.proposal import Proposal
+from xaiprune.search.race import Race
 from xaiprune.search.sampler import make_sampler
 from xaiprune.search.storage import plain_errors, quiet
 from xaiprune.search.study import counts, storage_url
@@ -42,10 +48,6 @@ class Ending(Enum):
     EXHAUSTED = "exhausted"
 
 
-class TrialFailed(Exception):
-    """A trial has no value; the study goes on."""
-
-
 def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None = None) -> Ending:
     """Run what is missing of ``study.n_trials``.
 
@@ -65,18 +67,30 @@ def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None =
         return _Loop(study, context, on_trial, stop).run()
 
 
+@dataclass
+class _Asked:
+    """A trial of this process that has not ended yet."""
+
+    trial: Trial
+    watch: one_trial.Stopwatch = field(default_factory=one_trial.Stopwatch)
+    proposal: Proposal | None = None
+    relevance: Relevance | None = None
+
+
 class _Loop:
     def __init__(self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop) -> None:
         self._study, self._context, self._on_trial, self._stop = study, context, on_trial, stop
-        self._wanted = context.config.study.n_trials
+        self._wanted, self._batch = context.config.study.n_trials, context.config.search.batch
         self._failures = 0
-        self._current: int | None = None
+        self._halved = False
+        self._asked: list[_Asked] = []
         limit = context.config.study.timeout
         self._deadline = None if limit is None else time.monotonic() + limit
 
     def run(self) -> Ending:
         waited = False
         while True:
+            optuna.storages.fail_stale_trials(self._study)
             for number in stale.recover(self._study):
                 log.info("trial %d was left unfinished by a worker that is gone; it runs again", number)
             now = counts(self._study)
@@ -84,51 +98,140 @@ class _Loop:
                 return Ending.COMPLETE
             if self._stop.asked:
                 return Ending.INTERRUPTED
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self._late():
                 return Ending.TIMEOUT
-            if self._enough():
+            if now.done + now.running >= self._wanted:
                 if not waited:
                     log.info("waiting for %d trials that run elsewhere", now.running)
                 waited = True
                 time.sleep(_POLL_SECONDS)
-                optuna.storages.fail_stale_trials(self._study)
                 continue
-            self._optimize()
-            if not self._stop.asked and not self._late() and not self._enough():
+            self._ask(min(self._batch, self._wanted - now.done - now.running))
+            if not self._asked:
                 return Ending.EXHAUSTED
-
-    def _optimize(self) -> None:
-        self._seed()
-        try:
-            self._study.optimize(
-                self._objective, catch=(TrialFailed,), callbacks=[self._after], timeout=self._left()
-            )
-        except KeyboardInterrupt:
+            try:
+                with beating([asked.trial for asked in self._asked]):
+                    self._run_asked()
+            except BaseException:
+                self._queue_again()
+                raise
             self._queue_again()
-            raise
 
-    def _objective(self, trial: Trial) -> float:
-        self._current = trial.number
-        stale.sign(trial)
+    def _ask(self, number: int) -> None:
+        for _ in range(number):
+            self._seed()
+            if self._exhausted():
+                break
+            asked = _Asked(self._study.ask())
+            self._asked.append(asked)
+            stale.sign(asked.trial)
+
+    def _run_asked(self) -> None:
+        """Run what was asked for: attribution together, the rest one after the other."""
+        for asked in list(self._asked):
+            try:
+                with asked.watch.step("suggest"):
+                    asked.proposal = self._proposal(asked.trial)
+            except XaipruneError as error:
+                self._fail(asked, str(error))
+        self._attribute()
+        for place, asked in enumerate(list(self._asked)):
+            if place and (self._stop.asked or self._late()):
+                return  # the rest is queued again: nobody wants to wait for a whole batch
+            self._run_one(asked)
+
+    def _attribute(self) -> None:
+        """One forward for all new proposals; what goes wrong is left to each trial to meet itself."""
+        known = Known.of(self._study)
+        new: dict[str, list[_Asked]] = {}
+        for asked in self._asked:
+            if asked.proposal is not None and asked.proposal.key not in known.proposals:
+                new.setdefault(asked.proposal.key, []).append(asked)
+        if len(self._asked) == 1 or not new:
+            return  # a single trial attributes for itself
+        first = [group[0] for group in new.values()]
         watch = one_trial.Stopwatch()
         try:
-            with watch.step("suggest"):
-                proposal = self._proposal(trial)
-            known = Known.of(self._study)
-            result = one_trial.run(self._context, proposal, trial.number, known, watch)
+            with watch.step("attribute"):
+                found = self._context.relevances([a.proposal for a in first if a.proposal is not None])
+        except Exception as error:
+            if not self._halve(error):
+                log.debug("attribution of %d trials together failed: %s", len(first), error)
+            return
+        seconds = watch.seconds["attribute"] / len(first)
+        for asked, relevance in zip(first, found, strict=True):
+            asked.relevance = relevance
+            asked.watch.seconds["attribute"] = seconds
+            for twin in new[asked.proposal.key][1:]:  # type: ignore[union-attr]
+                twin.relevance = relevance
+
+    def _run_one(self, asked: _Asked) -> None:
+        trial, proposal = asked.trial, asked.proposal
+        assert proposal is not None
+        race = Race.of(self._study, trial)
+        try:
+            try:
+                result = self._measure(asked, proposal, race)
+            except Exception as error:
+                if not self._halve(error):
+                    raise
+                result = self._measure(asked, proposal, race)
         except (OptunaError, SQLAlchemyError):
             raise  # the storage's or the sampler's, not the trial's
         except XaipruneError as error:
-            trial.set_user_attr("reason", str(error))
-            raise TrialFailed(str(error)) from error
+            self._fail(asked, str(error))
+            return
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            trial.set_user_attr("reason", reason)
             trial.set_user_attr("traceback", traceback.format_exc()[-4000:])
-            raise TrialFailed(reason) from error
-        for key, value in one_trial.attributes(self._context, proposal, result, watch).items():
+            self._fail(asked, reason)
+            return
+        for key, value in one_trial.attributes(self._context, proposal, result, asked.watch).items():
             trial.set_user_attr(key, value)
-        return result.value
+        for name, excess in result.constraints.items():
+            trial.set_constraint(name, excess)
+        if result.values is None:
+            self._tell(asked, TrialState.PRUNED)
+        else:
+            self._tell(asked, TrialState.COMPLETE, result.values)
+
+    def _measure(self, asked: _Asked, proposal: Proposal, race: Race | None) -> one_trial.Result:
+        known = Known.of(self._study)
+        number, relevance = asked.trial.number, asked.relevance
+        return one_trial.run(self._context, proposal, number, known, asked.watch, relevance, race)
+
+    def _halve(self, error: Exception) -> bool:
+        """Half as many images in a pass, once, after running out of memory; whether to try again."""
+        if self._halved or not _out_of_memory(error):
+            return False
+        self._halved = True
+        self._context = self._context.with_smaller_batches()
+        config = self._context.config
+        log.warning(
+            "out of memory; going on with attribution.batch_size=%d and data.batch_size=%d",
+            config.attribution.batch_size,
+            config.data.batch_size,
+        )
+        return True
+
+    def _fail(self, asked: _Asked, reason: str) -> None:
+        asked.trial.set_user_attr("reason", reason)
+        self._tell(asked, TrialState.FAIL)
+
+    def _tell(self, asked: _Asked, state: TrialState, values: Sequence[float] | None = None) -> None:
+        """End a trial, and see whether the study goes on."""
+        with _grid_kept_quiet(self._study):
+            self._study.tell(asked.trial, values, state)
+        self._asked.remove(asked)
+        trial = self._study.get_trials(deepcopy=False)[asked.trial.number]
+        if self._on_trial is not None:
+            self._on_trial(trial, counts(self._study).done)
+        self._failures = self._failures + 1 if state is TrialState.FAIL else 0
+        if self._failures == FAILURES_IN_A_ROW:
+            raise XaipruneError(
+                f"{FAILURES_IN_A_ROW} trials failed in a row, the last one (trial {trial.number}): "
+                f"{trial.user_attrs.get('reason', 'no reason given')}"
+            )
 
     def _proposal(self, trial: Trial) -> Proposal:
         preset = trial.user_attrs.get("preset")
@@ -140,40 +243,47 @@ class _Loop:
             return proposal
         return Proposal(proposal.composite.renamed(preset), proposal.start, proposal.aggregation)
 
-    def _after(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._current = None
-        if self._on_trial is not None:
-            self._on_trial(trial, counts(study).done)
-        self._failures = self._failures + 1 if trial.state is TrialState.FAIL else 0
-        if self._failures == FAILURES_IN_A_ROW:
-            raise XaipruneError(
-                f"{FAILURES_IN_A_ROW} trials failed in a row, the last one (trial {trial.number}): "
-                f"{trial.user_attrs.get('reason', 'no reason given')}"
-            )
-        if self._stop.asked or self._enough():
-            study.stop()
-        self._seed()
-
     def _seed(self) -> None:
         """A sampler for the next trial, whose seed depends on how many there are."""
         config = self._context.config
         trials = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = make_sampler(config.sampler, self._context.space, config.seed, trials)
 
-    def _enough(self) -> bool:
-        now = counts(self._study)
-        return now.done + now.running >= self._wanted
-
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+    def _exhausted(self) -> bool:
+        """Whether a grid has no point left, and nothing is queued either."""
+        sampler = self._study.sampler
+        if not isinstance(sampler, GridSampler):
+            return False
+        queued = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return not queued and sampler.is_exhausted(self._study)
 
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _queue_again(self) -> None:
-        """Queue the trial that was cut off, unless it had finished."""
-        if self._current is None:
-            return
-        trial = self._study.get_trials(deepcopy=False)[self._current]
-        if trial.state is TrialState.FAIL and "reason" not in trial.user_attrs:
-            stale.retry(self._study, trial)
+        """Queue the trials that were asked for and did not come to an end."""
+        for asked in list(self._asked):
+            self._asked.remove(asked)
+            if self._study.get_trials(deepcopy=False)[asked.trial.number].state is not TrialState.RUNNING:
+                continue  # it ended in the very moment of the interruption
+            with _grid_kept_quiet(self._study):
+                self._study.tell(asked.trial, state=TrialState.FAIL)
+            stale.retry(self._study, self._study.get_trials(deepcopy=False)[asked.trial.number])
+
+
+@contextmanager
+def _grid_kept_quiet(study: optuna.Study) -> Iterator[None]:
+    """A grid stops its study after the last point, which only ``Study.optimize`` can bear."""
+    sampler = study.sampler
+    if isinstance(sampler, GridSampler):
+        study.sampler = RandomSampler()
+    try:
+        yield
+    finally:
+        study.sampler = sampler
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch raises RuntimeError on CPUs, OutOfMemoryError (a RuntimeError) on GPUs.
+    text = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text

@@ -187,6 +187,8 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            # The loop has heartbeats of its own (`heartbeat.beating`).
+            warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
             yield
     finally:
         optuna.logging.set_verbosity(level)

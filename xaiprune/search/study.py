@@ -70,7 +70,11 @@ def open_study(context: Context) -> optuna.Study:
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
             raise _missing(name, storage, url)
         study = optuna.create_study(
-            study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True
+            study_name=name,
+            storage=storage,
+            directions=context.objective.directions,
+            pruner=pruner,
+            load_if_exists=True,
         )
         stored = study.user_attrs.get("fingerprint")
         if stored is None and study.get_trials(deepcopy=False):
@@ -101,15 +105,32 @@ def load_study(config: Config) -> optuna.Study:
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The finished trial with the highest value, the earliest of equals.
+    """The finished trial with the highest (first) value, the earliest of equals, that keeps the constraints.
 
     Raises:
-        XaipruneError: No trial has finished.
+        XaipruneError: No trial has finished, or none keeps the constraints.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not finished:
         raise XaipruneError(f"study '{study.study_name}' has no finished trial yet; run 'xaiprune search'")
-    return max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
+    feasible = [trial for trial in finished if is_feasible(trial)]
+    if not feasible:
+        names = ", ".join(sorted({name for trial in finished for name in trial.constraints}))
+        raise XaipruneError(
+            f"none of the {len(finished)} finished trials of study '{study.study_name}' keeps the "
+            f"constraints ({names}); run more, or loosen objective.constraints under another study.name"
+        )
+    return max(feasible, key=lambda trial: (first_value(trial), -trial.number))
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a finished trial keeps all constraints."""
+    return all(excess <= 0 for excess in trial.constraints.values())
+
+
+def first_value(trial: FrozenTrial) -> float:
+    """A finished trial's first value: what is maximised."""
+    return trial.values[0] if trial.values else 0.0
 
 
 def proposal_of(trial: FrozenTrial) -> Proposal:

@@ -1,0 +1,228 @@
+"""Trials that are asked for together, raced, reused; compensated and smaller networks in trials."""
+
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.search.conftest import MakeConfig
+from tests.search.test_trials import recipe
+from xaiprune.attribute import Relevance
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import accuracy
+from xaiprune.prune import compensate, masked
+from xaiprune.search import Context, Ending, counts, open_context, open_study, run_trials, search
+from xaiprune.search.known import Known
+from xaiprune.search.race import CHUNK, saved
+from xaiprune.search.trial import Stopwatch, run
+
+
+def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
+    return [(trial.params, trial.value) for trial in study.trials]
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many proposals each attribution had."""
+    calls: list[int] = []
+    relevances = Context.relevances
+
+    def counted(self: Context, proposals: Any) -> list[Relevance]:
+        calls.append(len(proposals))
+        return relevances(self, proposals)
+
+    monkeypatch.setattr(Context, "relevances", counted)
+    return calls
+
+
+def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: list[int]) -> None:
+    study = search(config("study.n_trials=10", "search.batch=4"))
+    assert counts(study).done == 10
+    # The tenth is alone; presets that mean the same are attributed once.
+    assert len(forwards) == 3
+    assert max(forwards) <= 4
+    assert sum(forwards) == len({trial.user_attrs["key"] for trial in study.trials})
+    # Nothing but the order of asking has changed: each value is what the proposal has by itself.
+    context = open_context(config())
+    for trial in study.trials[:5]:
+        alone = run(context, recipe(trial.user_attrs["preset"]), 99, Known(), Stopwatch())
+        assert alone.values == (trial.value,)
+
+
+def test_same_seed_same_study_in_batches(config: MakeConfig, tmp_path: Any) -> None:
+    one = search(config("study.n_trials=14", "search.batch=3", f"study.storage=sqlite:///{tmp_path}/one.db"))
+    two = search(config("study.n_trials=14", "search.batch=3", f"study.storage=sqlite:///{tmp_path}/two.db"))
+    assert values(one) == values(two)
+
+
+def test_one_bad_proposal_does_not_spoil_its_batch(
+    config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relevances = Context.relevances
+
+    def broken(self: Context, proposals: Any) -> list[Relevance]:
+        if any(proposal.composite.name == "zplus" for proposal in proposals):
+            raise ValueError("zplus is broken")
+        return relevances(self, proposals)
+
+    monkeypatch.setattr(Context, "relevances", broken)
+    study = search(config("study.n_trials=6", "search.batch=6"))
+    (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
+    assert failed.user_attrs["preset"] == "zplus"
+    assert failed.user_attrs["reason"] == "ValueError: zplus is broken"
+    assert counts(study).done == 6
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    relevances = Context.relevances
+    sizes: list[int] = []
+
+    def hungry(self: Context, proposals: Any) -> list[Relevance]:
+        sizes.append(self.config.attribution.batch_size)
+        if sizes[-1] > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return relevances(self, proposals)
+
+    monkeypatch.setattr(Context, "relevances", hungry)
+    overrides = ("study.n_trials=5", f"search.batch={batch}", "attribution.batch_size=10")
+    study = search(config(*overrides))
+    assert sizes[0] == 10
+    assert set(sizes[1:]) == {5}  # halved once, the trial tried again, and so on with less
+    assert counts(study).done == 5
+    assert counts(study).failed == 0
+
+
+def test_memory_runs_out_for_good(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(self: Context, proposals: Any) -> list[Relevance]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Context, "relevances", hungry)
+    with pytest.raises(
+        XaipruneError, match=r"3 trials failed in a row.*OutOfMemoryError: CUDA out of memory"
+    ):
+        search(config("study.n_trials=5"))
+
+
+MANY_IMAGES = ("data.validation_per_class=30", "study.n_trials=16")  # 300 images: 6 chunks
+
+
+@pytest.mark.parametrize("pruner", ["wilcoxon", "median", "hyperband"])
+def test_racing_stops_hopeless_trials(
+    config: MakeConfig, pruner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = {"zplus": 0.0, "taylor": 0.9}
+    correct = Context.accuracy
+
+    def ranked(self: Context, pruned: Any = None, images: Any = None) -> Any:
+        """Untrained networks are all equally bad; these have clear winners and losers."""
+        found = correct(self, pruned, images)
+        share = (
+            0.9 if pruned is None else quality.setdefault(str(pruned.mask), 0.9 - 0.1 * (len(quality) % 9))
+        )
+        found.correct[:] = torch.arange(len(found.correct)).numpy() < share * len(found.correct)
+        return found
+
+    monkeypatch.setattr(Context, "accuracy", ranked)
+    study = search(
+        config(
+            *MANY_IMAGES,
+            f"pruner={pruner}",
+            "pruner.n_startup_steps=2"[: 99 * (pruner == "wilcoxon")] or "seed=0",
+        )
+    )
+    stopped = [trial for trial in study.trials if trial.state is TrialState.PRUNED]
+    whole = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
+    assert stopped
+    assert counts(study).done == 16
+    for trial in stopped:
+        (score,) = trial.user_attrs["scores"]
+        assert score["images"] == CHUNK * len(score["chunks"]) < 300
+        assert score["correct"] == sum(score["chunks"])
+    assert all(trial.user_attrs["scores"][0]["images"] == 300 for trial in whole)
+    assert max(t.value for t in whole) == study.best_value
+    spared, of = saved(study)
+    seen = sum(trial.user_attrs["evaluated"] for trial in study.trials)
+    assert 0 < spared < of == spared + seen
+
+
+def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
+    context = open_context(config(*MANY_IMAGES))
+
+    class Impatient:
+        def stops(self, step: int, chunk: float, running: float) -> bool:
+            return step == 1
+
+    known = Known()
+    stopped = run(context, recipe("taylor"), 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    assert (stopped.values, stopped.evaluated, stopped.wanted) == (None, 100, 300)
+    rest = run(context, recipe("epsilon_logit"), 4, known, Stopwatch())  # removes the same units
+    assert rest.evaluated == 200
+    assert rest.values == run(context, recipe("taylor"), 5, Known(), Stopwatch()).values
+    again = run(context, recipe("taylor"), 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    assert (again.values, again.evaluated, again.reused) == (None, 0, 4)
+    assert again.scores[0][1].correct == stopped.scores[0][1].correct
+
+
+@pytest.mark.parametrize("override", ["objective.cost=macs", "objective=max_rate_at_drop"])
+def test_what_cannot_race_says_so(config: MakeConfig, override: str) -> None:
+    with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=none"):
+        open_context(config(override, "pruner=wilcoxon"))
+
+
+@pytest.mark.parametrize("how", ["mean", "linear"])
+def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
+    overrides = ("units=inner_filters", "data.reference_per_class=2", "prune.rate=0.4")
+    context = open_context(config(*overrides, f"prune.compensate={how}", "prune.sequential=false"))
+    plain = open_context(config(*overrides))
+    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    (relevance,) = plain.relevances([recipe("taylor")])
+    from xaiprune.attribute import aggregate
+
+    plan = plain.plan(aggregate(relevance, recipe("taylor").aggregation), 0.4)
+    new = compensate(
+        plain.model,
+        plan,
+        plain.units,
+        plain.reference_images,
+        how,
+        sequential=False,
+        statistics=plain.statistics,
+    )
+    with masked(new, plan, plain.units):
+        by_hand = accuracy(new, plain.validation, plain.task).top1
+    assert found.values == (pytest.approx(by_hand),)
+    assert found.scores[0][1].plan.endswith(how)
+    study = open_study(plain)
+    assert run_trials(study, plain) is Ending.COMPLETE
+    with pytest.raises(XaipruneError, match=r"prune\.compensate was unset, now"):
+        open_study(context)
+
+
+@pytest.mark.parametrize("units", ["filters", "inner_filters"])
+def test_smaller_networks_answer_as_masked_ones(
+    config: MakeConfig, monkeypatch: pytest.MonkeyPatch, units: str
+) -> None:
+    context = open_context(config(f"units={units}"))
+    masked_one = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    monkeypatch.setattr("xaiprune.search.context._WORTH_REMOVING", 0)
+    smaller = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    assert smaller.scores == masked_one.scores
+
+
+def test_reference_images_a_trial_asks_for(cnn: Context) -> None:
+    from dataclasses import replace
+
+    more = replace(
+        cnn,
+        reference_images=cnn.validation.tensor(),
+        dataset=replace(cnn.dataset, reference=cnn.validation),
+    )
+    few, many = replace(recipe("taylor"), references=1), recipe("taylor")
+    one, all_, again = more.relevances([few, many, few])
+    assert [len(next(iter(r.sums.values()))) for r in (one, all_, again)] == [10, 40, 10]
+    first = [int((more.dataset.reference.labels == label).nonzero()[0]) for label in range(10)]
+    name = next(iter(one.sums))
+    torch.testing.assert_close(one.sums[name], all_.sums[name][sorted(first)], rtol=1e-4, atol=1e-6)

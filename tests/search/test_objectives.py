@@ -1,0 +1,100 @@
+"""Objectives beyond top-1: the highest rate, costs beside accuracy, constraints."""
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.search.conftest import MakeConfig
+from tests.search.test_trials import by_hand, recipe
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import cost
+from xaiprune.prune import remove
+from xaiprune.search import best_trial, load_study, open_context, search
+from xaiprune.search.known import Known
+from xaiprune.search.objective import constraint_of
+from xaiprune.search.trial import Stopwatch, run
+
+
+def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
+    context = open_context(
+        config("objective=max_rate_at_drop", "objective.keep=0.5", "data.validation_per_class=9")
+    )
+    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    assert found.values is not None
+    (rate,) = found.values
+    enough = 0.5 * context.dense.top1
+    measured = {rate: score.total / len(context.validation) for rate, score in found.scores}
+    assert len(measured) <= 7  # a bisection of a hundred steps
+    assert all(top1 == by_hand(context, recipe("taylor"), r) for r, top1 in measured.items())
+    if rate:
+        assert measured[rate] >= enough
+    assert round(rate + 0.01, 2) not in measured or measured[round(rate + 0.01, 2)] < enough
+    again = open_context(config("objective=max_rate_at_drop", "objective.keep=1"))
+    assert run(again, recipe("taylor"), 0, Known(), Stopwatch()).values[0] <= 1  # type: ignore[index]
+
+
+def test_rates_and_a_searched_rate_exclude_each_other(config: MakeConfig) -> None:
+    with pytest.raises(XaipruneError, match=r"objective\.rates says nothing"):
+        open_context(config("objective=max_rate_at_drop", "objective.rates=[0.1]"))
+
+
+@pytest.mark.parametrize("units", ["inner_filters", "filters"])
+def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
+    make = config("objective.cost=macs", "study.n_trials=8", f"units={units}")
+    study = search(make)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    context = open_context(make)
+    trial = next(t for t in study.trials if t.user_attrs.get("preset") == "taylor")
+    (relevance,) = context.relevances([recipe("taylor")])
+    from xaiprune.attribute import aggregate
+
+    plan = context.plan(aggregate(relevance, recipe("taylor").aggregation), 0.5)
+    smaller = remove(context.model, plan, context.units, context.reference_images[:1])
+    example = context.reference_images[:1]
+    assert trial.values[1] == pytest.approx(cost(smaller, example).macs / cost(context.model, example).macs)
+    assert trial.values[1] < 1
+    front = {trial.number for trial in study.best_trials}
+    best = best_trial(study)
+    assert best.values[0] == max(study.trials[number].values[0] for number in front)
+    assert search(make).trials[-1].number == study.trials[-1].number  # resumes
+
+
+def test_constraints(config: MakeConfig) -> None:
+    make = config("objective.constraints=['macs <= 0.001', 'top1 >= 0']", "study.n_trials=7")
+    study = search(make)
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    for trial in finished:
+        macs = trial.user_attrs["scores"][0]["cost"]["macs"]
+        assert trial.constraints == {
+            "macs <= 0.001": pytest.approx(macs - 0.001),
+            "top1 >= 0": pytest.approx(-trial.value),  # type: ignore[operator]
+        }
+    with pytest.raises(
+        XaipruneError, match=r"none of the 7 finished trials .* keeps the constraints \(macs <= 0.001"
+    ):
+        best_trial(study)
+    costs = sorted(t.user_attrs["scores"][0]["cost"]["macs"] for t in finished)
+    bound = (costs[0] + costs[-1]) / 2
+    other = search(
+        config(f"objective.constraints=['macs <= {bound:.4f}']", "study.n_trials=7", "study.name=other")
+    )
+    best = best_trial(load_study(config("study.name=other")))
+    assert best.user_attrs["scores"][0]["cost"]["macs"] <= bound
+    ended = other.get_trials(states=(TrialState.COMPLETE,))
+    kept = [t for t in ended if all(excess <= 0 for excess in t.constraints.values())]
+    assert 0 < len(kept) < len(ended)
+    assert best.value == max(t.value for t in kept if t.value is not None)
+
+
+@pytest.mark.parametrize(
+    "text", ["macs", "flops <= 0.5", "macs < 0.5", "macs <= half", "macs <= 0.5 and top1 >= 1"]
+)
+def test_constraints_that_cannot_be_read(config: MakeConfig, text: str) -> None:
+    with pytest.raises(XaipruneError, match=r"is not a bound such as 'macs <= 0\.5'"):
+        constraint_of(text)
+
+
+def test_latency_is_measured(config: MakeConfig) -> None:
+    context = open_context(config("objective.constraints=['latency <= 100']"))
+    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    assert found.constraints["latency <= 100"] < 0
+    assert found.scores[0][1].cost["latency"] > 0
