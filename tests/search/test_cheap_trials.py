@@ -226,3 +226,9 @@ def test_reference_images_a_trial_asks_for(cnn: Context) -> None:
     first = [int((more.dataset.reference.labels == label).nonzero()[0]) for label in range(10)]
     name = next(iter(one.sums))
     torch.testing.assert_close(one.sums[name], all_.sums[name][sorted(first)], rtol=1e-4, atol=1e-6)
+
+
+def test_small_networks_are_known(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cnn.is_small
+    monkeypatch.setattr("xaiprune.search.context._SMALL", cnn.dense_cost.macs)
+    assert not cnn.is_small

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
+import torch
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import (
@@ -41,6 +43,12 @@ def run(config: Config) -> None:
     """Search, then compare and save; a study that has all its trials goes straight to the comparison."""
     console = Console(highlight=False, soft_wrap=True)
     context = open_context(config)
+    with _fitting_threads(context):
+        _search(context, console)
+
+
+def _search(context: Context, console: Console) -> None:
+    config = context.config
     study = open_study(context)
     dense = dense_accuracy(study, context)
     url = storage_url(config)
@@ -65,6 +73,21 @@ def run(config: Config) -> None:
     if spared:
         console.print(f"racing      saved {spared:,} of {of:,} image evaluations ({spared / of:.0%})")
     finish(context, study, url, console)
+
+
+@contextmanager
+def _fitting_threads(context: Context) -> Iterator[None]:
+    """One thread for a small network, unless the configuration says how many.
+
+    Its threads would wait for each other longer than they work, and ten times as long on a busy machine.
+    """
+    before = torch.get_num_threads()
+    if context.config.threads is None and context.is_small:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def finish(context: Context, study: optuna.Study, url: str, console: Console) -> None:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
 _WORTH_REMOVING = 2e11
 _LATENCY_BATCH = 32
+_SMALL = 4e7  # MACs of one image
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,11 @@ class Context:
     def dense_cost(self) -> Cost:
         """Of the dense network."""
         return self._cost(self.model)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether one CPU thread is as good as several (the digits networks, for example)."""
+        return self.device.type == "cpu" and self.dense_cost.macs < _SMALL
 
     @cached_property
     def statistics(self) -> Statistics:
