@@ -1,6 +1,7 @@
 """Plans, masks, removal and compensation: from scores to a smaller network."""
 
 from xaiprune.prune.batchnorm import recalibrate_bn_
+from xaiprune.prune.carry_out import carry_out
 from xaiprune.prune.compensate import compensate, statistics_of
 from xaiprune.prune.couple import couple
 from xaiprune.prune.iterative import iterative_plan
@@ -16,6 +17,7 @@ __all__ = [
     "Removal",
     "Statistics",
     "architecture_of",
+    "carry_out",
     "compensate",
     "couple",
     "export_onnx",
