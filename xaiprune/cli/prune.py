@@ -19,6 +19,7 @@ from xaiprune.prune import (
     Removal,
     architecture_of,
     carry_out,
+    check_folder,
     compensate,
     couple,
     export_onnx,
@@ -34,6 +35,8 @@ _SECONDS = 0.5  # to time each for
 
 def run(config: PruneTaskConfig) -> None:
     """Rank (or read a plan), compensate, remove, measure, save."""
+    if config.output_dir:
+        check_folder(Path(config.output_dir).expanduser())
     opened = _open(config)
     model, example = opened.model, opened.example()
     settings = config.units
