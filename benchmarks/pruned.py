@@ -2,6 +2,7 @@
 
     python -m benchmarks.pruned                       # every network, rates 0.2 to 0.8
     python -m benchmarks.pruned resnet18 --rates 0.4 --limit 300 --no-latency
+    python -m benchmarks.pruned --removal             # how long removal takes; latency of a smaller network
 
 Ranking: plain Taylor on the reference images. Top-1 is over the validation split, 1000-way (10-way for
 VGG), with its 95 % interval; latency ratios are pruned / dense, measured one after the other.
@@ -10,10 +11,12 @@ VGG), with its 95 % interval; latency ratios are pruned / dense, measured one af
 import argparse
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 
 from xaiprune.attribute.criteria import criterion
@@ -21,12 +24,18 @@ from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import accuracy, cost, latency
 from xaiprune.models import Setup, setup
-from xaiprune.prune import compensate, make_plan, masked, removal, statistics_of
+from xaiprune.prune import carry_out, make_plan, removal, statistics_of
 from xaiprune.units import find_units
 
 SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "mean one-shot", "mean sequential", "linear one-shot", "linear sequential")
+# timm's name, unit kind, rate: what removal alone is timed on
+REMOVALS = (
+    ("resnet18", "inner_filters", 0.4),
+    ("resnet50", "inner_filters", 0.5),
+    ("vit_base_patch16_224", "neurons+heads", 0.5),
+)
 
 
 @dataclass(frozen=True)
@@ -100,19 +109,70 @@ def run(name: str, rates: list[float], methods: list[str], limit: int | None, ti
         plan = make_plan(scores, units, rate)
         for method in methods:
             kind, _, how = method.partition(" ")
-            new = compensate(
-                model, plan, units, images, kind, sequential=how == "sequential", statistics=statistics
-            )
-            with masked(new, plan, units):
-                found = accuracy(new, validation, data.task)
-            print(f"rate {rate:.1f}  {method:<18} top-1 {found}", flush=True)
-        smaller = removal(model, plan, units, example).model
+            started = time.perf_counter()
+            smaller = carry_out(
+                model,
+                plan,
+                units,
+                images,
+                example,
+                compensate=kind,
+                sequential=how == "sequential",
+                statistics=statistics,
+            ).model
+            seconds = time.perf_counter() - started
+            found = accuracy(smaller, validation, data.task)
+            print(f"rate {rate:.1f}  {method:<18} top-1 {found}, made in {seconds:.1f} s", flush=True)
         after = cost(smaller, example)
         line = f"params x{after.params / before.params:.2f}, MACs x{after.macs / before.macs:.2f}"
         for measured in dense_times:
             now = latency(smaller, example, measured.batch)
             line += f", latency at batch {measured.batch} x{now.median / measured.median:.2f}"
         print(f"rate {rate:.1f}  smaller network: {line}", flush=True)
+
+
+def run_removal(repeats: int) -> None:
+    """Print how long removal alone takes, with random weights and a random ranking."""
+    for name, kind, rate in REMOVALS:
+        torch.manual_seed(0)
+        model = timm.create_model(name).eval()
+        example = torch.zeros(1, 3, 224, 224)
+        units = find_units(model, kind, example=example)
+        plan = make_plan({layer.name: torch.rand(layer.units) for layer in units}, units, rate)
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        for check in [True, False] * repeats:
+            started = time.perf_counter()
+            removal(model, plan, units, example, check=check)
+            seconds[check].append(time.perf_counter() - started)
+        checked, unchecked = (sorted(seconds[check]) for check in (True, False))
+        print(
+            f"removal  {name}, {kind} at {rate:g}: median {checked[len(checked) // 2]:.2f} s "
+            f"({checked[0]:.2f} to {checked[-1]:.2f}, {repeats} times), "
+            f"{unchecked[len(unchecked) // 2]:.2f} s without its own check",
+            flush=True,
+        )
+
+
+def run_speed(rate: float = 0.5) -> None:
+    """Print the latency of ResNet-18 with a part of each layer's inner filters gone, against dense."""
+    model = timm.create_model("resnet18").eval()
+    example = torch.zeros(1, 3, 224, 224)
+    units = find_units(model, "inner_filters", example=example)
+    plan = make_plan({layer.name: torch.rand(layer.units) for layer in units}, units, rate, scope="layer")
+    smaller = removal(model, plan, units, example).model
+    before, after = cost(model, example), cost(smaller, example)
+    print(f"resnet18, {rate:g} of each layer's inner filters removed: MACs x{after.macs / before.macs:.2f}")
+    for batch in (1, 32):
+        ratios = []
+        for _ in range(5):  # in turn, so that a neighbour on the machine slows both
+            dense, small = latency(model, example, batch), latency(smaller, example, batch)
+            ratios.append(small.median / dense.median)
+        ratios.sort()
+        print(
+            f"batch {batch}: latency x{ratios[2]:.2f} of dense ({ratios[0]:.2f} to {ratios[-1]:.2f} in five "
+            f"rounds); last round: dense {dense}, smaller {small}",
+            flush=True,
+        )
 
 
 def _spread(images: Any, limit: int) -> Any:
@@ -127,10 +187,15 @@ def main() -> int:
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--limit", type=int, help="use so many validation images")
+    parser.add_argument("--removal", action="store_true", help="time removal alone, and a smaller ResNet-18")
     parser.add_argument("--no-latency", action="store_true")
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU")
     try:
+        if arguments.removal:
+            run_removal(repeats=3)
+            run_speed()
+            return 0
         for name in arguments.networks or CASES:
             run(name, arguments.rates, arguments.methods, arguments.limit, not arguments.no_latency)
     except XaipruneError as error:

@@ -38,6 +38,28 @@ def test_other_open_sections():
     assert config.sampler["_target_"] == "optuna.samplers.TPESampler"
 
 
+@pytest.mark.parametrize(
+    "word", ["model={name: digits_vit, kwargs: {depth: 4}}", "model={kwargs: {depth: 4}}"]
+)
+def test_a_dictionary_of_a_whole_section(word):
+    config = compose("search", ["model=digits_vit", word])
+    assert config.model.name == "digits_vit"
+    assert config.model.kwargs == {"depth": 4}
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [
+        ("model={kwarg: {depth: 4}}", r"unknown key 'model\.kwarg\.depth'; did you mean 'model\.kwargs'"),
+        ("model={nam: a, kwargs: {depth: 4}}", r"unknown key 'model\.nam'; did you mean 'model\.name'"),
+        ("prune={rate: much}", r"prune\.rate must be a number, got much"),
+    ],
+)
+def test_a_dictionary_is_checked_key_by_key(word, error):
+    with pytest.raises(XaipruneError, match=error):
+        compose("search", [word])
+
+
 def test_on_the_command_line_and_in_a_sweep():
     assert prepare("search", ["model.kwargs={depth: 4}"]) == ["++model.kwargs={depth: 4}"]
     swept = ["model.kwargs={depth: 4}", "prune.rate=0.1,0.2"]

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from xaiprune.cli.__main__ import main
+from xaiprune.cli.train import recipe_of
+from xaiprune.config import compose
+from xaiprune.models import RECIPES
 from xaiprune.prune import load_pruned, load_pruned_plan
 
 CACHE_KEY = "data.cache_dir"
@@ -68,3 +71,36 @@ def test_masks_groups_and_recalibration(common, capsys):
     assert "added to another layer's output" in capsys.readouterr().out
     assert main([*command, "prune.coupled=group", "prune.budget=macs", "output_dir=grouped"]) == 0
     assert "masked" not in capsys.readouterr().out
+
+
+def test_a_pruned_network_is_trained_on_and_stays_small(tmp_path, common, capsys):
+    command = ["prune", *common, "units=neurons", "prune.rate=0.5", "output_dir=small"]
+    assert main(command) == 0
+    recipe, dense_recipe = recipe_of(compose("train", ["model.pruned=small"])), RECIPES["digits_vit"]
+    assert recipe.epochs < dense_recipe.epochs
+    assert recipe.learning_rate < dense_recipe.learning_rate
+    capsys.readouterr()
+    assert main(["train", *common, "model.pruned=small", "train.epochs=1"]) == 0
+    shown = capsys.readouterr().out
+    folder = tmp_path / "outputs" / "small-digits"
+    assert str(folder) in shown
+    before, after = load_pruned("small").state_dict(), load_pruned(folder).state_dict()
+    assert {name: tensor.shape for name, tensor in before.items()} == {
+        name: tensor.shape for name, tensor in after.items()
+    }
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+    assert load_pruned_plan(folder) == load_pruned_plan("small")
+    trained = re.search(r"test +top-1 (\S+)%", shown).group(1)
+    assert main(["evaluate", *common, f"model.pruned={folder}"]) == 0
+    assert f"top-1    {trained}%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["prune", "train"])
+def test_a_folder_with_other_things_is_refused_before_the_work(tmp_path, common, capsys, task, monkeypatch):
+    monkeypatch.setattr(f"xaiprune.cli.{task}.{'_open' if task == 'prune' else '_network'}", None)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    key = {"prune": ["output_dir=mine"], "train": ["model.pruned=mine", "train.output=mine"]}[task]
+    assert main([task, *common, *key]) == 2
+    assert "mine holds other things; name a new folder" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]

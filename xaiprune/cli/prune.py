@@ -18,15 +18,14 @@ from xaiprune.prune import (
     Plan,
     Removal,
     architecture_of,
+    carry_out,
+    check_folder,
     compensate,
     couple,
     export_onnx,
     iterative_plan,
     load_pruned,
-    recalibrate_bn_,
-    removal,
     save_pruned,
-    statistics_of,
 )
 from xaiprune.units import UnitLayer, find_units, unit_costs
 
@@ -36,6 +35,8 @@ _SECONDS = 0.5  # to time each for
 
 def run(config: PruneTaskConfig) -> None:
     """Rank (or read a plan), compensate, remove, measure, save."""
+    if config.output_dir:
+        check_folder(Path(config.output_dir).expanduser())
     opened = _open(config)
     model, example = opened.model, opened.example()
     settings = config.units
@@ -45,10 +46,7 @@ def run(config: PruneTaskConfig) -> None:
     made = _Pruning(config, opened, units, images, network)
     plan = made.plan()
     plan.check(units, network)
-    compensated = made.compensated(plan)
-    result = removal(compensated, plan, units, example, config.prune.coupled)
-    if config.prune.bn == "recalibrate":
-        recalibrate_bn_(result.model, images, config.data.batch_size)
+    result = made.carried_out(plan)
     before, after = _measure(opened, model, config), _measure(opened, result.model, config)
     folder = _save(config, plan, result, before, after)
     print(f"network   {config.model.pruned or config.model.name}, {plan.n_units} {plan.kind}")
@@ -115,10 +113,6 @@ class _Pruning:
         prune, model = self.config.prune, self.opened.model
         if prune.compensate == "none":
             return model
-        batch = self.config.data.batch_size
-        statistics = None
-        if not prune.sequential:
-            statistics = statistics_of(model, self.units, self.images, batch)
         return compensate(
             model,
             plan,
@@ -126,8 +120,23 @@ class _Pruning:
             self.images,
             prune.compensate,
             sequential=prune.sequential,
-            statistics=statistics,
-            batch_size=batch,
+            batch_size=self.config.data.batch_size,
+        )
+
+    def carried_out(self, plan: Plan) -> Removal:
+        """The smaller network."""
+        prune = self.config.prune
+        return carry_out(
+            self.opened.model,
+            plan,
+            self.units,
+            self.images,
+            self.opened.example(),
+            compensate=prune.compensate,
+            sequential=prune.sequential,
+            coupled=prune.coupled,
+            bn=prune.bn,
+            batch_size=self.config.data.batch_size,
         )
 
 

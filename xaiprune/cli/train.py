@@ -5,38 +5,88 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from xaiprune import models
+from xaiprune import models, prune
 from xaiprune.config.tasks import TrainConfig
 from xaiprune.data import SOURCES, load_training
-from xaiprune.evaluate import accuracy
+from xaiprune.evaluate import Accuracy, accuracy
 
 log = logging.getLogger(__name__)
+
+
+_TUNING_EPOCHS = 5  # a pruned network's default: it has been trained already
+_TUNING_RATE = 0.1  # of the recipe's learning rate, likewise
 
 
 def run(config: TrainConfig) -> None:
     """Train on everything that is in neither the validation nor the test split, then measure on both."""
     device = models.resolve_device(config.device)
-    classes = len(SOURCES[config.data.source](config.data).classes)
+    path = output_path(config)
+    if config.model.pruned is not None:
+        prune.check_folder(path)
     torch.manual_seed(config.seed)
-    model = models.create(config.model, num_classes=classes)
-    if config.model.checkpoint is not None:
-        models.load_checkpoint_(model, config.model.checkpoint)
+    model = _network(config)
     data = load_training(config.data, models.preprocess(model), models.outputs(model))
     recipe = recipe_of(config)
-    log.info("training %s on %d images of %s", config.model.name, len(data.train), config.data.source)
+    network = config.model.pruned or config.model.name
+    log.info("training %s on %d images of %s", network, len(data.train), config.data.source)
     models.train_(model, data.train, data.task, recipe, seed=config.seed, device=device)
-    path = output_path(config)
-    models.save_weights(model, path)
-    for name, split in (("validation", data.validation), ("test", data.test)):
-        found = accuracy(model, split, data.task, batch_size=config.data.batch_size, device=device)
-        print(f"{name:<10} top-1 {found}")
+    found = {
+        name: accuracy(model, split, data.task, batch_size=config.data.batch_size, device=device)
+        for name, split in (("validation", data.validation), ("test", data.test))
+    }
+    if config.model.pruned is None:
+        models.save_weights(model, path)
+    else:
+        _save_pruned(model, Path(config.model.pruned).expanduser(), path, recipe, found)
+    for name, top1 in found.items():
+        print(f"{name:<10} top-1 {top1}")
     print(f"weights    {path.resolve()}")
 
 
+def _network(config: TrainConfig) -> nn.Module:
+    """A new network, one from a checkpoint, or a pruned one to go on with."""
+    if config.model.pruned is not None:
+        return prune.load_pruned(Path(config.model.pruned).expanduser())
+    classes = len(SOURCES[config.data.source](config.data).classes)
+    model = models.create(config.model, num_classes=classes)
+    if config.model.checkpoint is not None:
+        models.load_checkpoint_(model, config.model.checkpoint)
+    return model
+
+
+def _save_pruned(
+    model: nn.Module, source: Path, folder: Path, recipe: models.Recipe, found: dict[str, Accuracy]
+) -> None:
+    """Keep a trained pruned network the way it came, with its new figures."""
+    architecture, kwargs, replaced = prune.architecture_of(source)
+    prune.save_pruned(
+        model,
+        folder,
+        architecture=architecture,
+        kwargs=kwargs,
+        plan=prune.load_pruned_plan(source),
+        replaced=replaced,
+        numbers={f"top-1 on the {name} split": str(top1) for name, top1 in found.items()},
+        notes=[
+            f"Trained for {recipe.epochs} epochs after removal (from {source.name}), "
+            f"learning rate {recipe.learning_rate:g}."
+        ],
+    )
+
+
 def recipe_of(config: TrainConfig) -> models.Recipe:
-    """The network's own recipe (the digits networks have one), with what the configuration sets."""
-    recipe = models.RECIPES.get(config.model.name, models.Recipe())
+    """The network's own recipe (the digits networks have one), with what the configuration sets.
+
+    A pruned network is trained on, for few epochs and at a tenth of the learning rate.
+    """
+    name = config.model.name
+    if config.model.pruned is not None:
+        name, _, _ = prune.architecture_of(Path(config.model.pruned).expanduser())
+    recipe = models.RECIPES.get(name, models.Recipe())
+    if config.model.pruned is not None:
+        recipe = replace(recipe, epochs=_TUNING_EPOCHS, learning_rate=_TUNING_RATE * recipe.learning_rate)
     recipe = replace(recipe, flip=config.data.source != "digits")  # a mirrored digit is another or none
     known = {item.name for item in fields(models.Recipe)}
     given = {key: value for key, value in vars(config.train).items() if value is not None and key in known}
@@ -44,8 +94,11 @@ def recipe_of(config: TrainConfig) -> models.Recipe:
 
 
 def output_path(config: TrainConfig) -> Path:
-    """Where the weights go: ``train.output``, or a name made of model and data."""
+    """Where the weights go: ``train.output``, or a name made of model and data (a folder if pruned)."""
     if config.train.output is not None:
         return Path(config.train.output).expanduser()
     source = config.data.source if config.data.root is None else Path(config.data.root).resolve().name
-    return Path(config.output_dir or ".") / f"{config.model.name}-{source}.safetensors"
+    place = Path(config.output_dir or ".")
+    if config.model.pruned is not None:
+        return place / f"{Path(config.model.pruned).expanduser().resolve().name}-{source}"
+    return place / f"{config.model.name}-{source}.safetensors"

@@ -23,14 +23,28 @@ def is_open(key: str) -> bool:
 
 
 def takes_new_keys(key: str, value: object) -> bool:
-    """Whether ``key=value`` may bring keys that no schema has: ``model.kwargs.a=1``, ``model.kwargs={a: 1}``.
+    """Whether ``key=value`` may bring keys that no schema has: ``model.kwargs.a=1``, ``sampler={a: 1}``.
 
     Args:
         key: As typed.
         value: As Hydra's parser reads it; a sweep counts as what it sweeps over.
     """
     values = value.list if isinstance(value, ChoiceSweep) else [value]
-    return is_open(key) or (key in OPEN and any(isinstance(single, dict) for single in values))
+    return any(is_open(path) for single in values for path in typed_keys(key, single))
+
+
+def typed_keys(key: str, value: object) -> Iterator[str]:
+    """The keys that ``key=value`` sets: itself, or those of the dictionary that the value is.
+
+    Args:
+        key: As typed.
+        value: As Hydra's parser reads it.
+    """
+    if not isinstance(value, dict):
+        yield key
+        return
+    for name, inner in value.items():
+        yield from typed_keys(f"{key}.{name}", inner)
 
 
 def _walk(node: Any, prefix: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
 from xaiprune.config.errors import unknown_key
-from xaiprune.config.keys import is_open, takes_new_keys, valid_keys
+from xaiprune.config.keys import is_open, takes_new_keys, typed_keys, valid_keys
 from xaiprune.config.model_names import register_model_option
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.errors import XaipruneError
@@ -72,8 +72,9 @@ def check_overrides(
         value = override.value()
         if key in groups and (isinstance(value, str) or value is None or key == "experiment"):
             _check_option(task, key, value, loader, search_path)
-        elif key not in keys and not is_open(key):
-            raise unknown_key(key, [*keys, *groups])
+        for path in typed_keys(key, value):
+            if path not in keys and path not in groups and not is_open(path):
+                raise unknown_key(path, [*keys, *groups])
 
 
 def _check_option(

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -31,7 +30,9 @@ class Latency:
     iqr: float
 
     def __str__(self) -> str:
-        where = f"{self.device}, {self.threads} threads" if self.device == "cpu" else self.device
+        where = self.device
+        if where == "cpu":
+            where += f", {self.threads} thread{'s' if self.threads != 1 else ''}"
         return f"{self.median * 1e3:.2f} ms (IQR {self.iqr * 1e3:.2f}) at batch {self.batch} on {where}"
 
 
@@ -108,6 +109,9 @@ def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: floa
         batch: Images in a forward.
         min_seconds: Time to measure for.
     """
+    # Imported where it is used: it looks for a compiler and CUDA, and may log that there is none.
+    from torch.utils.benchmark import Timer
+
     images = torch.zeros(batch, *example.shape[1:], device=example.device, dtype=example.dtype)
     timer = Timer(
         "model(images)", globals={"model": model, "images": images}, num_threads=torch.get_num_threads()

@@ -10,7 +10,7 @@ from xaiprune.prune.moments import Statistics
 from xaiprune.prune.onnx import export_onnx
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.prune.remove import Removal, removal, remove
-from xaiprune.prune.store import architecture_of, load_pruned, load_pruned_plan, save_pruned
+from xaiprune.prune.store import architecture_of, check_folder, load_pruned, load_pruned_plan, save_pruned
 
 __all__ = [
     "Plan",
@@ -18,6 +18,7 @@ __all__ = [
     "Statistics",
     "architecture_of",
     "carry_out",
+    "check_folder",
     "compensate",
     "couple",
     "export_onnx",

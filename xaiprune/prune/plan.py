@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
 from xaiprune.units import UnitLayer
 
 SCHEMA = "xaiprune/plan/1"
@@ -121,11 +122,8 @@ class Plan:
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON, to a temporary name first."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.part")
-        unfinished.write_text(self.to_json())
-        unfinished.replace(path)
+        with replacing(Path(path)) as unfinished:
+            unfinished.write_text(self.to_json())
 
     @staticmethod
     def load(path: str | Path) -> "Plan":

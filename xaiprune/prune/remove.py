@@ -111,12 +111,10 @@ def removal(
             for name in names:
                 cut_units[name] = together
     heads = _shrink_attention(result, going, layers, example)
-    stay = {
-        name: [
-            unit for unit in removed if unit not in set(cut_units.get(name, ())) | set(heads.get(name, ()))
-        ]
-        for name, removed in going.items()
-    }
+    stay = {}
+    for name, removed in going.items():
+        gone = {*cut_units.get(name, ()), *heads.get(name, ())}
+        stay[name] = [unit for unit in removed if unit not in gone]
     constants.fold_(result.model, surgery.inputs(cuts), links)
     zero_units_(result.model, {n: u for n, u in stay.items() if n not in heads}, units)
     surgery.make_(cuts)
@@ -173,6 +171,8 @@ def _shrink_attention(
     """Take heads out of every attention module that lets them go; the heads that went."""
     wanted = {name: units for name, units in going.items() if layers[name].kind == "heads" and units}
     gone: dict[str, tuple[int, ...]] = {}
+    if not wanted:
+        return gone
     for name in wanted:
         if isinstance(result.model.get_submodule(name), nn.MultiheadAttention):
             replace_multihead_(result.model, name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xaiprune.config import ModelConfig
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
 from xaiprune.models import create
 from xaiprune.prune.attention import replace_multihead_
 from xaiprune.prune.card import card
@@ -55,7 +56,7 @@ def save_pruned(
         XaipruneError: If the folder holds something else, or the network would not load back the same.
     """
     folder = Path(folder)
-    _check_target(folder)
+    check_folder(folder)
     fresh = _build(architecture, dict(kwargs or {}), replaced, PLAN)
     content = {
         "schema": SCHEMA,
@@ -74,7 +75,8 @@ def save_pruned(
         tensors = {
             name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
         }
-        save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
+        with replacing(unfinished / WEIGHTS) as path:  # safetensors' own files are for their owner only
+            save_file(tensors, path, metadata={"format": "pt"})
         (unfinished / PLAN).write_text(json.dumps(content, indent=1) + "\n")
         (unfinished / CARD).write_text(card(folder.name, content, plan, notes))
         _check_same(load_pruned(unfinished), tensors)
@@ -221,7 +223,13 @@ def _check_same(loaded: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise XaipruneError("the pruned network does not load back as it was saved; nothing was written")
 
 
-def _check_target(folder: Path) -> None:
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that `save_pruned` would not write to; ask before long work, not after it.
+
+    Raises:
+        XaipruneError: If it is a file, or a folder with other things than a pruned network in it.
+    """
+    folder = Path(folder)
     if folder.is_file():
         raise XaipruneError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
