@@ -45,6 +45,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial, proposal: Proposal) -> d
         "scores": trial.user_attrs["scores"],
         # The composite alone does not make a ranking; these go with it.
         "attribution": {"start": proposal.start, "aggregate": aggregation.pop("mode"), **aggregation},
+        **({"recipe": proposal.rest} if proposal.rest else {}),
         "model": study.user_attrs["fingerprint"]["model"],
         "prune": study.user_attrs["fingerprint"]["prune"],
         "units": study.user_attrs["fingerprint"]["units"],

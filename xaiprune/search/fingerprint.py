@@ -48,11 +48,11 @@ def fingerprint_of(context: Context) -> dict[str, Any]:
         },
         "prune": prune,
         "objective": objective,
-        "space": config.space,
+        "space": _space(context),
         "attribution": {
             key: getattr(config.attribution, key)
             for key in ("start", "aggregate", "image_weight", "normalize")
-            if key not in config.space
+            if key not in config.space and context.space.centre is None
         },
     }
 
@@ -81,6 +81,16 @@ def differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str,
             yield from differences(stored.get(name), current.get(name), f"{key}.{name}" if key else name)
     elif stored != current:
         yield key, stored, current
+
+
+def _space(context: Context) -> dict[str, Any]:
+    """The space as configured; of a file that it lies around the content counts, not the path."""
+    space, centre = context.config.space, context.space.centre
+    if centre is None:
+        return space
+    recipe = centre.to_dict()
+    del recipe["composite"]["name"]
+    return {**space, "around": recipe}
 
 
 def _images(fingerprint: str, count: int) -> str:

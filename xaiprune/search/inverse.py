@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from xaiprune.attribute.lrp.composite import LayerInfo
 from xaiprune.attribute.lrp.rules import Rule
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.space import ANY, Number, OneOf, Part, Range, RuleOption, Space
-from xaiprune.search.suggest import GRADIENT, rule_of
+from xaiprune.search.space import ANY, INHERIT, Number, Part, RuleOption, Space, is_searched
+from xaiprune.search.suggest import GRADIENT
 
 _LRP = {"activation": "identity", "norm": "detach", "product": "uniform"}
+_Rules = Mapping[LayerInfo, Rule]
 
 
 class NotInSpace(Exception):
@@ -24,57 +26,116 @@ def params_of(space: Space, proposal: Proposal) -> dict[str, Any]:
 
     Args:
         space: As reduced to the network.
-        proposal: Or a preset, which has the same attributes.
+        proposal: Where it says nothing (references, scope, compensation, rate) it means what is configured.
 
     Raises:
         NotInSpace: There are none.
     """
     params: dict[str, Any] = {}
     composite = proposal.composite
+    own = {part.name: part for part in space.own}
     for part in space.parts:
-        params |= _part_params(part, [(layer, composite.rule_for(layer)) for layer in part.layers])
+        params |= _part_params(part, own, {layer: composite.rule_for(layer) for layer in part.layers})
     params |= _between_params(space, proposal)
-    aggregation = proposal.aggregation
+    configured, aggregation = space.configured, proposal.aggregation
+    compete = space.layers_compete(proposal.scope)
     for name, value in (
         ("start", proposal.start),
         ("aggregate", aggregation.mode),
         ("image_weight", aggregation.image_weight),
-        ("normalize", aggregation.normalize),
     ):
         params |= _choice(space, name, value)
+    for name in ("scope", "compensate", "references"):
+        meant = getattr(configured, name)
+        value = getattr(proposal, name)
+        params |= _optional(space, name, meant if value is None else value, meant)
+    if compete:
+        params |= _choice(space, "normalize", aggregation.normalize)
+        params |= _scale(space, proposal)
+    return params | _rate(space, configured.rate if proposal.rate is None else proposal.rate)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a part gives layers their rules.
+
+    Attributes:
+        option: The part's rule.
+        numbers: Its parameters, by name.
+        others: Layers that need a rule of their own.
+    """
+
+    option: RuleOption
+    numbers: Mapping[str, float]
+    others: frozenset[LayerInfo]
+
+
+def _part_params(part: Part, own: Mapping[str, Part], rules: _Rules) -> dict[str, Any]:
+    fits = [_fit(part, option, own, rules) for option in part.options]
+    found = [fit for fit in fits if fit is not None]
+    if not found:
+        asked = " and ".join(sorted({str(rule) for rule in rules.values()}))
+        raise NotInSpace(f"{part.name} cannot be {asked}")
+    best = min(found, key=lambda fit: len(fit.others))  # the first of equals
+    params: dict[str, Any] = {}
+    if len(best.others) < len(rules):
+        named = {f"{part.name}.rule": best.option.name} if len(part.options) > 1 else {}
+        params = named | dict(best.numbers)
+    for layer in rules:
+        if layer in best.others:
+            params |= _own_params(own[layer.name], layer, rules[layer])
+        elif layer.name in own:
+            params[f"{layer.name}.rule"] = INHERIT
     return params
 
 
-def _part_params(part: Part, rules: Sequence[tuple[LayerInfo, Rule]]) -> dict[str, Any]:
+def _fit(part: Part, option: RuleOption, own: Mapping[str, Part], rules: _Rules) -> _Fit | None:
+    """The option's numbers that suit most layers; None where a layer that they do not suit has no others."""
+    wanted = {layer: _numbers(part, option, layer, rule) for layer, rule in rules.items()}
+    counted = Counter(tuple(sorted(found.items())) for found in wanted.values() if found is not None)
+    # Layers that have no choice of their own decide first.
+    bound = [wanted[layer] for layer in rules if layer.name not in own]
+    numbers: dict[str, float] = {}
+    for found in [*bound, *(dict(items) for items, _ in counted.most_common())]:
+        if found is not None and all(numbers.get(key, value) == value for key, value in found.items()):
+            numbers |= found
+    others = set()
+    for layer, found in wanted.items():
+        if found is not None and found.items() <= numbers.items():
+            continue
+        if layer.name not in own or not _has(own[layer.name], layer, rules[layer]):
+            return None
+        others.add(layer)
+    return _Fit(option, numbers, frozenset(others))
+
+
+def _has(part: Part, layer: LayerInfo, rule: Rule) -> bool:
+    return any(_numbers(part, option, layer, rule) is not None for option in part.options)
+
+
+def _own_params(part: Part, layer: LayerInfo, rule: Rule) -> dict[str, Any]:
     for option in part.options:
-        numbers = _fit(part, option, rules)
+        numbers = _numbers(part, option, layer, rule)
         if numbers is not None:
-            named = {f"{part.name}.rule": option.name} if len(part.options) > 1 else {}
-            return named | numbers
-    asked = " and ".join(sorted({str(rule) for _, rule in rules}))
-    raise NotInSpace(f"{part.name} cannot be {asked}")
+            return {f"{part.name}.rule": option.name} | numbers
+    raise NotInSpace(f"{part.name} cannot be {rule}")
 
 
-def _fit(part: Part, option: RuleOption, rules: Sequence[tuple[LayerInfo, Rule]]) -> dict[str, float] | None:
-    """The option's parameters that give every layer its rule; None where there are none."""
+def _numbers(part: Part, option: RuleOption, layer: LayerInfo, rule: Rule) -> dict[str, float] | None:
+    """The option's parameters that give one layer its rule; None where there are none."""
+    if rule.name != option.rule:
+        return None
     params: dict[str, float] = {}
-    for layer, rule in rules:
-        if rule.name != option.rule:
+    wanted: dict[str, float] = {}
+    for parameter, by_type in option.parameters.items():
+        layer_type = ANY if ANY in by_type else layer.type
+        number, value = by_type[layer_type], float(getattr(rule, parameter))
+        if not number.contains(value):
             return None
-        wanted: dict[str, float] = {}
-        for parameter, by_type in option.parameters.items():
-            layer_type = ANY if ANY in by_type else layer.type
-            number, value = by_type[layer_type], float(getattr(rule, parameter))
-            if not number.contains(value):
-                return None
-            wanted[parameter] = value
-            if _searched(number):
-                name = option.parameter_name(part.name, parameter, layer_type)
-                if params.setdefault(name, value) != value:
-                    return None
-        if not _same(rule_of(option, wanted), rule):
-            return None
-    return params
+        wanted[parameter] = value
+        if is_searched(number):
+            params[option.parameter_name(part.name, parameter, layer_type)] = value
+    return params if _same(option.make(wanted), rule) else None
 
 
 def _same(one: Rule, other: Rule) -> bool:
@@ -86,13 +147,13 @@ def _same(one: Rule, other: Rule) -> bool:
     )
 
 
-def _searched(number: Number) -> bool:
-    return isinstance(number, Range | OneOf)
-
-
 def _between_params(space: Space, proposal: Proposal) -> dict[str, Any]:
     composite = proposal.composite
     has = {key: getattr(composite, key) for key in ("softmax", *_LRP)}
+    if space.treatment:
+        if space.between.matters and has != dict(space.treatment):
+            raise NotInSpace("between linear layers it is another treatment than that of space.around")
+        return {}
     if has == GRADIENT:
         return _choice(space, "between", "gradient")
     if space.between.matters and any(has[key] != value for key, value in _LRP.items()):
@@ -100,10 +161,43 @@ def _between_params(space: Space, proposal: Proposal) -> dict[str, Any]:
     return _choice(space, "between", "lrp") | _choice(space, "softmax", has["softmax"])
 
 
-def _choice(space: Space, name: str, value: str) -> dict[str, str]:
-    dimension = space.dimensions()[name]
+def _choice(space: Space, name: str, value: Any) -> dict[str, Any]:
+    dimension = getattr(space, name)
     if not dimension.matters:
         return {}
     if value not in dimension.choices:
         raise NotInSpace(f"{name} cannot be {value}")
     return {name: value} if dimension.searched else {}
+
+
+def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str, Any]:
+    """As `_choice`; a space that says nothing has what is configured."""
+    if getattr(space, name).choices:
+        return _choice(space, name, value)
+    if value != configured:
+        raise NotInSpace(f"{name} cannot be {value}")
+    return {}
+
+
+def _scale(space: Space, proposal: Proposal) -> dict[str, float]:
+    for group, factor in proposal.scale.items():
+        if group not in space.scale and factor != 1.0:
+            raise NotInSpace(f"scale.{group} cannot be {factor:g}")
+    params: dict[str, float] = {}
+    for group, number in space.scale.items():
+        params |= _number(f"scale.{group}", number, proposal.scale.get(group, 1.0))
+    return params
+
+
+def _rate(space: Space, value: float | None) -> dict[str, float]:
+    if space.rate is None:
+        if value != space.configured.rate:
+            raise NotInSpace(f"rate cannot be {value}")
+        return {}
+    return _number("rate", space.rate, value)
+
+
+def _number(name: str, number: Number, value: float | None) -> dict[str, float]:
+    if value is None or not number.contains(value):
+        raise NotInSpace(f"{name} cannot be {value}")
+    return {name: value} if is_searched(number) else {}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from xaiprune.attribute import Aggregation, Composite, Start
+from xaiprune.attribute.lrp.composite import DepthGroup
 from xaiprune.attribute.lrp.composite_io import from_dict, to_dict
 from xaiprune.attribute.lrp.rules import Epsilon, Rule
 from xaiprune.errors import XaipruneError
 
+SCOPES = ("global", "layer")
+COMPENSATIONS = ("none", "mean", "linear")
+_NAMED = 4  # entries of single layers that a summary spells out
 _OPTIONAL = ("scale", "references", "scope", "compensate", "rate")  # stored where they are set
 
 
@@ -40,13 +45,37 @@ class Proposal:
     compensate: str | None = None
     rate: float | None = None
 
+    def __post_init__(self) -> None:
+        for key, values, choices in (
+            ("scale", self.scale, get_args(DepthGroup)),
+            ("scope", [self.scope], (None, *SCOPES)),
+            ("compensate", [self.compensate], (None, *COMPENSATIONS)),
+        ):
+            for value in values:
+                if value not in choices:
+                    known = ", ".join(str(c) for c in choices if c is not None)
+                    raise XaipruneError(f"proposal: {key} must be one of {known}, got '{value}'")
+        for group, factor in self.scale.items():
+            if not (factor > 0 and math.isfinite(factor)):
+                raise XaipruneError(f"proposal: scale.{group} must be a factor above zero, got {factor}")
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """What is set of the optional fields, as plain data."""
+        found = {key: getattr(self, key) for key in _OPTIONAL}
+        return {
+            key: dict(value) if key == "scale" else value
+            for key, value in found.items()
+            if value is not None and value != {}
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored with a trial."""
         return {
             "composite": to_dict(self.composite),
             "start": self.start,
             "aggregation": asdict(self.aggregation),
-            **{key: value for key in _OPTIONAL if (value := getattr(self, key)) not in (None, {})},
+            **self.rest,
         }
 
     @classmethod
@@ -79,8 +108,7 @@ class Proposal:
     def summary(self) -> str:
         """One line for people: ``low gamma 0.3, mid zplus, high gradient; softmax cp; start logit``."""
         composite = self.composite
-        rules = [f"{match} {_short(rule)}" for match, rule in composite.layers]
-        rules = rules or [f"{_short(composite.default)} everywhere"]
+        rules = _rules(composite)
         parts = [", ".join(rules)]
         if composite.activation == "gradient":
             parts.append("gradient between")
@@ -103,6 +131,17 @@ class Proposal:
         if self.rate is not None:
             parts.append(f"rate {self.rate:.3g}")
         return "; ".join(parts)
+
+
+def _rules(composite: Composite) -> list[str]:
+    """Which layers get which rule; single layers are counted where there are many."""
+    own = [entry for entry in composite.layers if entry[0].names]
+    many = len(own) > _NAMED
+    shown: Sequence[Any] = [entry for entry in composite.layers if not (many and entry in own)]
+    rules = [f"{match} {_short(rule)}" for match, rule in shown]
+    if many:
+        rules.append(f"{len(own)} layers with rules of their own")
+    return rules or [f"{_short(composite.default)} everywhere"]
 
 
 def _short(rule: Rule) -> str:

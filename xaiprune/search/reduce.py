@@ -14,7 +14,9 @@ from xaiprune.attribute.criteria.registry import SelectsLogits
 from xaiprune.attribute.lrp.composite import LayerInfo, Match, Softmax
 from xaiprune.attribute.lrp.rules import Epsilon, ZPlus
 from xaiprune.errors import XaipruneError
-from xaiprune.search.space import Part, Space
+from xaiprune.search.ranking import unit_groups
+from xaiprune.search.refine import check_around
+from xaiprune.search.space import Configured, Part, Space
 from xaiprune.search.suggest import GRADIENT
 from xaiprune.units import UnitLayer
 
@@ -29,12 +31,17 @@ def reduce(
     *,
     task: SelectsLogits | None = None,
     scope: str = "global",
+    compensate: str = "none",
+    rate: float | None = None,
+    coupled: bool = False,
 ) -> Space:
     """Keep what can change a ranking of this network's units.
 
-    Parts whose layers all lie below the lowest unit layer go: the relevance pass never gets there. Whether
-    the treatment of softmax, and of everything else between linear layers, makes a difference is tried on
-    one image (in a ReLU network without attention it makes none).
+    Parts whose layers all lie below the lowest unit layer go: the relevance pass never gets there. A layer
+    that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything else
+    between linear layers, makes a difference is tried on one image (in a ReLU network without attention it
+    makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores
+    say nothing from layer to layer: no normalisation, no scale.
 
     Args:
         space: As read from YAML.
@@ -44,22 +51,79 @@ def reduce(
         units: Where relevance is read.
         layers: The network's layers in execution order (`trace_layers`).
         task: Picks the task's logits.
-        scope: ``layer`` ranks each layer for itself, so that normalisation says nothing.
+        scope: ``prune.scope``; as all that follow, what a proposal means where the space says nothing.
+        compensate: ``prune.compensate``.
+        rate: The rate that trials are measured at; None where there are several.
+        coupled: Whether layers that share their channels are ranked by the sum of their scores.
 
     Raises:
-        XaipruneError: No part covers a layer whose rule matters, or no layer's rule matters.
+        XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
+            more references than there are, or a name pattern of its known composite matches nothing.
     """
-    parts = _assign(space, reached(layers, units))
+    if space.centre is not None:
+        space.centre.composite.renamed(space.around).resolve(layers)
+    above = reached(layers, units)
+    parts = _assign(space, above)
+    groups = set(unit_groups(space.frame(), units, layers).values()) if space.scale else set()
+    configured = Configured(scope, compensate, rate, _available(space, labels), coupled)
+    space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
     probe = _Probe(model, images[:1], labels[:1], units, task)
     treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]
     softmax, between = probe.differ(treatments), probe.differ([GRADIENT, *treatments])
-    return replace(
+    competing = len(units) > 1 and any(space.layers_compete(s) for s in space.scope.choices or (None,))
+    # A factor of all scores changes no ranking.
+    scale = {g: n for g, n in space.scale.items() if g in groups} if competing and len(groups) > 1 else {}
+    centre = space.centre
+    if centre is not None:
+        centre = replace(centre, scale={g: f for g, f in centre.scale.items() if g in scale})
+    space = replace(
         space,
-        parts=parts,
         softmax=replace(space.softmax, matters=softmax),
         between=replace(space.between, matters=between),
-        normalize=replace(space.normalize, matters=scope != "layer"),
+        scope=replace(space.scope, matters=len(units) > 1),
+        normalize=replace(space.normalize, matters=competing),
+        scale=scale,
+        centre=centre,
     )
+    check_around(space, space.searched())
+    return space
+
+
+def _available(space: Space, labels: Tensor) -> int:
+    """Reference images a class, of the class that has fewest."""
+    available = int(labels.unique(return_counts=True)[1].min())
+    if (most := max(space.references.choices, default=0)) > available:
+        raise XaipruneError(
+            f"space.references asks for {most} reference images a class, there are {available}; raise "
+            "data.reference_per_class, or take smaller numbers"
+        )
+    return available
+
+
+def _own(space: Space, parts: Sequence[Part], layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
+    """A part for each layer that may have a rule of its own, in execution order."""
+    each = space.each
+    if each is None:
+        return ()
+    owner = {layer: part for part in parts for layer in part.layers}
+    frame, found = space.frame(), []
+    for layer in layers:
+        alone = len(owner[layer].layers) == 1 and all(o in owner[layer].options for o in each.options)
+        if alone or (each.match is not None and not _covers(each.match, layer, frame)):
+            continue  # the part's rule is its own, or it has to have the part's
+        if any(layer.name == part.name for part in parts):
+            raise XaipruneError(
+                f"space.parts.{layer.name} has the name of a layer, so that their parameters would be one; "
+                "call the part something else"
+            )
+        options = tuple(option.for_type(layer.type) for option in each.options)
+        found.append(Part(layer.name, Match(names=(layer.name,)), options, (layer,)))
+    if not found and each.match is not None:
+        raise XaipruneError(
+            f"space.each ({each.match}) matches no layer that shares its part with others; layers that "
+            f"matter here are {', '.join(layer.name for layer in layers[:3])}"
+        )
+    return tuple(found)
 
 
 def reached(layers: Sequence[LayerInfo], units: Sequence[UnitLayer]) -> tuple[LayerInfo, ...]:
@@ -84,10 +148,10 @@ def _assign(space: Space, layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
     owned: dict[str, list[LayerInfo]] = {part.name: [] for part in space.parts}
     for layer in layers:
         owner = next(
-            (p for p in space.parts if p.match is None or _covers(p.match, layer, space.depth)), None
+            (p for p in space.parts if p.match is None or _covers(p.match, layer, space.frame())), None
         )
         if owner is None:
-            group = Composite(depth=space.depth).group_of(layer)
+            group = space.frame().group_of(layer)
             raise XaipruneError(
                 f"space.parts: no part covers layer '{layer.name}' (type {layer.type}, group {group}); "
                 "add a part without conditions as the last one"
@@ -96,11 +160,8 @@ def _assign(space: Space, layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
     return tuple(replace(p, layers=tuple(owned[p.name])) for p in space.parts if owned[p.name])
 
 
-def _covers(match: Match | None, layer: LayerInfo, depth: tuple[float, float]) -> bool:
-    if match is None:
-        return True
-    rule = ZPlus()
-    return Composite(Epsilon(), ((match, rule),), depth=depth).rule_for(layer) is rule
+def _covers(match: Match, layer: LayerInfo, frame: Composite) -> bool:
+    return replace(frame, layers=((match, ZPlus()),)).entry_for(layer) is not None
 
 
 class _Probe:

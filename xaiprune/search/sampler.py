@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +16,11 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 
 from xaiprune.errors import XaipruneError
-from xaiprune.search.space import ANY, OneOf, Range, Space
+from xaiprune.search.space import ANY, INHERIT, Number, OneOf, Range, Space
 
 # Their points are one sequence that the seed shuffles; the storage knows how far it has come.
 _ONE_SEQUENCE = (GridSampler, QMCSampler)
+_MOST_POINTS = 1_000_000  # Optuna's grid sampler lists them all
 # These look for parameters that all trials share, and would find none beside a trial without any.
 _FREE_OF_INTERSECTION = ("TPESampler", "RandomSampler", "GridSampler")
 
@@ -67,26 +69,39 @@ def grid(space: Space) -> dict[str, list[Any]]:
     """All parameters of a space and their values.
 
     Raises:
-        XaipruneError: One of them is a range.
+        XaipruneError: One of them is a range, or they have too many combinations.
     """
     points: dict[str, list[Any]] = {}
-    for part in space.parts:
-        if len(part.options) > 1:
-            points[f"{part.name}.rule"] = [option.name for option in part.options]
+    for part in (*space.own, *space.parts):
+        names = [option.name for option in part.options]
+        if part in space.own:
+            points[f"{part.name}.rule"] = [INHERIT, *names]
+        elif len(names) > 1:
+            points[f"{part.name}.rule"] = names
         for option in part.options:
             for parameter, by_type in option.parameters.items():
                 for layer_type, number in by_type.items():
-                    if layer_type != ANY and layer_type not in part.types:
-                        continue
-                    name = option.parameter_name(part.name, parameter, layer_type)
-                    if isinstance(number, Range):
-                        raise XaipruneError(
-                            f"sampler=grid cannot go through {name}, which is a range ({number}); "
-                            "use space=pxp, or list its values: [a, b]"
-                        )
-                    if isinstance(number, OneOf):
-                        points[name] = list(number.values)
-    return points | {name: list(d.choices) for name, d in space.dimensions().items() if d.searched}
+                    if layer_type == ANY or layer_type in part.types:
+                        name = option.parameter_name(part.name, parameter, layer_type)
+                        points |= _values(name, number)
+    points |= {name: list(d.choices) for name, d in space.dimensions().items() if d.searched}
+    for name, number in space.numbers().items():
+        points |= _values(name, number)
+    if (count := math.prod(map(len, points.values()))) > _MOST_POINTS:
+        raise XaipruneError(
+            f"sampler=grid cannot go through {count:.3g} points ({len(points)} parameters), at most "
+            f"{_MOST_POINTS:,}; give the space fewer choices, or set sampler=tpe"
+        )
+    return points
+
+
+def _values(name: str, number: Number) -> dict[str, list[Any]]:
+    if isinstance(number, Range):
+        raise XaipruneError(
+            f"sampler=grid cannot go through {name}, which is a range ({number}); "
+            "use space=pxp, or list its values: [a, b]"
+        )
+    return {name: list(number.values)} if isinstance(number, OneOf) else {}
 
 
 def _class(section: str, settings: Mapping[str, Any]) -> type:

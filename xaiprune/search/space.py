@@ -6,12 +6,24 @@ A space is read from YAML (`space_io`), reduced to what matters on one network (
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xaiprune.attribute.lrp.composite import LayerInfo, LayerType, Match
+from xaiprune.attribute.lrp.composite import (
+    Composite,
+    DepthGroup,
+    LayerInfo,
+    LayerType,
+    Match,
+    make_rule,
+)
+from xaiprune.attribute.lrp.rules import Rule
+from xaiprune.search.proposal import Proposal
 
+INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
 BETWEEN = ("lrp", "gradient")
 ANY = ""  # in place of a layer type: a parameter that is the same for all types
 
@@ -78,11 +90,33 @@ class RuleOption:
         rule: The LRP rule's name.
         parameters: Parameter -> layer type -> number; the type is `ANY` where all types share the number.
             An alphabeta rule has alpha only: beta is alpha - 1.
+        base: Gives what ``parameters`` leave out; None: the rule's defaults.
     """
 
     name: str
     rule: str
-    parameters: dict[str, dict[LayerType | str, Number]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[LayerType | str, Number]] = field(default_factory=dict)
+    base: Rule | None = None
+
+    def make(self, numbers: Mapping[str, float]) -> Rule:
+        """The rule with its numbers filled in.
+
+        Raises:
+            XaipruneError: A number is out of the rule's range.
+        """
+        if self.rule == "alphabeta" and "alpha" in numbers:
+            numbers = {**numbers, "beta": numbers["alpha"] - 1}
+        if self.base is not None:
+            return replace(self.base, **numbers)
+        return make_rule(self.rule, **numbers)
+
+    def for_type(self, layer_type: LayerType) -> RuleOption:
+        """The same option with the numbers of one layer type."""
+        own = {
+            name: {ANY: by_type.get(ANY, by_type.get(layer_type))}
+            for name, by_type in self.parameters.items()
+        }
+        return replace(self, parameters=own)
 
     @property
     def per_type(self) -> bool:
@@ -118,25 +152,54 @@ class Part:
         found = {layer.type for layer in self.layers}
         return tuple(t for t in ("conv", "linear") if t in found)  # type: ignore[misc]
 
+    def without(self, names: Collection[str]) -> Part:
+        """The part less the layers of these names."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer.name not in names))
+
 
 @dataclass(frozen=True)
 class Dimension:
     """A choice that is one for the whole network.
 
     Attributes:
-        choices: What there is to choose from; a single one is not searched.
+        choices: What there is to choose from; a single one is not searched. None at all: the space says
+            nothing about it, and neither do its proposals.
         matters: False where the choice changes nothing on this network; the first is taken then.
     """
 
-    choices: tuple[str, ...]
+    choices: tuple[Any, ...] = ()
     matters: bool = True
 
     @property
     def searched(self) -> bool:
         return self.matters and len(self.choices) > 1
 
-    def suggest(self, trial: BaseTrial, name: str) -> str:
-        return str(trial.suggest_categorical(name, self.choices)) if self.searched else self.choices[0]
+    @property
+    def first(self) -> Any:
+        """What is taken where nothing is asked; None where the space says nothing."""
+        return self.choices[0] if self.choices else None
+
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
+        return trial.suggest_categorical(name, self.choices) if self.searched else self.first
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What a proposal means where it says nothing.
+
+    Attributes:
+        scope: ``prune.scope``.
+        compensate: ``prune.compensate``.
+        rate: The rate that trials are measured at; None where there are several.
+        references: Reference images a class that there are.
+        coupled: Whether layers that share their channels are ranked by the sum of their scores.
+    """
+
+    scope: str = "global"
+    compensate: str = "none"
+    rate: float | None = None
+    references: int | None = None
+    coupled: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,18 +216,84 @@ class Space:
         aggregate: `Aggregation.mode`.
         image_weight: `Aggregation.image_weight`.
         normalize: `Aggregation.normalize`.
+        references: `Proposal.references`.
+        scope: `Proposal.scope`.
+        compensate: `Proposal.compensate`.
+        rate: `Proposal.rate`; None: the space says nothing about it.
+        scale: `Proposal.scale`: depth group -> factor; groups left out have 1.
+        each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
+            its part's.
+        own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
+        groups: `Composite.groups`.
+        treatment: What a composite has in place of ``between`` and ``softmax`` (its four treatments).
+        centre: The known recipe that the space lies around.
+        around: The file that the centre comes from.
+        configured: What a proposal means where it says nothing; `reduce` fills it in.
     """
 
     parts: tuple[Part, ...]
     depth: tuple[float, float]
-    between: Dimension
-    softmax: Dimension
-    start: Dimension
-    aggregate: Dimension
-    image_weight: Dimension
-    normalize: Dimension
+    between: Dimension = Dimension()
+    softmax: Dimension = Dimension()
+    start: Dimension = Dimension()
+    aggregate: Dimension = Dimension()
+    image_weight: Dimension = Dimension()
+    normalize: Dimension = Dimension()
+    references: Dimension = Dimension()
+    scope: Dimension = Dimension()
+    compensate: Dimension = Dimension()
+    rate: Number | None = None
+    scale: Mapping[DepthGroup, Number] = field(default_factory=dict)
+    each: Part | None = None
+    own: tuple[Part, ...] = ()
+    groups: Mapping[DepthGroup, tuple[str, ...]] = field(default_factory=dict)
+    treatment: Mapping[str, str] = field(default_factory=dict)
+    centre: Proposal | None = None
+    around: str = ""
+    configured: Configured = Configured()
 
     def dimensions(self) -> dict[str, Dimension]:
         """The choices that are one for the whole network, by parameter name, in the order they are asked."""
-        names = ("between", "softmax", "start", "aggregate", "image_weight", "normalize")
-        return {name: getattr(self, name) for name in names}
+        # Scope before normalize, which says nothing where each layer is ranked for itself.
+        names = ("between", "softmax", "start", "aggregate", "image_weight", "scope", "normalize")
+        return {name: getattr(self, name) for name in (*names, "references", "compensate")}
+
+    def numbers(self) -> dict[str, Number]:
+        """The numbers that are one for the whole network, by parameter name."""
+        rate = {} if self.rate is None else {"rate": self.rate}
+        return {f"scale.{group}": number for group, number in self.scale.items()} | rate
+
+    def layers_compete(self, scope: str | None) -> bool:
+        """Whether the scores of one layer are held against another's, so that their sizes matter.
+
+        Args:
+            scope: `Proposal.scope`.
+        """
+        return self.configured.coupled or (scope or self.configured.scope) != "layer"
+
+    def searched(self) -> list[str]:
+        """Parameters that a trial may be asked for: rules, and numbers by their names."""
+        names = [
+            f"{part.name}.rule"
+            for part in (*self.own, *self.parts)
+            if part in self.own or len(part.options) > 1
+        ]
+        for part in (*self.own, *self.parts):
+            for option in part.options:
+                for parameter, by_type in option.parameters.items():
+                    names += [
+                        option.parameter_name(part.name, parameter, layer_type)
+                        for layer_type, number in by_type.items()
+                        if is_searched(number) and (layer_type == ANY or layer_type in part.types)
+                    ]
+        names += [name for name, dimension in self.dimensions().items() if dimension.searched]
+        return names + [name for name, number in self.numbers().items() if is_searched(number)]
+
+    def frame(self) -> Composite:
+        """A composite that counts layers to the space's depth groups."""
+        return Composite(depth=self.depth, groups=self.groups)
+
+
+def is_searched(number: Number) -> bool:
+    """Whether a number is asked for."""
+    return not isinstance(number, Fixed)

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from xaiprune.attribute import Start
-from xaiprune.attribute.lrp.composite import Composite, LayerType, Match, Softmax
+from xaiprune.attribute.lrp.composite import Composite, DepthGroup, LayerType, Match, Softmax
 from xaiprune.attribute.lrp.rules import RULES
 from xaiprune.attribute.relevance import AggregateMode, ImageWeight, Normalize
-from xaiprune.config import AttributionConfig, did_you_mean
+from xaiprune.config import AttributionConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.search.space import (
-    ANY,
-    BETWEEN,
-    Dimension,
-    Fixed,
-    Number,
-    OneOf,
-    Part,
-    Range,
-    RuleOption,
-    Space,
-)
-from xaiprune.search.suggest import rule_of
+from xaiprune.search.proposal import COMPENSATIONS, SCOPES
+from xaiprune.search.reading import check_keys, check_value, extremes, float_of, number_of, texts
+from xaiprune.search.refine import centre_of, known_recipe, parts_around
+from xaiprune.search.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part, RuleOption, Space
 
 SCHEMA = "xaiprune/space/1"
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "between": BETWEEN,
-    "softmax": tuple(s for s in get_args(Softmax) if s != "gradient"),  # that is between=gradient
+# Every trial has these; a space that leaves one out takes what attribution.* (or the known recipe) says.
+_ATTRIBUTION: dict[str, tuple[str, ...]] = {
     "start": get_args(Start),
     "aggregate": get_args(AggregateMode),
     "image_weight": get_args(ImageWeight),
     "normalize": get_args(Normalize),
 }
-_KEYS = ("schema", "depth", "rules", "parts", *_CHOICES)
+_TREATMENT: dict[str, tuple[str, ...]] = {
+    "between": BETWEEN,
+    "softmax": tuple(s for s in get_args(Softmax) if s != "gradient"),  # that is between=gradient
+}
+# Only a trial of a space that names them has these.
+_FURTHER: dict[str, tuple[str, ...]] = {"scope": SCOPES, "compensate": COMPENSATIONS}
+_CHOICES = _TREATMENT | _ATTRIBUTION | _FURTHER
+_RECIPE = (*_ATTRIBUTION, *_FURTHER, "references", "rate", "scale")
+_KEYS = ("schema", "depth", "rules", "parts", "each", *_TREATMENT, *_RECIPE)
+_AROUND_KEYS = ("schema", "around", "factor", *_RECIPE)
 _CONDITIONS = {"name": "names", "type": "types", "group": "groups"}
 
 
@@ -42,35 +42,91 @@ def read_space(data: Mapping[str, Any], attribution: AttributionConfig | None = 
     """The space that plain data describes.
 
     Args:
-        data: The ``space`` section. ``rules`` and ``parts`` are required; a choice that is not there
-            (``start: [...]``) is not searched.
+        data: The ``space`` section: ``rules`` and ``parts``, or the file that it lies ``around``. A choice
+            that is not there (``start: [...]``) is not searched.
         attribution: Gives the choices that the space leaves out.
 
     Raises:
-        XaipruneError: Names the key and what it must be.
+        XaipruneError: Names the key and what it must be, or the file that cannot be used.
     """
-    _check_keys("space", data, _KEYS)
     if data.get("schema") != SCHEMA:
         raise XaipruneError(
             f"space.schema is {data.get('schema')!r}, this xaiprune reads '{SCHEMA}'; upgrade xaiprune, "
             "or see docs/search.md for how a space is written"
         )
+    return _around(data, attribution) if _is_around(data) else _of_parts(data, attribution)
+
+
+def _is_around(data: Mapping[str, Any]) -> bool:
+    if "around" not in data and "factor" not in data:
+        return False
+    for key in ("rules", "parts", "each", "depth", *_TREATMENT):
+        if key in data:
+            raise XaipruneError(
+                f"space.{key} does not go with space.around, which takes it from its file; use space=refine"
+            )
+    check_keys("space", data, _AROUND_KEYS)
+    return True
+
+
+def _of_parts(data: Mapping[str, Any], attribution: AttributionConfig | None) -> Space:
+    check_keys("space", data, _KEYS)
     rules = _section(data, "rules")
     options = {str(name): _option(str(name), rule) for name, rule in rules.items()}
-    parts = tuple(_part(str(name), part or {}, options) for name, part in _section(data, "parts").items())
+    if INHERIT in options:
+        raise XaipruneError(f"space.rules.{INHERIT}: the name is taken, for a layer that has its part's rule")
+    parts = tuple(
+        _part(f"space.parts.{name}", str(name), part or {}, options)
+        for name, part in _section(data, "parts").items()
+    )
     for part in parts[:-1]:
         if part.match is None:
             raise XaipruneError(
                 f"space.parts.{part.name} has no condition, so it takes every layer; make it the last part"
             )
+    each = _part("space.each", "each", data["each"] or {}, options) if "each" in data else None
+    return _complete(Space(parts, _depth(data), each=each), data, attribution)
+
+
+def _around(data: Mapping[str, Any], attribution: AttributionConfig | None) -> Space:
+    known = known_recipe(data.get("around"))
+    composite = known.composite
+    space = Space(
+        parts_around(composite, float_of("space.factor", data.get("factor", 10))),
+        composite.depth,
+        groups=composite.groups,
+        treatment={key: getattr(composite, key) for key in ("softmax", "activation", "norm", "product")},
+        around=known.path,
+    )
+    try:
+        check_keys("provenance", known.choices, _RECIPE)
+        _complete(space, known.choices, attribution)
+    except XaipruneError as error:
+        raise XaipruneError(f"space.around={known.path}: {error}") from None
+    space = _complete(space, {**known.choices, **data}, attribution)
+    return replace(space, centre=centre_of(known, space))
+
+
+def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionConfig | None) -> Space:
+    """The space with all that is not about the rules of layers."""
     defaults = attribution or AttributionConfig()
     fixed = {
         "between": "lrp",
         "softmax": "attnlrp",
-        **{name: getattr(defaults, name) for name in ("start", "aggregate", "image_weight", "normalize")},
+        **{name: getattr(defaults, name) for name in _ATTRIBUTION},
     }
-    dimensions = {name: _dimension(name, data.get(name, fixed[name])) for name in _CHOICES}
-    return Space(parts=parts, depth=_depth(data), **dimensions)
+    dimensions = {
+        name: _dimension(name, data.get(name, fixed.get(name)))
+        for name in _CHOICES
+        if name in data or name in fixed
+    }
+    return replace(
+        space,
+        references=Dimension(_references(data["references"])) if "references" in data else Dimension(),
+        rate=_rate(data["rate"]) if "rate" in data else None,
+        scale=_scale(data.get("scale", {})),
+        **dimensions,
+    )
 
 
 def _section(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -85,99 +141,100 @@ def _option(name: str, data: Any) -> RuleOption:
     if not isinstance(data, Mapping) or "rule" not in data:
         raise XaipruneError(f"{key} must say its rule: {{rule: epsilon, epsilon: 0.01}}")
     rule = str(data["rule"])
-    _check_value(f"{key}.rule", rule, RULES)
+    check_value(f"{key}.rule", rule, RULES)
     known = [p for p in RULES[rule].ranges if p != "beta"]
-    _check_keys(key, data, ["rule", *known])
+    check_keys(key, data, ["rule", *known])
     parameters = {p: _numbers(f"{key}.{p}", value) for p, value in data.items() if p != "rule"}
-    option = RuleOption(name, rule, parameters)  # type: ignore[arg-type]
+    option = RuleOption(name, rule, parameters)
     _try_bounds(key, option)
     return option
 
 
-def _numbers(key: str, value: Any) -> dict[str, Number]:
+def _numbers(key: str, value: Any) -> dict[LayerType | str, Number]:
     """A number for all layer types, or one for each."""
     types = get_args(LayerType)
     if isinstance(value, Mapping) and set(value) & set(types):
-        _check_keys(key, value, types)
+        check_keys(key, value, types)
         if missing := [t for t in types if t not in value]:
             raise XaipruneError(f"{key} has no number for {missing[0]} layers")
-        return {t: _number(f"{key}.{t}", value[t]) for t in types}
-    return {ANY: _number(key, value)}
-
-
-def _number(key: str, value: Any) -> Number:
-    if isinstance(value, Mapping):
-        _check_keys(key, value, ("low", "high", "log"))
-        if "low" not in value or "high" not in value:
-            raise XaipruneError(f"{key} must give low and high")
-        low, high = _float(f"{key}.low", value["low"]), _float(f"{key}.high", value["high"])
-        log = bool(value.get("log", False))
-        if low >= high or (log and low <= 0):
-            above = " above zero" if log else ""
-            raise XaipruneError(f"{key}: low must lie below high{above}, got {low:g} and {high:g}")
-        return Range(low, high, log)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
-            raise XaipruneError(f"{key} must not be empty")
-        return OneOf(tuple(_float(key, v) for v in value))
-    return Fixed(_float(key, value))
-
-
-def _float(key: str, value: Any) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)  # YAML 1.1 reads 1e-6 as text
-    except (TypeError, ValueError):
-        raise XaipruneError(
-            f"{key} must be a number, a list of numbers, or {{low: , high: , log: }}, got {value!r}"
-        ) from None
+        return {t: number_of(f"{key}.{t}", value[t]) for t in types}
+    return {ANY: number_of(key, value)}
 
 
 def _try_bounds(key: str, option: RuleOption) -> None:
     """Refuse numbers that the rule would refuse in the middle of a study."""
     for parameter, by_type in option.parameters.items():
         for number in by_type.values():
-            for value in _extremes(number):
+            for value in extremes(number):
                 try:
-                    rule_of(option, {parameter: value})
+                    option.make({parameter: value})
                 except XaipruneError as error:
                     raise XaipruneError(f"{key}.{parameter}: {error}") from None
 
 
-def _extremes(number: Number) -> tuple[float, ...]:
-    if isinstance(number, Range):
-        return number.low, number.high
-    return number.values if isinstance(number, OneOf) else (number.value,)
-
-
-def _part(name: str, data: Any, options: Mapping[str, RuleOption]) -> Part:
-    key = f"space.parts.{name}"
+def _part(key: str, name: str, data: Any, options: Mapping[str, RuleOption]) -> Part:
     if not isinstance(data, Mapping):
         raise XaipruneError(f"{key} must be a section such as {{group: low}} or {{name: ['*.qkv']}}")
-    _check_keys(key, data, ("rules", *_CONDITIONS))
-    names = _texts(data.get("rules", list(options)))
+    check_keys(key, data, ("rules", *_CONDITIONS))
+    names = texts(data.get("rules", list(options)))
     for option in names:
-        _check_value(f"{key}.rules", option, options)
+        check_value(f"{key}.rules", option, options)
     if not names:
         raise XaipruneError(f"{key}.rules must name at least one rule")
     conditions: dict[str, Any] = {
-        field: _texts(data[condition]) for condition, field in _CONDITIONS.items() if condition in data
+        field: texts(data[condition]) for condition, field in _CONDITIONS.items() if condition in data
     }
     try:
         match = Match(**conditions) if conditions else None
     except XaipruneError as error:
         raise XaipruneError(f"{key}: {error}") from None
-    return Part(name, match, tuple(options[option] for option in names))
+    return Part(name, match, tuple(options[option] for option in dict.fromkeys(names)))
 
 
 def _dimension(name: str, value: Any) -> Dimension:
-    choices = _texts(value)
+    choices = texts(value)
     if not choices:
         raise XaipruneError(f"space.{name} must name at least one of {', '.join(_CHOICES[name])}")
     for choice in choices:
-        _check_value(f"space.{name}", choice, _CHOICES[name])
-    return Dimension(choices)
+        check_value(f"space.{name}", choice, _CHOICES[name])
+    return Dimension(tuple(dict.fromkeys(choices)))
+
+
+def _references(value: Any) -> tuple[int, ...]:
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    for number in values:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise XaipruneError(
+                f"space.references must be whole numbers of images a class, from 1, got {number!r}"
+            )
+    if not values:
+        raise XaipruneError("space.references must name at least one number of images a class")
+    return tuple(dict.fromkeys(values))
+
+
+def _rate(value: Any) -> Number:
+    number = number_of("space.rate", value)
+    for rate in extremes(number):
+        if not 0 <= rate < 1:
+            raise XaipruneError(f"space.rate must lie in [0, 1), it is the fraction removed, got {rate:g}")
+    return number
+
+
+def _scale(data: Any) -> dict[DepthGroup, Number]:
+    if not isinstance(data, Mapping):
+        raise XaipruneError(
+            "space.scale must be a section of depth groups such as {low: {low: 0.1, high: 10}}, "
+            f"got {data!r}"
+        )
+    check_keys("space.scale", data, get_args(DepthGroup))
+    scale: dict[DepthGroup, Number] = {}
+    for group in get_args(DepthGroup):  # one order, whatever that of the file
+        if group in data:
+            # Factors of 1/10 and 10 are as far from 1.
+            scale[group] = number_of(f"space.scale.{group}", data[group], log=True)
+            if min(extremes(scale[group])) <= 0:
+                raise XaipruneError(f"space.scale.{group} must be above zero, it is a factor of scores")
+    return scale
 
 
 def _depth(data: Mapping[str, Any]) -> tuple[float, float]:
@@ -186,25 +243,6 @@ def _depth(data: Mapping[str, Any]) -> tuple[float, float]:
     values = data["depth"]
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
         raise XaipruneError(f"space.depth must be two fractions, where mid and high begin, got {values!r}")
-    low, high = (_float("space.depth", value) for value in values)
+    low, high = (float_of("space.depth", value) for value in values)
     Composite(depth=(low, high))  # checks the range
     return low, high
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
-
-
-def _check_keys(key: str, data: Mapping[str, Any], known: Iterable[str]) -> None:
-    known = list(known)
-    for name in data:
-        if name not in known:
-            closest = did_you_mean(str(name), known) or f"; it has {', '.join(known)}"
-            raise XaipruneError(f"unknown key '{key}.{name}'{closest}")
-
-
-def _check_value(key: str, value: str, known: Iterable[str]) -> None:
-    known = list(known)
-    if value not in known:
-        closest = did_you_mean(value, known)
-        raise XaipruneError(f"{key} must be one of {', '.join(known)}, got '{value}'{closest}")

@@ -17,6 +17,7 @@ from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.proposal import Proposal
+from xaiprune.search.refine import CENTRE
 from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
 from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet
 from xaiprune.search.versions import versions
@@ -167,7 +168,7 @@ def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
 
 
 def _queue_presets(study: optuna.Study, context: Context) -> None:
-    """Queue the presets that the study has not tried yet, Taylor first.
+    """Queue the presets that the study has not tried yet: the space's centre if it has one, then Taylor.
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as what it is. Presets that rank the same on this network are tried once.
@@ -177,9 +178,7 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
     tried = {attrs.get("preset") for attrs in attrs_of_all if "traceback" not in attrs}
     outside_allowed = takes_trials_without_parameters(context.config.sampler)
     points: list[dict[str, Any]] = []
-    for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
-        preset = PRESETS[name]
-        recipe = Proposal(preset.composite, preset.start, preset.aggregation)
+    for name, recipe in _recipes(context).items():
         attrs: dict[str, Any] = {"preset": name}
         try:
             params = params_of(context.space, recipe)
@@ -197,3 +196,13 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
         points.append(params)
         if name not in tried:
             study.enqueue_trial(params, user_attrs=attrs)
+
+
+def _recipes(context: Context) -> dict[str, Proposal]:
+    """What is tried first, by name, in that order."""
+    centre = context.space.centre
+    recipes = {} if centre is None else {CENTRE: centre}
+    for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
+        preset = PRESETS[name]
+        recipes[name] = Proposal(preset.composite, preset.start, preset.aggregation)
+    return recipes

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from optuna.trial import BaseTrial
 
 from xaiprune.attribute import Aggregation, Composite
-from xaiprune.attribute.lrp.composite import LayerType, Match, make_rule
+from xaiprune.attribute.lrp.composite import LayerType, Match
 from xaiprune.attribute.lrp.rules import Rule
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.space import ANY, Part, RuleOption, Space
+from xaiprune.search.space import ANY, INHERIT, Part, RuleOption, Space
 
 GRADIENT = {"softmax": "gradient", "activation": "gradient", "norm": "gradient", "product": "gradient"}
 
@@ -24,9 +25,71 @@ def suggest(trial: BaseTrial, space: Space) -> Proposal:
         space: As reduced to the network (`xaiprune.search.reduce`). A parameter is asked for only where it
             has something to say: gamma where the rule is gamma, softmax where there is attention.
     """
+    # Layers first: a part of which every layer has a rule of its own has nothing left to say.
+    own = _own_rules(trial, space)
+    entries, default = _part_rules(trial, space, {match.names[0] for match, _ in own})
+    entries = own + entries
+    chosen = _choices(trial, space)
+    treatment: Mapping[str, Any] = space.treatment
+    if not treatment:
+        softmax = space.softmax.suggest(trial, "softmax") if chosen["between"] == "lrp" else None
+        treatment = GRADIENT if softmax is None else {"softmax": softmax}
+    composite = replace(space.frame(), layers=tuple(entries), **treatment)
+    if default is not None:
+        composite = replace(composite, default=default)
+    return _with_numbers(trial, space, composite.renamed(f"trial {trial.number}"), chosen)
+
+
+def _choices(trial: BaseTrial, space: Space) -> dict[str, Any]:
+    chosen: dict[str, Any] = {}
+    for name, dimension in space.dimensions().items():
+        if name == "softmax":  # asked for last, if at all
+            continue
+        if name == "normalize" and not space.layers_compete(chosen["scope"]):
+            chosen[name] = dimension.first
+        else:
+            chosen[name] = dimension.suggest(trial, name)
+    return chosen
+
+
+def _with_numbers(
+    trial: BaseTrial, space: Space, composite: Composite, chosen: Mapping[str, Any]
+) -> Proposal:
+    scale = space.scale if space.layers_compete(chosen["scope"]) else {}
+    return Proposal(
+        composite,
+        chosen["start"],
+        Aggregation(chosen["aggregate"], chosen["image_weight"], chosen["normalize"]),
+        scale={group: number.suggest(trial, f"scale.{group}") for group, number in scale.items()},
+        references=chosen["references"],
+        scope=chosen["scope"],
+        compensate=chosen["compensate"],
+        rate=None if space.rate is None else space.rate.suggest(trial, "rate"),
+    )
+
+
+def _own_rules(trial: BaseTrial, space: Space) -> list[tuple[Match, Rule]]:
+    """Entries of the layers that do not inherit their part's rule."""
+    entries = []
+    for part in space.own:
+        names = [INHERIT, *(option.name for option in part.options)]
+        chosen = trial.suggest_categorical(f"{part.name}.rule", names)
+        for option in part.options:
+            if option.name == chosen:
+                entries.append((_match(part, ANY), _rule(trial, part, option, ANY)))
+    return entries
+
+
+def _part_rules(
+    trial: BaseTrial, space: Space, taken: set[str]
+) -> tuple[list[tuple[Match, Rule]], Rule | None]:
+    """Entries of the parts, and the rule of the part that matches everything."""
     entries: list[tuple[Match, Rule]] = []
     default: Rule | None = None
-    for part in space.parts:
+    for whole in space.parts:
+        part = whole.without(taken)
+        if not part.layers:
+            continue
         option = _option(trial, part)
         for layer_type in part.types if option.per_type else (ANY,):
             rule = _rule(trial, part, option, layer_type)
@@ -34,25 +97,7 @@ def suggest(trial: BaseTrial, space: Space) -> Proposal:
                 default = rule
             else:
                 entries.append((_match(part, layer_type), rule))
-    chosen = {name: d.suggest(trial, name) for name, d in space.dimensions().items() if name != "softmax"}
-    treatment: dict[str, Any] = GRADIENT
-    if chosen["between"] == "lrp":
-        treatment = {"softmax": space.softmax.suggest(trial, "softmax")}
-    composite = Composite(layers=tuple(entries), depth=space.depth, **treatment)
-    if default is not None:
-        composite = replace(composite, default=default)
-    return Proposal(
-        composite.renamed(f"trial {trial.number}"),
-        chosen["start"],  # type: ignore[arg-type]
-        Aggregation(chosen["aggregate"], chosen["image_weight"], chosen["normalize"]),  # type: ignore[arg-type]
-    )
-
-
-def rule_of(option: RuleOption, numbers: dict[str, float]) -> Rule:
-    """The rule of an option with its numbers filled in."""
-    if option.rule == "alphabeta" and "alpha" in numbers:
-        numbers = {**numbers, "beta": numbers["alpha"] - 1}
-    return make_rule(option.rule, **numbers)
+    return entries, default
 
 
 def _option(trial: BaseTrial, part: Part) -> RuleOption:
@@ -68,7 +113,7 @@ def _rule(trial: BaseTrial, part: Part, option: RuleOption, layer_type: str) -> 
         shared = ANY in by_type
         name = option.parameter_name(part.name, parameter, ANY if shared else layer_type)
         numbers[parameter] = by_type[ANY if shared else layer_type].suggest(trial, name)
-    return rule_of(option, numbers)
+    return option.make(numbers)
 
 
 def _match(part: Part, layer_type: LayerType | str) -> Match:

@@ -1,0 +1,149 @@
+"""The neighbourhood of a known composite: its rules, with their numbers within a factor of what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xaiprune.attribute import Aggregation, Composite
+from xaiprune.attribute.lrp.composite import Match
+from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribute.lrp.rules import Rule
+from xaiprune.errors import XaipruneError
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.space import ANY, Dimension, Fixed, Number, OneOf, Part, Range, RuleOption, Space
+
+CENTRE = "centre"
+_VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A composite from a file, and the rest of its recipe as far as the file has it.
+
+    Attributes:
+        path: The file, as it was asked for.
+        composite: Named after the file, so that errors about it name the file.
+        choices: As in a space: ``start``, ``aggregate``, ..., ``scale``; one value each.
+    """
+
+    path: str
+    composite: Composite
+    choices: Mapping[str, Any]
+
+
+def known_recipe(path: Any) -> Known:
+    """Read what a space lies around.
+
+    Args:
+        path: ``space.around``: a composite file. One that a study wrote (``best.yaml``, `xaiprune export`)
+            brings its start, aggregation and so on along; a plain composite leaves them to ``attribution.*``.
+
+    Raises:
+        XaipruneError: No file is named, it is missing, or it is no composite.
+    """
+    if not isinstance(path, str) or not path:
+        raise XaipruneError(
+            "space.around must name a composite file, such as a study's: "
+            "space=refine space.around=studies/NAME/best.yaml"
+        )
+    file = Path(path).expanduser()
+    composite = load_composite(file)
+    provenance = yaml.safe_load(file.read_text(encoding="utf-8")).get("provenance") or {}
+    choices: dict[str, Any] = {}
+    for section in ("attribution", "recipe"):
+        found = provenance.get(section) or {} if isinstance(provenance, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise XaipruneError(f"{path}: provenance.{section} is no section; export the composite again")
+        choices |= found
+    return Known(path, composite.renamed(path), choices)
+
+
+def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
+    """One part for each of a composite's entries: its rule, and that rule's number within a factor.
+
+    Args:
+        composite: The known one.
+        factor: Above 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
+            on a log scale; zero stays zero.
+
+    Raises:
+        XaipruneError: The factor is too small.
+    """
+    if factor <= 1:
+        raise XaipruneError(
+            f"space.factor must be above 1, got {factor:g}: numbers vary from x / factor to x * factor"
+        )
+    parts: dict[str, Part] = {}
+    for match, rule in composite.layers:
+        name = _name(match)
+        parts.setdefault(name, Part(name, match, (_option(rule, factor),)))
+    return (*parts.values(), Part("default", None, (_option(composite.default, factor),)))
+
+
+def centre_of(known: Known, space: Space) -> Proposal:
+    """The known recipe; where the space does not let it be what it was, the nearest that it does."""
+    given = known.choices
+
+    def choice(name: str) -> Any:
+        dimension: Dimension = getattr(space, name)
+        return given[name] if given.get(name) in dimension.choices else dimension.first
+
+    factors = given.get("scale", {})
+    return Proposal(
+        known.composite.renamed(CENTRE),
+        choice("start"),
+        Aggregation(choice("aggregate"), choice("image_weight"), choice("normalize")),
+        scale={group: _nearest(number, factors.get(group, 1.0)) for group, number in space.scale.items()},
+        references=choice("references"),
+        scope=choice("scope"),
+        compensate=choice("compensate"),
+        rate=None if space.rate is None else _nearest(space.rate, given.get("rate", 0.5)),
+    )
+
+
+def check_around(space: Space, names: list[str]) -> None:
+    """Refuse a neighbourhood without anything in it.
+
+    Args:
+        space: As reduced to a network.
+        names: Of what it searches.
+
+    Raises:
+        XaipruneError: Nothing is searched.
+    """
+    if space.centre is None or names:
+        return
+    raise XaipruneError(
+        f"space.around={space.around} has no number to vary on this network: its rules are "
+        f"{', '.join(dict.fromkeys(part.options[0].name for part in space.parts))} without parameters, or "
+        "with zero; choose another composite or space=depth_groups"
+    )
+
+
+def _name(match: Match) -> str:
+    """As the parameter says it: ``low``, ``low.conv``, ``blocks.0.mlp.fc1``."""
+    return ".".join("|".join(part) for part in (match.groups, match.types, match.names) if part)
+
+
+def _option(rule: Rule, factor: float) -> RuleOption:
+    parameter = _VARIED.get(rule.name)
+    if parameter is None:
+        return RuleOption(rule.name, rule.name, base=rule)
+    value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]
+    number: Number = Fixed(0.0)
+    if value > 0:
+        number = Range(max(value / factor, lowest), min(value * factor, highest), log=True)
+    return RuleOption(rule.name, rule.name, {parameter: {ANY: number}}, base=rule)
+
+
+def _nearest(number: Number, value: float) -> float:
+    if isinstance(number, Range):
+        return min(max(value, number.low), number.high)
+    if isinstance(number, OneOf):
+        return min(number.values, key=lambda other: abs(other - value))
+    return number.value
