@@ -38,9 +38,9 @@ def reduce(
     """Keep what can change a ranking of this network's units.
 
     Parts whose layers all lie below the lowest unit layer go: the relevance pass never gets there. A layer
-    that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything else
-    between linear layers, makes a difference is tried on one image (in a ReLU network without attention it
-    makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores
+    that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything
+    else between linear layers, makes a difference is tried on one image (in a ReLU network without attention
+    it makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores
     say nothing from layer to layer: no normalisation, no scale.
 
     Args:
@@ -63,7 +63,7 @@ def reduce(
     if space.centre is not None:
         space.centre.composite.renamed(space.around).resolve(layers)
     above = reached(layers, units)
-    parts = _assign(space, above)
+    parts = assign(space, above)
     groups = set(unit_groups(space.frame(), units, layers).values()) if space.scale else set()
     configured = Configured(scope, compensate, rate, _available(space, labels), coupled)
     space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
@@ -141,8 +141,16 @@ def reached(layers: Sequence[LayerInfo], units: Sequence[UnitLayer]) -> tuple[La
     return tuple(layers[lowest:])
 
 
-def _assign(space: Space, layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
-    """Give each layer to the first part that matches; parts without layers go."""
+def assign(space: Space, layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
+    """Give each layer to the first part that matches; parts without layers go.
+
+    Args:
+        space: As read from YAML.
+        layers: Those whose rule matters, in execution order.
+
+    Raises:
+        XaipruneError: There are none, or no part covers one of them.
+    """
     if not layers:
         raise XaipruneError("space: no layer lies above the units, so no rule can change their ranking")
     owned: dict[str, list[LayerInfo]] = {part.name: [] for part in space.parts}
