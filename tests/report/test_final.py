@@ -2,57 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from xaiprune.attribute import PRESETS, Scores
-from xaiprune.config import Config, compose
+from xaiprune.attribute import PRESETS
+from xaiprune.attribute.lrp import trace_layers
+from xaiprune.config import compose
 from xaiprune.data import Dataset
 from xaiprune.errors import XaipruneError
-from xaiprune.prune import Plan, make_plan
-from xaiprune.search import final
+from xaiprune.models import fingerprint
+from xaiprune.search import Context, Proposal, final, read_space
 from xaiprune.search.final import compare_on_test, curve_part
 from xaiprune.search.measured import NAME
-from xaiprune.units import UnitLayer, find_units
+from xaiprune.search.objective import objective_of
+from xaiprune.units import find_units
 
 RATES = (0.0, 0.4)
 ONE_CLASS_EACH = slice(0, 359, 9)
 
 
-@dataclass
-class Bench:
-    config: Config
-    model: nn.Module
-    dataset: Dataset
-    units: Sequence[UnitLayer]
-    device: torch.device
-
-    def plan(self, scores: Scores, rate: float) -> Plan:
-        return make_plan(scores, self.units, rate, floor=self.config.prune.floor)
-
-
 @pytest.fixture
-def bench(small_cnn: nn.Module, digits_data: Dataset) -> Bench:
+def bench(small_cnn: nn.Module, digits_data: Dataset) -> Context:
     config = compose("search", ["model=digits_resnet", "prune.rate=0.4"])
     data = replace(
         digits_data,
         reference=digits_data.reference.subset(slice(0, 100, 10)),
         test=digits_data.test.subset(ONE_CLASS_EACH),
     )
-    return Bench(config, small_cnn, data, find_units(small_cnn, "filters"), torch.device("cpu"))
+    images = data.reference.tensor()
+    return Context(
+        config=config,
+        model=small_cnn,
+        dataset=data,
+        units=find_units(small_cnn, "filters"),
+        layers=trace_layers(small_cnn, images[:1]),
+        space=read_space(config.space),
+        objective=objective_of(config),
+        validation=data.validation,
+        device=torch.device("cpu"),
+        network=fingerprint(small_cnn),
+        reference_images=images,
+    )
 
 
-def compare(bench: Bench, folder: Path, **changes: object) -> final.Comparison:
+def compare(bench: Context, folder: Path, **changes: object) -> final.Comparison:
     settings: dict[str, object] = {"rates": RATES, "presets": ["epsilon", "epsilon_cp", "zplus"], "seeds": 2}
-    return compare_on_test(bench, PRESETS["taylor"], folder, **{**settings, **changes})  # type: ignore[arg-type]
+    taylor = PRESETS["taylor"]
+    best = Proposal(taylor.composite, taylor.start, taylor.aggregation)
+    return compare_on_test(bench, best, folder, **{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_everyone_is_measured_on_every_test_image(bench: Bench, tmp_path: Path) -> None:
+def test_everyone_is_measured_on_every_test_image(bench: Context, tmp_path: Path) -> None:
     found = compare(bench, tmp_path)
     frame = found.frame
     assert list(frame.method.unique()) == [
@@ -74,7 +78,7 @@ def test_everyone_is_measured_on_every_test_image(bench: Bench, tmp_path: Path) 
     assert found.left_out == {"LRP epsilon_cp": "on this network the same as LRP epsilon"}
 
 
-def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Bench, tmp_path: Path) -> None:
+def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Context, tmp_path: Path) -> None:
     frame = compare(bench, tmp_path).frame
     dense = frame[frame.kind == "dense"].correct.item()
     assert set(frame[frame.rate == 0].correct) == {dense}
@@ -83,7 +87,7 @@ def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Bench, tmp_p
 
 
 def test_a_second_time_is_read_not_measured(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = compare(bench, tmp_path)
 
@@ -101,10 +105,10 @@ def test_a_second_time_is_read_not_measured(
         compare(bench, tmp_path)
 
 
-def test_one_that_is_killed_goes_on(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     complete = compare(bench, tmp_path / "complete")
     assert not (tmp_path / "complete" / NAME).exists()
-    accuracy, calls = final._accuracy, 0
+    accuracy, calls = Context.accuracy, 0
 
     def dies(*arguments: object) -> object:
         nonlocal calls
@@ -113,7 +117,7 @@ def test_one_that_is_killed_goes_on(bench: Bench, tmp_path: Path, monkeypatch: p
             raise KeyboardInterrupt
         return accuracy(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(final, "_accuracy", dies)
+    monkeypatch.setattr(Context, "accuracy", dies)
     with pytest.raises(KeyboardInterrupt):
         compare(bench, tmp_path)
     partial = tmp_path / NAME
@@ -127,21 +131,21 @@ def test_one_that_is_killed_goes_on(bench: Bench, tmp_path: Path, monkeypatch: p
     assert different_plans - 1 == calls - 10  # the interrupted one was measured twice, no other
 
 
-def test_the_model_is_left_as_it_was(bench: Bench, tmp_path: Path) -> None:
+def test_the_model_is_left_as_it_was(bench: Context, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in bench.model.state_dict().items()}
     compare(bench, tmp_path)
     assert all(torch.equal(before[name], tensor) for name, tensor in bench.model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in bench.model.modules())
 
 
-def test_rates_that_the_floor_forbids_are_left_out(bench: Bench, tmp_path: Path) -> None:
+def test_rates_that_the_floor_forbids_are_left_out(bench: Context, tmp_path: Path) -> None:
     bench.config.prune.floor = 8
     found = compare(bench, tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
     assert set(found.frame.rate) == {0.0, 0.4}
     assert found.left_out == {"rates 0.95": "with prune.floor=8 too few units may go"}
 
 
-def test_unknown_preset_is_refused_before_any_work(bench: Bench, tmp_path: Path) -> None:
+def test_unknown_preset_is_refused_before_any_work(bench: Context, tmp_path: Path) -> None:
     with pytest.raises(XaipruneError, match="preset 'zpuls' is unknown, choose from taylor"):
         compare(bench, tmp_path, presets=["zpuls"])
 

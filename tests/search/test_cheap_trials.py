@@ -13,7 +13,7 @@ from xaiprune.attribute import Relevance
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import accuracy
 from xaiprune.prune import compensate, masked
-from xaiprune.search import Context, Ending, counts, open_context, open_study, run_trials, search
+from xaiprune.search import Context, Ending, counts, open_context, open_study, proposal_of, run_trials, search
 from xaiprune.search.known import Known
 from xaiprune.search.race import CHUNK, saved
 from xaiprune.search.trial import Stopwatch, run
@@ -232,3 +232,38 @@ def test_small_networks_are_known(cnn: Context, monkeypatch: pytest.MonkeyPatch)
     assert cnn.is_small
     monkeypatch.setattr("xaiprune.search.context._SMALL", cnn.dense_cost.macs)
     assert not cnn.is_small
+
+
+def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
+    """A trial's value is that of its stored proposal, carried out by a search that has none of the dimensions."""
+    dimensions = (
+        "+space.scope=[global,layer]",
+        "+space.references=[1,2]",
+        "+space.compensate=[none,mean]",
+        "+space.scale={low:{low:0.1,high:10,log:true}}",
+    )
+    common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=12")
+    study = search(config(*common, *dimensions))
+    plain = open_context(config(*common))
+    asked: set[Any] = set()
+    for trial in study.get_trials(states=(TrialState.COMPLETE,)):
+        proposal = proposal_of(trial)
+        assert run(plain, proposal, 99, Known(), Stopwatch()).values == (trial.value,)
+        asked |= {("scope", proposal.scope), ("references", proposal.references)}
+        asked |= {("compensate", proposal.compensate), ("scaled", bool(proposal.scale))}
+    assert asked >= {("scope", "layer"), ("references", 1), ("compensate", "mean"), ("scaled", True)}
+
+
+def test_a_searched_rate_beside_a_cost(config: MakeConfig) -> None:
+    rate = "+space.rate={low:0.1,high:0.9}"
+    with pytest.raises(XaipruneError, match=r"space\.rate searches the rate.*objective\.cost=macs"):
+        open_context(config(rate))
+    with pytest.raises(XaipruneError, match=r"space\.rate searches the rate, and so does"):
+        open_context(config(rate, "objective.cost=macs", "objective.rates=[0.1,0.2]"))
+    study = search(config(rate, "units=inner_filters", "objective.cost=params", "study.n_trials=14"))
+    rates = {
+        trial.user_attrs["scores"][0]["rate"] for trial in study.get_trials(states=(TrialState.COMPLETE,))
+    }
+    assert len(rates) > 5
+    costs = [trial.values[1] for trial in study.get_trials(states=(TrialState.COMPLETE,))]
+    assert max(costs) - min(costs) > 0.2

@@ -136,13 +136,21 @@ class Context:
         method = compensate or self.config.prune.compensate
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
 
-    def pruned(self, plan: Plan, compensate: str | None = None, smaller: bool | None = None) -> Pruned:
+    def pruned(
+        self,
+        plan: Plan,
+        compensate: str | None = None,
+        *,
+        smaller: bool | None = None,
+        images: int | None = None,
+    ) -> Pruned:
         """Carry out a plan as the configuration's ``prune`` section says.
 
         Args:
             plan: What goes.
             compensate: In place of ``prune.compensate``.
-            smaller: Whether the tensors shrink; None: where that is sooner over than masking all images.
+            smaller: Whether the tensors shrink; None: where that is sooner over than masking.
+            images: How many will be classified, at most; None: all validation images.
         """
         prune = self.config.prune
         method = compensate or prune.compensate
@@ -150,7 +158,8 @@ class Context:
         if not plan.n_removed:
             return Pruned(self.model)
         if smaller is None:
-            smaller = not plain or self.dense_cost.macs * len(self.validation) > _WORTH_REMOVING
+            count = len(self.validation) if images is None else images
+            smaller = not plain or self.dense_cost.macs * count > _WORTH_REMOVING
         if not smaller:
             return Pruned(self.model, plan.removed)
         statistics = self.statistics if method != "none" and not prune.sequential else None
@@ -252,8 +261,8 @@ def open_context(config: Config) -> Context:
         XaipruneError: Something in the configuration does not fit; names the key.
     """
     objective = objective_of(config)
-    _check(config, objective)
     space = read_space(config.space, config.attribution)
+    _check(config, objective, space)
     opened = models.setup(config.model, config.data, device=config.device, network=_pruned(config))
     example = opened.example()
     units = find_units(
@@ -277,6 +286,9 @@ def open_context(config: Config) -> Context:
             layers,
             task=opened.data.task,
             scope=config.prune.scope,
+            compensate=config.prune.compensate,
+            rate=objective.rates[0] if len(objective.rates) == 1 else None,
+            coupled=config.prune.coupled == "group",
         ),
         objective=objective,
         validation=shuffled(
@@ -307,7 +319,7 @@ def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
     return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))
 
 
-def _check(config: Config, objective: Objective) -> None:
+def _check(config: Config, objective: Objective, space: Space) -> None:
     """Refuse what a search would silently leave out."""
     prune = config.prune
     for key, value, plain in (("prune.steps", prune.steps, 1), ("prune.plan", prune.plan, None)):
@@ -316,6 +328,15 @@ def _check(config: Config, objective: Objective) -> None:
                 f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
                 "give it to 'xaiprune prune' with the best composite"
             )
+    if space.rate is not None and objective.cost is None and not objective.constraints:
+        raise XaipruneError(
+            "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "
+            "params, latency), or objective.constraints"
+        )
+    if space.rate is not None and (objective.bisects or len(objective.rates) > 1):
+        raise XaipruneError(
+            f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
+        )
     racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
     if racing and (objective.cost is not None or objective.bisects):
         what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"

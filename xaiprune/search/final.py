@@ -13,25 +13,24 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
 from xaiprune import models
-from xaiprune.attribute import PRESETS, Aggregation, Composite, Scores, Start, aggregate, attribute
+from xaiprune.attribute import PRESETS, Scores
 from xaiprune.attribute.criteria import criterion
 from xaiprune.attribute.lrp.composite_io import to_dict
-from xaiprune.config import Config
-from xaiprune.data import Dataset, LabelledImages, progress
+from xaiprune.data import LabelledImages, progress
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy, accuracy
-from xaiprune.prune import Plan, masked
+from xaiprune.evaluate import Accuracy
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
+from xaiprune.search.context import Context
 from xaiprune.search.measured import Measured
-from xaiprune.units import UnitLayer
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.ranking import scores_of
 
 log = logging.getLogger(__name__)
 
@@ -45,44 +44,21 @@ CURVE_PIXELS = 100 * 224 * 224
 CURVE_IMAGES = 400
 
 
-class Recipe(Protocol):
-    """How scores are made: a preset, or what a trial proposed."""
-
-    @property
-    def composite(self) -> Composite: ...
-    @property
-    def start(self) -> Start: ...
-    @property
-    def aggregation(self) -> Aggregation: ...
-
-
-class Bench(Protocol):
-    """What is compared on: a search's context."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def model(self) -> nn.Module: ...
-    @property
-    def dataset(self) -> Dataset: ...
-    @property
-    def units(self) -> Sequence[UnitLayer]: ...
-    @property
-    def device(self) -> torch.device: ...
-    def plan(self, scores: Scores, rate: float) -> Plan: ...
-
-
 @dataclass(frozen=True)
 class _Method:
+    """A ranking, and how it is carried out where that differs from the configuration."""
+
     name: str
     kind: str
     scores: Scores
     seed: int | None = None
+    scope: str | None = None
+    compensate: str | None = None
 
 
 def compare_on_test(
-    bench: Bench,
-    best: Recipe,
+    bench: Context,
+    best: Proposal,
     out_dir: Path,
     *,
     rates: Sequence[float] = RATES,
@@ -172,27 +148,18 @@ def _known_presets(names: Sequence[str] | None) -> list[str]:
 
 
 def _rank(
-    bench: Bench, best: Recipe, presets: Sequence[str], criteria: Sequence[str], seeds: int
+    bench: Context, best: Proposal, presets: Sequence[str], criteria: Sequence[str], seeds: int
 ) -> tuple[list[_Method], dict[str, str]]:
     """Scores of every method; LRP's share one forward pass of the reference images."""
     reference, task = bench.dataset.reference, bench.dataset.task
-    images, labels = reference.tensor(device=bench.device), reference.labels.to(bench.device)
-    recipes: dict[str, Recipe] = {BEST: best, **{f"LRP {name}": PRESETS[name] for name in presets}}
-    relevances = attribute(
-        bench.model,
-        images,
-        labels,
-        bench.units,
-        [recipe.composite for recipe in recipes.values()],
-        task=task,
-        start=[recipe.start for recipe in recipes.values()],
-        batch_size=bench.config.attribution.batch_size,
-    )
+    images, labels = bench.reference_images, reference.labels.to(bench.device)
+    proposals = {BEST: best, **{f"LRP {name}": _proposal(name) for name in presets}}
+    relevances = bench.relevances(list(proposals.values()))
     ranked: list[_Method] = []
     left_out: dict[str, str] = {}
-    for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True):
+    for (name, proposal), relevance in zip(proposals.items(), relevances, strict=True):
         try:
-            scores = aggregate(relevance, recipe.aggregation)
+            scores = scores_of(relevance, proposal, bench.units, bench.layers)
         except XaipruneError as error:  # not finite: a preset that does not suit the network
             if name == BEST:
                 raise
@@ -202,7 +169,8 @@ def _rank(
         if twin is not None:
             left_out[name] = f"on this network the same as {twin}"
             continue
-        ranked.append(_Method(name, "best" if name == BEST else "preset", scores))
+        kind = "best" if name == BEST else "preset"
+        ranked.append(_Method(name, kind, scores, None, proposal.scope, proposal.compensate))
 
     def baseline(name: str, seed: int = 0) -> Scores:
         size = bench.config.attribution.batch_size
@@ -217,31 +185,38 @@ def _rank(
     return ranked, left_out
 
 
+def _proposal(preset: str) -> Proposal:
+    recipe = PRESETS[preset]
+    return Proposal(recipe.composite, recipe.start, recipe.aggregation)
+
+
 def _same(one: Scores, other: Scores) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _measure(
-    bench: Bench, ranked: Sequence[_Method], rates: Sequence[float], part: list[int], measured: Measured
+    bench: Context, ranked: Sequence[_Method], rates: Sequence[float], part: list[int], measured: Measured
 ) -> pd.DataFrame:
     """All rows: each method at the target rate on every test image, and along the rates on ``part``."""
     test, target = bench.dataset.test, bench.config.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
 
-    def figures(plan: Plan, images: LabelledImages) -> dict[str, Any]:
+    def figures(method: _Method, rate: float, images: LabelledImages) -> dict[str, Any]:
+        plan = bench.plan(method.scores, rate, method.scope)
         # By plan: methods often agree, and all do at rate 0.
-        if (known := measured.get(plan.hash, len(images))) is not None:
+        key = bench.plan_key(plan, method.compensate)
+        if (known := measured.get(key, len(images))) is not None:
             return known
-        found = _figures(_accuracy(bench, plan, images))
-        measured.add(plan.hash, len(images), found)
+        pruned = bench.pruned(plan, method.compensate, images=len(images))
+        found = _figures(bench.accuracy(pruned, images))
+        measured.add(key, len(images), found)
         return found
 
-    nothing = bench.plan(ranked[0].scores, 0.0)
-    rows = [_row("dense", "dense", "target", 0.0, figures(nothing, test))]
+    rows = [_row("dense", "dense", "target", 0.0, figures(ranked[0], 0.0, test))]
     for method, rate, is_target in progress(
         list(_steps(ranked, rates, target)), "comparing on the test images"
     ):
-        found = figures(bench.plan(method.scores, rate), test if is_target else curve_images)
+        found = figures(method, rate, test if is_target else curve_images)
         place = "target" if is_target else "curve"
         rows.append(_row(method.name, method.kind, place, rate, found, method.seed))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
@@ -256,24 +231,13 @@ def _steps(
             yield method, rate, False
 
 
-def _reachable(bench: Bench, scores: Scores, rate: float) -> bool:
+def _reachable(bench: Context, scores: Scores, rate: float) -> bool:
     """Whether the floor of units that each layer keeps lets the rate be reached, whatever the ranking."""
     try:
         bench.plan(scores, rate)
     except XaipruneError:
         return False
     return True
-
-
-def _accuracy(bench: Bench, plan: Plan, images: LabelledImages) -> Accuracy:
-    with masked(bench.model, plan, bench.units):
-        return accuracy(
-            bench.model,
-            images,
-            bench.dataset.task,
-            batch_size=bench.config.data.batch_size,
-            device=bench.device,
-        )
 
 
 def _figures(found: Accuracy) -> dict[str, Any]:
@@ -294,8 +258,8 @@ def _row(
 
 
 def _key(
-    bench: Bench,
-    best: Recipe,
+    bench: Context,
+    best: Proposal,
     rates: Sequence[float],
     presets: Sequence[str],
     criteria: Sequence[str],
@@ -303,8 +267,8 @@ def _key(
 ) -> str:
     """Everything that the figures depend on, as one short text."""
 
-    def recipe(of: Recipe) -> dict[str, Any]:
-        return {"composite": to_dict(of.composite), "start": of.start, "aggregation": asdict(of.aggregation)}
+    def recipe(of: Proposal) -> dict[str, Any]:
+        return {**of.to_dict(), "composite": to_dict(of.composite.renamed(""))}
 
     dataset = bench.dataset
     text = json.dumps(
@@ -316,7 +280,7 @@ def _key(
             "units": [(unit.name, unit.units) for unit in bench.units],
             "prune": asdict(bench.config.prune),
             "best": recipe(best),
-            "presets": {name: recipe(PRESETS[name]) for name in presets},
+            "presets": {name: recipe(_proposal(name)) for name in presets},
             "criteria": list(criteria),
             "rates": list(rates),
             "seeds": seeds,

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from xaiprune.attribute import Relevance, aggregate
+from xaiprune.attribute import Relevance
 from xaiprune.evaluate import Accuracy
 from xaiprune.search.context import Context
 from xaiprune.search.known import Known, Score
 from xaiprune.search.measuring import Measuring, Result, Stopwatch
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.race import CHUNK, Race
+from xaiprune.search.ranking import scores_of
 
 
 def run(
@@ -45,7 +46,7 @@ def run(
     if relevance is None:
         with watch.step("attribute"):
             (relevance,) = context.relevances([proposal])
-    ranking = aggregate(relevance, proposal.aggregation)
+    ranking = scores_of(relevance, proposal, context.units, context.layers)
     if context.objective.bisects:
         return measuring.highest_rate(ranking)
     rates = context.objective.rates if proposal.rate is None else (proposal.rate,)
