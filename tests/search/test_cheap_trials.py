@@ -235,7 +235,7 @@ def test_small_networks_are_known(cnn: Context, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
-    """A trial's value is that of its stored proposal, carried out by a search that has none of the dimensions."""
+    """A trial's value is that of its stored proposal in a search that has none of the dimensions."""
     dimensions = (
         "+space.scope=[global,layer]",
         "+space.references=[1,2]",
@@ -261,9 +261,7 @@ def test_a_searched_rate_beside_a_cost(config: MakeConfig) -> None:
     with pytest.raises(XaipruneError, match=r"space\.rate searches the rate, and so does"):
         open_context(config(rate, "objective.cost=macs", "objective.rates=[0.1,0.2]"))
     study = search(config(rate, "units=inner_filters", "objective.cost=params", "study.n_trials=14"))
-    rates = {
-        trial.user_attrs["scores"][0]["rate"] for trial in study.get_trials(states=(TrialState.COMPLETE,))
-    }
-    assert len(rates) > 5
-    costs = [trial.values[1] for trial in study.get_trials(states=(TrialState.COMPLETE,))]
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    assert len({trial.user_attrs["scores"][0]["rate"] for trial in finished}) > 5
+    costs = [trial.values[1] for trial in finished]
     assert max(costs) - min(costs) > 0.2

@@ -101,6 +101,14 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     console.print(
         f"best        trial {trial.number}: {_value(trial)} on validation; {_label(trial)}", markup=False
     )
+    cost = context.objective.cost
+    if cost is not None:
+        front = sorted(study.best_trials, key=lambda trial: trial.values[1])
+        console.print(f"front       {len(front)} trials that no other beats in both top-1 and {cost}")
+        for found in front:
+            console.print(
+                f"            trial {found.number}: {_value(found)} of the dense {cost}", markup=False
+            )
     console.print()
     comparison = compare_on_test(context, proposal_of(trial), folder)
     picture = show_comparison(comparison, folder, console=console)
