@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from xaiprune.attribute.chosen import chosen_composite, chosen_start
+from xaiprune.attribute.heatmap import heatmaps
 from xaiprune.config import Config
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
-from xaiprune.evaluate import accuracy, cost
+from xaiprune.evaluate import Faithfulness, accuracy, cost, faithfulness
 from xaiprune.models import Setup, setup
 
 
@@ -22,6 +26,36 @@ def run(config: EvaluateConfig) -> None:
     print(f"images   {config.evaluate.split} split of {config.data.root or config.data.source}")
     print(f"top-1    {found} among {choices} classes (chance {1 / choices:.1%})")
     print(f"cost     {measured}")
+    if config.faithfulness:
+        print(f"faithful {_faithfulness(config, opened, split)}")
+
+
+def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:
+    """Of the configured composite's heatmaps, by patch flipping."""
+    wanted, task = config.evaluate, opened.data.task
+    count = min(wanted.images, len(images))
+    # Images are in the order of their classes.
+    part = images.subset(np.linspace(0, len(images) - 1, count).round().astype(int))
+    pixels = part.tensor(device=opened.device)
+    relevance = heatmaps(
+        opened.model,
+        pixels,
+        part.labels,
+        chosen_composite(config.composite),
+        task=task,
+        start=chosen_start(config.attribution),
+        batch_size=min(16, config.attribution.batch_size),
+    )
+    return faithfulness(
+        opened.model,
+        pixels,
+        part.labels,
+        relevance,
+        task,
+        patch=wanted.patch,
+        steps=wanted.steps,
+        batch_size=config.data.batch_size,
+    )
 
 
 def open_setup(config: Config) -> Setup:

@@ -41,10 +41,16 @@ class EvaluateSettings:
     Attributes:
         split: The images.
         latency: Batch sizes to time; timing takes seconds each.
+        patch: Side in pixels of the patches that faithfulness flips (None: a fourteenth of the image's).
+        steps: Points of its curves after the first.
+        images: It looks at this many images, spread over the classes.
     """
 
     split: str = one_of("test", "test", "validation", "reference")
     latency: list[int] | None = each_within(None, 1, 4096)
+    patch: int | None = within(None, 1)
+    steps: int = within(10, 1)
+    images: int = within(100, 1)
 
 
 @dataclass
@@ -132,7 +138,10 @@ class TrainConfig(Config):
 
 @dataclass
 class EvaluateConfig(Config):
+    """Also how well the composite explains the network, where ``faithfulness`` is true."""
+
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    faithfulness: bool = False
 
 
 @dataclass

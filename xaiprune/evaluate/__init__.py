@@ -3,5 +3,18 @@
 from xaiprune.evaluate.accuracy import Accuracy, accuracy
 from xaiprune.evaluate.cost import Cost, Latency, cost, latency, macs
 from xaiprune.evaluate.curve import Curve, curve
+from xaiprune.evaluate.faithfulness import Faithfulness, faithfulness
 
-__all__ = ["Accuracy", "Cost", "Curve", "Latency", "accuracy", "cost", "curve", "latency", "macs"]
+__all__ = [
+    "Accuracy",
+    "Cost",
+    "Curve",
+    "Faithfulness",
+    "Latency",
+    "accuracy",
+    "cost",
+    "curve",
+    "faithfulness",
+    "latency",
+    "macs",
+]
