@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from tests.search.conftest import MakeConfig
+from xaiprune.attribute import PRESETS
+from xaiprune.attribute.lrp.composite_io import save_composite
 from xaiprune.cli import search as task
 from xaiprune.config import compose, conf_dir
 from xaiprune.errors import XaipruneError
@@ -56,10 +58,12 @@ def options(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize("group", ["space", "sampler", "pruner", "objective", "study"])
-def test_every_shipped_option_composes(group: str) -> None:
+def test_every_shipped_option_composes(group: str, tmp_path: Path) -> None:
     assert options(group)
+    around = save_composite(tmp_path / "best.yaml", PRESETS["zplus"].composite)
     for option in options(group):
-        found = compose("search", [f"{group}={option}"])
+        needs = [f"space.around={around}"] if option == "refine" else []
+        found = compose("search", [f"{group}={option}", *needs])
         read_space(found.space, found.attribution)
 
 
