@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from xaiprune.cli.portrait import portray
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy
@@ -112,6 +113,7 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     console.print()
     comparison = compare_on_test(context, proposal_of(trial), folder)
     picture = show_comparison(comparison, folder, console=console)
+    portray(context, study, folder)
     console.print()
     for name, path in (
         ("composite", saved),
@@ -119,6 +121,7 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
         ("curves", picture),
         ("study", url),
         ("dashboard", f"optuna-dashboard {url}"),
+        ("report", f"xaiprune report study.name={study.study_name}"),
     ):
         console.print(f"{name:<11} {path}", markup=False)
 
