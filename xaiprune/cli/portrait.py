@@ -1,4 +1,4 @@
-"""What a report shows of the best trial's network and cannot know itself: cost, and heatmaps of test images."""
+"""What a report shows of the best trial's network and needs the network for: cost and heatmaps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 from torch import Tensor, nn
 
+from xaiprune.attribute import PRESETS
 from xaiprune.attribute.heatmap import heatmaps
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
@@ -30,6 +31,8 @@ from xaiprune.search.study import first_value
 
 log = logging.getLogger(__name__)
 _PICTURES = 8
+# Made for explaining, for CNNs and transformers; what a search finds is made for ranking units.
+_EXPLAINS = "attnlrp_gamma"
 
 
 def portray(context: Context, study: optuna.Study, folder: Path) -> Path | None:
@@ -79,8 +82,8 @@ def reopened(study: optuna.Study) -> Context:
     runs = study.user_attrs.get(RUNS)
     if not runs:
         raise XaipruneError(
-            f"study '{study.study_name}' was made before searches noted their settings; run its search command "
-            "again (no trial is repeated), which also writes what report.network=true would"
+            f"study '{study.study_name}' was made before searches noted their settings; run its search "
+            "command again (no trial is repeated), which also writes what report.network=true would"
         )
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), runs[-1]["config"]))
     assert isinstance(config, Config)
@@ -117,19 +120,20 @@ def _draw(context: Context, proposal: Proposal, plan: Plan, smaller: nn.Module, 
 
     def maps(model: nn.Module) -> Tensor:
         images = shown.tensor(device=context.device)
-        labels = shown.labels.to(context.device)
-        return heatmaps(model, images, labels, proposal.composite, task=task, start=proposal.start)
+        return heatmaps(
+            model, images, shown.labels.to(context.device), PRESETS[_EXPLAINS].composite, task=task
+        )
 
     prune = context.config.prune
     relevance = {"dense": maps(context.model)}
     name = f"{plan.n_removed} {context.config.units.kind} removed"
     if (proposal.compensate or prune.compensate) == "none" and prune.bn == "keep":
-        # The same answers, and rules given to layers by their names still find them.
+        # The same answers, also where a layer of the smaller network is one that LRP does not know.
         with masked(context.model, plan, context.units):
             relevance[name] = maps(context.model)
     else:
         relevance[name] = maps(smaller)
     if not all(torch.isfinite(values).all() for values in relevance.values()):
-        raise XaipruneError("relevance of the pixels is not finite under the best composite")
+        raise XaipruneError("relevance of the pixels is not finite")
     captions = [task.classes[int(label)] for label in shown.labels]
     draw_heatmaps(shown.pixels, captions, relevance, path, across=True)

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 import xaiprune
 from xaiprune.files import replacing
-from xaiprune.report.page import figures, settings, tables
+from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.drawing import Figure
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.importances import importances
@@ -68,9 +68,9 @@ def page(findings: Findings) -> str:
         version=xaiprune.__version__,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         contents=_CONTENTS,
-        verdict=tables.verdict(findings),
-        merits=tables.figures_of_merit(findings),
-        methods=tables.headline(findings),
+        verdict=compared.verdict(findings),
+        merits=compared.figures_of_merit(findings),
+        methods=compared.headline(findings),
         rate=percent(findings.fingerprint["prune"]["rate"]),
         chance=percent(None if comparison is None else comparison.chance),
         stale=findings.compared is not None and findings.compared != best.number,

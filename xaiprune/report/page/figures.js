@@ -41,7 +41,7 @@
     target.dataset.narrow = narrow;
     const config = { displaylogo: false, responsive: true,
                      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-    if (narrow || printing) config.displayModeBar = false; // elsewhere it shows while the mouse is there
+    if (narrow || printing) config.displayModeBar = false;
     Plotly.react(target, filled(figure.data, css), filled(layout, css), config);
     target.style.minHeight = "";
     target.dataset.drawn = figure.id;

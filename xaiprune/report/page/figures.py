@@ -149,8 +149,8 @@ def front(findings: Findings) -> Figure:
     return Figure(
         "front",
         "Accuracy against cost",
-        f"Each dot is a trial; no other trial is both more accurate and cheaper in {_cost_word(findings)} than "
-        f"those on the line.",
+        f"Each dot is a trial; no other trial is both more accurate and cheaper in {_cost_word(findings)} "
+        "than those on the line.",
         data,
         {
             "xaxis": percent_axis(f"{_cost_word(findings)}, part of the dense network's"),
@@ -220,7 +220,7 @@ def value_name(findings: Findings) -> str:
     if objective["name"] == "max_rate_at_drop":
         return f"highest rate that keeps {objective.get('keep', 0.95):.0%} of the dense top-1"
     if objective["name"] == "top1_at_rate" and len(rates) == 1:
-        return "top-1" if findings.fingerprint["space"].get("rate") else f"top-1 at {rates[0]:.4g} removed"
+        return "top-1" if findings.fingerprint.get("space", {}).get("rate") else f"top-1 at {rates[0]:.4g} removed"
     kind = "area under the curve" if objective["name"] == "curve_trapezoid" else "mean top-1"
     return f"{kind} over {len(rates)} rates"
 
@@ -252,7 +252,7 @@ def _dots(
 
 
 def _trial_text(findings: Findings, number: int) -> str:
-    row = findings.trials.loc[number]
+    row: Any = findings.trials.loc[number]
     label = f"trial {number}" + (f", preset {row.preset}" if pd.notna(row.preset) else "")
     text = f"<b>{with_interval(row.value, row.value_low, row.value_high)}</b>  {label}"
     proposal = findings.proposal(number) if len(findings.trials) <= _MOST_TEXTS else None

@@ -138,7 +138,7 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
         stored=read_trials(study, ("proposal",)),
         network=() if network is None else network.layers,
         units={} if network is None else network.units,
-        best=frame.loc[candidates.value.idxmax()],
+        best=candidates.iloc[int(candidates.value.argmax())],
         comparison=comparison,
         methods=None if comparison is None else methods(comparison),
         compared=_trial_of(folder / BEST_FILE),

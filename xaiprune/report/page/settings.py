@@ -41,9 +41,10 @@ def importance(table: pd.DataFrame) -> Figure:
     return Figure(
         "importances",
         "Which settings matter",
-        "The longer the bar, the more a setting tells the best tenth of the trials from the rest (conditional "
-        "PED-ANOVA; the bars sum to 100 %). Lines span the middle 80 % of 20 resamples of the trials: where "
-        "they are long, there are too few trials to say. Pale bars are settings that only some trials have.",
+        "The longer the bar, the more a setting tells the best tenth of the trials from the rest "
+        "(conditional PED-ANOVA; the bars sum to 100 %). Lines span the middle 80 % of 20 resamples of the "
+        "trials: where they are long, there are too few trials to say. Pale bars are settings that only "
+        "some trials have.",
         [
             {
                 "type": "bar",
@@ -112,7 +113,8 @@ def numbers(findings: Findings) -> Figure | None:
                 }
             )
             seen.add(legend)
-    across, down = {}, {}
+    across: dict[str, Any] = {}
+    down: dict[str, Any] = {}
     for place, kind in enumerate(kinds, start=1):
         own = _number_axis(kind, log=kind != "alpha" and _positive(runs, shown[kind]))
         values = {**percent_axis(value_name(findings) if place == 1 else ""), "anchor": f"x{place}"}
@@ -122,7 +124,7 @@ def numbers(findings: Findings) -> Figure | None:
         beside = {"domain": [start + (0.03 if place > 1 else 0), end - (0.03 if place < len(kinds) else 0)]}
         across |= {x: {**own, **beside, "anchor": y.replace("axis", "")}}
         across |= {y: {**values, "showticklabels": place == 1}}
-        below = {"domain": [1 - end + 0.1, 1 - start]}
+        below = {"domain": [1 - end + (0.08 if place < len(kinds) else 0), 1 - start]}
         down |= {x: {**own, "anchor": y.replace("axis", "")}, y: {**values, **below}}
     return Figure(
         "numbers",
@@ -200,9 +202,9 @@ def rules(findings: Findings) -> Figure | None:
     return Figure(
         "rules",
         "Which rule won in which layer",
-        "Columns are layers from the first to the last, rows are LRP rules; the stronger a cell's colour, the "
-        "more trials gave that layer that rule: above among the best tenth of them, below among all (which is "
-        "what the sampler tried). Dots mark the best composite.",
+        "Columns are layers from the first to the last, rows are LRP rules; the stronger a cell's colour, "
+        "the more trials gave that layer that rule: above among the best tenth of them, below among all "
+        "(which is what the sampler tried). Dots mark the best composite.",
         data,
         {
             "xaxis": {**layer_axis(names), "anchor": "y2"},
