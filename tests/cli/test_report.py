@@ -77,7 +77,10 @@ def test_no_password_on_the_page(monkeypatch: pytest.MonkeyPatch, stored: optuna
     ("overrides", "message"),
     [
         (["study.name=made"], r"made\.db does not exist; did you mean 'made_up'\?"),
-        (["study.storage=sqlite:///studies/made_up.db", "study.name=other"], r"no study 'other' in .*made_up"),
+        (
+            ["study.storage=sqlite:///studies/made_up.db", "study.name=other"],
+            r"no study 'other' in .*made_up",
+        ),
         (["report.html=x"], r"unknown key 'report\.html'"),
         (["report.csv=maybe"], r"report\.csv"),
     ],

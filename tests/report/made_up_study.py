@@ -120,7 +120,9 @@ def _finish(
         "seconds": spent,
         "evaluated": 200,
         "images": 200,
-        "kept": {name: int(kept) for name, kept in zip(LAYER_NAMES[:-1], draw.integers(1, 16, 4))},
+        "kept": {
+            name: int(kept) for name, kept in zip(LAYER_NAMES[:-1], draw.integers(1, 16, 4), strict=True)
+        },
     }
     if number == 0:
         attrs["preset"] = "taylor"

@@ -124,7 +124,10 @@ def test_a_comparison_of_an_earlier_best_is_marked(tmp_path: Path) -> None:
 
 def test_few_trials_give_no_importances(tmp_path: Path) -> None:
     text = shown(page(findings(tmp_path, make(5))))
-    assert "No importances of settings: they need at least 20 finished trials with parameters, and there are 5" in text
+    assert (
+        "No importances of settings: they need at least 20 finished trials with parameters, and there are 5"
+        in text
+    )
 
 
 def test_a_study_of_an_older_version(tmp_path: Path) -> None:

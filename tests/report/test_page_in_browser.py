@@ -79,7 +79,9 @@ def test_follows_the_screen(browser: Browser, address: str) -> None:
     browser.open(address, 1400)
     browser.wait(f"{DRAWN} == {len(FIGURES)}")
     browser.resize(1400, dark=True)
-    browser.wait("getComputedStyle(document.querySelector('.canvas .xtick text')).fill == 'rgb(228, 231, 235)'")
+    browser.wait(
+        "getComputedStyle(document.querySelector('.canvas .xtick text')).fill == 'rgb(228, 231, 235)'"
+    )
     browser.resize(400)
     browser.wait("[...document.querySelectorAll('.canvas')].every(box => box.dataset.narrow == 'true')")
     browser.wait("document.documentElement.scrollWidth == 400")
@@ -100,7 +102,9 @@ def test_on_paper_it_is_light_and_fits(browser: Browser, address: str, tmp_path:
     assert max(widths) <= 700
     assert ink == "rgb(27, 31, 36)"
     # Back on the screen everything is as before.
-    browser.wait("getComputedStyle(document.querySelector('.canvas .xtick text')).fill == 'rgb(228, 231, 235)'")
+    browser.wait(
+        "getComputedStyle(document.querySelector('.canvas .xtick text')).fill == 'rgb(228, 231, 235)'"
+    )
     assert browser.complaints() == []
 
 

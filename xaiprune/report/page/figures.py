@@ -220,7 +220,11 @@ def value_name(findings: Findings) -> str:
     if objective["name"] == "max_rate_at_drop":
         return f"highest rate that keeps {objective.get('keep', 0.95):.0%} of the dense top-1"
     if objective["name"] == "top1_at_rate" and len(rates) == 1:
-        return "top-1" if findings.fingerprint.get("space", {}).get("rate") else f"top-1 at {rates[0]:.4g} removed"
+        return (
+            "top-1"
+            if findings.fingerprint.get("space", {}).get("rate")
+            else f"top-1 at {rates[0]:.4g} removed"
+        )
     kind = "area under the curve" if objective["name"] == "curve_trapezoid" else "mean top-1"
     return f"{kind} over {len(rates)} rates"
 
