@@ -121,7 +121,8 @@ def history(findings: Findings) -> Figure:
         "history",
         "Every trial, and the best so far",
         "Each dot is a trial: one composite, tried. Diamonds are the known presets, which every study tries "
-        "first; the line is the best value up to there. Values are measured on the validation images.",
+        "first; the line is the best value up to there. Values are measured on the validation images."
+        + _without_value(findings),
         data,
         {
             "xaxis": {"title": {"text": "trial"}, "rangemode": "tozero"},
@@ -227,6 +228,14 @@ def value_name(findings: Findings) -> str:
         )
     kind = "area under the curve" if objective["name"] == "curve_trapezoid" else "mean top-1"
     return f"{kind} over {len(rates)} rates"
+
+
+def _without_value(findings: Findings) -> str:
+    """A sentence on the trials that have no dot; nothing where all have one."""
+    counts = findings.trials.state.value_counts()
+    words = {"pruned": "stopped in a race", "fail": "failed", "running": "running", "waiting": "queued"}
+    parts = [f"{counts[state]:,} {word}" for state, word in words.items() if counts[state]]
+    return f" Without a value, and not shown: {', '.join(parts)}." if parts else ""
 
 
 def _cost_word(findings: Findings) -> str:
