@@ -8,12 +8,15 @@ import re
 from pathlib import Path
 
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from xaiprune.errors import XaipruneError
 from xaiprune.report.page import figures, gather, page, settings, tables, write_page
 from xaiprune.report.page.compared import figures_of_merit, headline, verdict
 from xaiprune.report.palette import BEST, method_styles
 from xaiprune.search import comparison as kept
+from xaiprune.search.storage import quiet
 
 from .made_up import comparison
 from .made_up_study import LAYER_NAMES, findings, make
@@ -165,6 +168,40 @@ def test_rules_over_depth(tmp_path: Path) -> None:
     assert best["z"][middle][1] > everyone["z"][middle][1]
     chosen = found.best["low.rule"]
     assert marks["y"][0] == chosen
+
+
+def test_no_axis_without_a_dot(tmp_path: Path) -> None:
+    """A number that only stopped trials had; an empty axis is an error in the browser."""
+    study, alpha = make(5, failed=0), FloatDistribution(1, 3)
+    with quiet():
+        stopped = {"params": {"low.alpha": 2.0}, "distributions": {"low.alpha": alpha}}
+        study.add_trial(create_trial(state=TrialState.PRUNED, **stopped))
+    found = findings(tmp_path, study)
+    assert "low.alpha" in found.trials
+    drawn = settings.numbers(found)
+    assert drawn is not None
+    assert all(trace["x"] for trace in drawn.data)
+    titles = [axis["title"]["text"] for key, axis in drawn.layout.items() if key.startswith("xaxis")]
+    assert titles == ["epsilon", "gamma"]
+
+
+def test_stopped_trials_count_among_all_that_were_tried(tmp_path: Path) -> None:
+    study = make(6, failed=0)
+    with quiet():
+        study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED,
+                user_attrs={key: study.trials[0].user_attrs[key] for key in ("proposal", "key")},
+            )
+        )
+    found = findings(tmp_path, study)
+    drawn = settings.rules(found)
+    assert drawn is not None
+    rule = study.trials[0].params["low.rule"]
+    of_seven = sum(trial.params["low.rule"] == rule for trial in study.trials[:6]) + 1
+    everyone = drawn.data[1]
+    assert everyone["z"][everyone["y"].index(rule)][0] == pytest.approx(of_seven / 7, abs=1e-3)
+    assert "not shown: 1 stopped in a race" in figures.history(found).caption
 
 
 def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> None:
