@@ -76,7 +76,16 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_storage: b
                     "preset": tried,
                     "proposal": preset(tried).to_dict(),
                     "key": preset(tried).key,
-                    "scores": [{"rate": 0.5, "plan": plan, "correct": round(50 * value), "images": 50}],
+                    "scores": [
+                        {
+                            "rate": 0.5,
+                            "plan": plan,
+                            "correct": round(50 * value),
+                            "images": 50,
+                            "low": round(value - 0.04, 2),
+                            "high": round(value + 0.04, 2),
+                        }
+                    ],
                 }
                 study.add_trial(create_trial(value=value, user_attrs=stored))
         return study

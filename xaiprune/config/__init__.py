@@ -3,7 +3,9 @@
 from xaiprune.config.check import check
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
+from xaiprune.config.overrides import typed_keys_of
 from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.recipe import provenance_of, stored_recipe, take_along
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -40,7 +42,11 @@ __all__ = [
     "fill_names",
     "finish",
     "prepare",
+    "provenance_of",
     "register_schema",
+    "stored_recipe",
     "study_name",
+    "take_along",
     "typed_here",
+    "typed_keys_of",
 ]

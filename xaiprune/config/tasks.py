@@ -81,15 +81,26 @@ class CompareSettings:
 
 @dataclass
 class ExportSettings:
-    """Which composites of a study `xaiprune export` writes.
+    """What `xaiprune export` writes: composites of a study (or ``composite=FILE``), and what they prune.
 
     Attributes:
         trial: Trial number (None: the best).
         top: The best this many; of trials that remove the same units only one counts.
+        front: All trials of the Pareto front, of a study with a cost.
+        format: ``yaml``, or ``zennit``: beside the YAML Python code that builds the same composite for zennit
+            (also ``--format zennit``).
+        plan: Write the units that go at ``prune.rate``, as JSON.
+        pruned: Write the smaller network, measured, as a folder of its own.
+        onnx: Write it as ONNX, too.
     """
 
     trial: int | None = within(None, 0)
     top: int = within(1, 1)
+    front: bool = False
+    format: str = one_of("yaml", "yaml", "zennit")
+    plan: bool = False
+    pruned: bool = False
+    onnx: bool = False
 
 
 @dataclass
@@ -196,7 +207,11 @@ TASKS: dict[str, TaskSchema] = {
     "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
     "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
     "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
-    "export": TaskSchema(ExportConfig, "best trial, or the best few -> composite YAML", False),
+    "export": TaskSchema(
+        ExportConfig,
+        "best trial, or the best few -> composite YAML (+ zennit code, plan, weights, ONNX)",
+        False,
+    ),
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
     "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
     "train": TaskSchema(TrainConfig, "train a network on a data source"),
