@@ -183,7 +183,7 @@ def test_from_a_file_without_a_study(searched, capsys, tmp_path):
     assert main(["export", f"composite={file}", "export.format=zennit", *searched]) == 0
     assert "ZPlus(stabilizer=1e-06)" in (tmp_path / "mine_zennit.py").read_text()
     assert main(["export", f"composite={file}", "export.trial=1"]) == 2
-    assert "export.trial chooses among a study's trials and composite names a file" in capsys.readouterr().err
+    assert "export.trial chooses among a study's trials, composite.file is one" in capsys.readouterr().err
 
 
 def test_a_flag_without_its_value(capsys):

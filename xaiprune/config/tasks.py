@@ -62,18 +62,16 @@ class AttributeSettings:
 
 @dataclass
 class CompareSettings:
-    """What `xaiprune compare` draws.
+    """What `xaiprune compare` compares the study's best (or ``composite=FILE``) with.
 
     Attributes:
-        rates: Rates of the curves.
+        rates: Rates of the curves, rising.
         criteria: Baseline criteria by name (None: all).
         presets: Composite presets by name (None: all).
         seeds: Seeds of the random baseline.
     """
 
-    rates: list[float] = each_within(
-        lambda: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0, 1, ends="[)"
-    )
+    rates: list[float] = each_within(lambda: [round(0.05 * step, 2) for step in range(20)], 0, 1, ends="[)")
     criteria: list[str] | None = None
     presets: list[str] | None = None
     seeds: int = within(3, 1)
