@@ -1,4 +1,4 @@
-"""``xaiprune compare``: a study's best, or a composite file, among presets and baselines on the test split."""
+"""``xaiprune compare``: a study's best, or a composite file, among presets and baselines on test images."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def opened(config: CompareConfig, console: Console) -> tuple[str, Proposal, Cont
         require_same(study, context.config, context.dataset, context.units, context.network)
         best = proposal_of(trial)
         console.print(
-            f"best        trial {trial.number} of {study.study_name}: {value_text(study, trial)}; {best.summary()}\n",
+            f"best        trial {trial.number}: {value_text(study, trial)} on validation; {best.summary()}\n",
             markup=False,
         )
         return BEST, best, context

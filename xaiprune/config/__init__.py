@@ -1,6 +1,6 @@
 """Typed schemas below the YAML files of ``conf/``, and composing them."""
 
-from xaiprune.config.check import check
+from xaiprune.config.check import check, check_data
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import typed_keys_of
@@ -36,6 +36,7 @@ __all__ = [
     "UnitsConfig",
     "cache_dir",
     "check",
+    "check_data",
     "compose",
     "conf_dir",
     "did_you_mean",

@@ -47,8 +47,8 @@ def footnotes(comparison: Comparison) -> list[str]:
         images = "all" if comparison.curve_images == comparison.test_images else f"{comparison.curve_images}"
         which = "" if images == "all" else ", as many of each class"
         lines.append(
-            f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} of the test images{which}; "
-            "rate at 95 %: the highest of these rates up to which top-1 is at least 95 % of the dense network's"
+            f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} test images{which}; "
+            "rate at 95 %: the highest of them up to which top-1 is at least 95 % of the dense network's"
         )
     lines += [f"left out: {method}: {reason}" for method, reason in comparison.left_out.items()]
     return lines
@@ -64,8 +64,8 @@ def _paired_lines(comparison: Comparison) -> list[str]:
         if found is not None:
             lines.append(
                 f"best {kind} {method}: {found.only_first} images that only {comparison.best} gets right, "
-                f"{found.only_second} that only {method} does, p {p_text(found.p)} (the best {kind} is chosen "
-                "on the test images, which favours it)"
+                f"{found.only_second} that only {method} does, p {p_text(found.p)} (chosen as best {kind} "
+                "on these images, which favours it)"
             )
     return lines
 

@@ -7,7 +7,7 @@ from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.loop import Ending, run_trials
 from xaiprune.search.objective import OBJECTIVES, Objective
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.run import search
+from xaiprune.search.run import compare, search
 from xaiprune.search.space import Space
 from xaiprune.search.space_io import read_space
 from xaiprune.search.study import (
@@ -32,6 +32,7 @@ __all__ = [
     "Proposal",
     "Space",
     "best_trial",
+    "compare",
     "counts",
     "fingerprint_of",
     "load_study",

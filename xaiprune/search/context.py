@@ -240,8 +240,12 @@ class Context:
         )
 
 
-def open_context(config: Config) -> Context:
+def open_context(config: Config, network: nn.Module | None = None) -> Context:
     """Open network and images, and find out what can be searched.
+
+    Args:
+        config: What is asked for.
+        network: A network that is already there, in place of the ``model`` section's.
 
     Raises:
         XaipruneError: Something in the configuration does not fit; names the key.
@@ -249,7 +253,8 @@ def open_context(config: Config) -> Context:
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
     _check(config, objective, space)
-    opened = models.setup(config.model, config.data, device=config.device, network=_pruned(config))
+    given = _pruned(config) if network is None else network
+    opened = models.setup(config.model, config.data, device=config.device, network=given)
     example = opened.example()
     units = find_units(
         opened.model, config.units.kind, config.units.include, config.units.exclude, example=example

@@ -35,7 +35,7 @@ from xaiprune.search.proposal import Proposal
 log = logging.getLogger(__name__)
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-FEW_CRITERIA = ("taylor", "activation", "magnitude_l1")
+CRITERIA = ("taylor", "activation", "magnitude_l1")
 SEEDS = 3
 BEST = "best found"
 # Curves cost ten times the table, so they are measured on fewer images: as many input pixels a point as 100
@@ -52,7 +52,7 @@ def compare_on_test(
     name: str = BEST,
     rates: Sequence[float] = RATES,
     presets: Sequence[str] | None = None,
-    criteria: Sequence[str] | None = FEW_CRITERIA,
+    criteria: Sequence[str] | None = CRITERIA,
     seeds: int = SEEDS,
     measured_in: Path | None = None,
 ) -> Comparison:
