@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from tests.cli.conftest import FINGERPRINT, preset
-from tests.search.conftest import FEW_IMAGES
 from xaiprune.attribute.chosen import chosen_aggregation, chosen_composite, chosen_start
 from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
@@ -129,27 +128,10 @@ def test_a_study_of_a_newer_xaiprune(make_study):
         run()
 
 
-@pytest.fixture
-def searched(config, monkeypatch, tmp_path, capsys):
-    """A study made on the command line, in the current folder; its words after ``xaiprune search``."""
-    monkeypatch.chdir(tmp_path)
-    asked = config()
-    words = [
-        *(f"model={asked.model.name}", f"model.checkpoint={asked.model.checkpoint}"),
-        *(f"model.kwargs.{key}={value}" for key, value in asked.model.kwargs.items()),
-        *(f"data.cache_dir={asked.data.cache_dir}", *FEW_IMAGES, "prune.rate=0.4", "device=cpu"),
-    ]
-    with monkeypatch.context() as only_here:  # the comparison is not needed
-        only_here.setattr("xaiprune.cli.search.finish", lambda *_: None)
-        assert main(["search", *words, "study.name=one", "study.n_trials=9", "units=inner_filters"]) == 0
-    capsys.readouterr()
-    return words
-
-
 def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     monkeypatch.setattr("xaiprune.cli.pruning._SECONDS", 0.01)
     command = ["export", "study.name=one", "export.plan=true", "export.pruned=true", "--format", "zennit"]
-    assert main([*command, "data.cache_dir=" + searched[3].split("=", 1)[1]]) == 0
+    assert main(command) == 0
     shown = capsys.readouterr().out
     folder = Path("studies/one")
     assert sorted(path.name for path in folder.iterdir()) == [
