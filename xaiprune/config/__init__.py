@@ -16,6 +16,7 @@ from xaiprune.config.schema import (
     UnitsConfig,
 )
 from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ObjectiveConfig",
     "PruneConfig",
     "StudyConfig",
+    "Sweep",
     "TaskSchema",
     "UnitsConfig",
     "cache_dir",
@@ -37,7 +39,9 @@ __all__ = [
     "did_you_mean",
     "fill_names",
     "finish",
+    "label_of",
     "prepare",
     "register_schema",
     "study_name",
+    "sweep_of",
 ]

@@ -28,6 +28,8 @@ def check(config: Config, task: str) -> None:
             raise XaipruneError(f"{key} must be {rule.text}, got {value}{closest}")
     if not _DEVICE.fullmatch(config.device):
         raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {config.device}")
+    if config.worker is not None and task != "search":
+        raise XaipruneError(f"worker={config.worker} belongs to 'xaiprune search'; {task} has no workers")
     _check_image_geometry(config)
     if TASKS[task].opens_network:
         if config.model.pruned is None:
