@@ -25,7 +25,7 @@ class Sweep:
         runs: One checked configuration for each combination, in Hydra's order.
         overrides: What was typed, as Hydra wants it.
         swept: Keys with several values.
-        folder: ``hydra.sweep.dir``, absolute; nobody else's.
+        folder: ``hydra.sweep.dir``, absolute; nobody else's, unless it was typed.
         launcher: What follows ``hydra/launcher=``.
         jobs: How many runs the launcher starts at once on this machine (0: as many as there are processors).
     """
@@ -68,12 +68,15 @@ def sweep_of(task: str, overrides: Sequence[str], *, config_dir: str | None = No
         compose(task, single, config_dir=config_dir, label=label_of(single, swept)) for single in combinations
     )
     hydra = compose_hydra(task, combinations[0], config_dir=config_dir)
+    folder = Path(str(hydra.sweep.dir)).absolute()
+    if not any(o.key_or_group == "hydra.sweep.dir" for o in parsed):
+        folder = _free(folder)
     launcher = str(hydra.runtime.choices["hydra/launcher"])
     sweep = Sweep(
         runs=runs,
         overrides=tuple(typed.rewrite(parsed)),
         swept=swept,
-        folder=_free(Path(str(hydra.sweep.dir)).absolute()),
+        folder=folder,
         launcher=launcher,
         jobs=_jobs(hydra, launcher, len(runs)),
     )

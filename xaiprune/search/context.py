@@ -263,7 +263,8 @@ def open_context(config: Config) -> Context:
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
     _check(config, objective, space)
-    opened = models.setup(config.model, config.data, device=config.device, network=_pruned(config))
+    device = models.device_of_worker(config.device, config.worker)
+    opened = models.setup(config.model, config.data, device=device, network=_pruned(config))
     example = opened.example()
     units = find_units(
         opened.model, config.units.kind, config.units.include, config.units.exclude, example=example

@@ -23,18 +23,30 @@ RETRY_OF = "retry_of"
 KEPT = ("preset", "outside_space")  # what makes a trial what it is, beside its parameters
 
 
-def sign(trial: Trial) -> None:
-    """Note with a trial who runs it."""
-    trial.set_user_attr(WORKER, {"pid": os.getpid(), **_machine(), "born": _born(os.getpid())})
+def sign(trial: Trial, number: int | None = None) -> None:
+    """Note with a trial who runs it.
+
+    Args:
+        trial: Just asked for.
+        number: Of this process among the study's workers; None: it works alone.
+    """
+    signed: dict[str, Any] = {"pid": os.getpid(), **_machine(), "born": _born(os.getpid())}
+    trial.set_user_attr(WORKER, signed if number is None else {**signed, "number": number})
 
 
-def recover(study: optuna.Study) -> list[int]:
+def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
     """Fail the running trials whose worker is certainly gone, and queue them again.
+
+    Args:
+        study: Of any storage.
+        unseen: Also those whose worker cannot be looked up from this machine; only where somebody knows
+            that it is gone.
 
     Returns:
         Their numbers.
     """
-    gone = [t for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if _gone(t)]
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    gone = [trial for trial in running if _gone(trial) or (unseen and not _can_be_seen(trial))]
     found = []
     # The study's own sampler must not take this for the end of one of its trials: a grid would stop.
     sampler, study.sampler = study.sampler, optuna.samplers.RandomSampler()
@@ -74,9 +86,15 @@ def _gone(trial: FrozenTrial) -> bool:
         # Killed between asking and signing: no heartbeat either, only its age tells.
         started = trial.datetime_start
         return started is not None and _age(started) > GRACE_SECONDS
-    if {key: worker.get(key) for key in ("host", "namespace")} != _machine() or worker.get("born") is None:
-        return False  # cannot be looked up from here
-    return _born(worker["pid"]) != worker["born"]
+    return _can_be_seen(trial) and _born(worker["pid"]) != worker["born"]
+
+
+def _can_be_seen(trial: FrozenTrial) -> bool:
+    """Whether a look at this machine's processes tells if the trial's worker lives."""
+    worker = trial.user_attrs.get(WORKER)
+    if worker is None or worker.get("born") is None:
+        return False
+    return {key: worker.get(key) for key in ("host", "namespace")} == _machine()
 
 
 def _age(started: datetime.datetime) -> float:
