@@ -33,7 +33,9 @@ from xaiprune.search import (
     stale,
 )
 from xaiprune.search import trial as one_trial
-from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors
+from xaiprune.search.storage import open_storage, plain_errors
+from xaiprune.search.turns import exclusive
+from xaiprune.search.urls import absolute_url
 
 SCRIPT = Path(__file__).with_name("killed.py")
 
@@ -255,7 +257,7 @@ def test_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     holder = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with (
-        pytest.raises(XaipruneError, match=r"locked\.db: database is locked .*another process"),
+        pytest.raises(XaipruneError, match=r"locked\.db: database is locked .*process \d+ \(python"),
         plain_errors(url),
     ):
         optuna.create_study(study_name="test", storage=opened)

@@ -226,7 +226,7 @@ def _value(trial: FrozenTrial) -> str:
 def _label(trial: FrozenTrial) -> str:
     """What a trial tried, and where its value comes from."""
     if trial.state is TrialState.FAIL:
-        return str(trial.user_attrs.get("reason", "no reason given"))
+        return str(trial.user_attrs.get("reason", "left unfinished by its worker; runs again"))
     preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
     text = f"preset {preset}" if preset else proposal_of(trial).summary()
     if (worker := trial.user_attrs.get(stale.WORKER, {}).get("number")) is not None:

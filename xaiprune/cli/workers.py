@@ -226,6 +226,6 @@ def _show_new(led: _Led, shown: alone.Trials) -> None:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an exception: launchers add pages."""
+    """The first words of an exception: launchers add pages."""
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return (lines[0] if lines else type(error).__name__).partition(". ")[0][:150]
