@@ -135,8 +135,9 @@ def test_repair_leaves_a_live_worker_alone(make_study):
     study = make_study("one")
     with quiet():
         trial = study.ask()
-    stale.sign(trial)
-    run("study.name=one", "studies.action=repair")
+    with stale.running() as name:
+        stale.sign(trial, name)
+        run("study.name=one", "studies.action=repair")
     assert [t.state for t in load("one").trials] == [TrialState.RUNNING]
 
 

@@ -75,7 +75,9 @@ def _search(context: Context, console: Console) -> None:
     if ending is Ending.EXHAUSTED:
         console.print(f"the sampler has no further points: {done} of {wanted} trials done")
     if config.worker is not None:
-        console.print(f"worker {config.worker} has ended; the same command without worker= compares and saves")
+        console.print(
+            f"worker {config.worker} has ended; the same command without worker= compares and saves"
+        )
         return
     finish(context, study, url, console)
 

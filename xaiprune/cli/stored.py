@@ -14,7 +14,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.search import load_study, storage_url
 from xaiprune.search.journal import is_journal
 from xaiprune.search.storage import plain_errors, quiet
-from xaiprune.search.study import SCHEMA
+from xaiprune.search.study import SCHEMA, check_schema
 from xaiprune.search.urls import JOURNAL, journal_file, storage_file
 
 
@@ -80,12 +80,8 @@ def require_ours(study: optuna.Study) -> None:
     """
     if is_ours(study):
         return
-    found = study.user_attrs.get("schema")
-    if found is None:
-        raise XaipruneError(f"study '{study.study_name}' was not made by xaiprune")
-    raise XaipruneError(
-        f"study '{study.study_name}' has schema {found}, this xaiprune reads {SCHEMA}; use the newer one"
-    )
+    check_schema(study)
+    raise XaipruneError(f"study '{study.study_name}' was not made by xaiprune")
 
 
 def storages_in(folder: Path) -> list[str]:

@@ -78,7 +78,9 @@ def list_studies(config: StudiesConfig) -> None:
     if rows:
         _print_table([Row("study", "done", "failed", "running", "best", "last trial", "storage"), *rows])
     elif not failures:
-        raise XaipruneError(f"no study '{name}' in {', '.join(map(shown, urls))}" if named else f"{shown(urls[0])} is empty")
+        raise XaipruneError(
+            f"no study '{name}' in {', '.join(map(shown, urls))}" if named else f"{shown(urls[0])} is empty"
+        )
     if rows and named:
         return  # it was in none of those that cannot be read
     for failure in failures[1:]:
@@ -134,8 +136,8 @@ def repair(config: StudiesConfig) -> None:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
         if running and not has_heartbeats(study._storage):
             print(
-                "this storage has no heartbeats, so nobody can tell from here whether those processes live; if "
-                "none does, studies.unseen=true queues their trials again"
+                "this storage has no heartbeats, so nobody can tell from here whether those processes live; "
+                "if none does, studies.unseen=true queues their trials again"
             )
         if _retried(study) == before and not running:
             print(f"nothing to repair: study '{study.study_name}' has no running trial")
@@ -167,7 +169,8 @@ def copy(config: StudiesConfig) -> None:
         with plain_errors(target), exclusive(target), quiet():
             storage = open_storage(target)
             _copy(study, storage, name, target)
-        print(f"copied  {len(study.get_trials(deepcopy=False))} trials of '{study.study_name}' in {shown(source)}")
+        trials = len(study.get_trials(deepcopy=False))
+        print(f"copied  {trials} trials of '{study.study_name}' in {shown(source)}")
         print(f"to      '{name}' in {shown(target)}")
 
 

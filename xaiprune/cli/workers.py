@@ -149,7 +149,9 @@ def _by_study(sweep: Sweep) -> Sequence[Sequence[Config]]:
     return list(sweep.studies().values())
 
 
-def _launch(sweep: Sweep, led: Sequence[_Led], launch: Callable[[], None], stopped: Callable[[], bool]) -> None:
+def _launch(
+    sweep: Sweep, led: Sequence[_Led], launch: Callable[[], None], stopped: Callable[[], bool]
+) -> None:
     """Start the workers; again where some were killed, as long as that gets anywhere."""
     while True:
         before = sum(study.missing for study in led)
@@ -220,7 +222,9 @@ def _show_new(led: _Led, shown: alone.Trials) -> None:
     trials = led.study.get_trials(deepcopy=False)
     new = [t for t in trials if t.state.is_finished() and t.number not in led.shown]
     done = counts(led.study).done
-    for trial in sorted(new, key=lambda trial: (trial.datetime_complete or trial.datetime_start, trial.number)):
+    for trial in sorted(
+        new, key=lambda trial: (trial.datetime_complete or trial.datetime_start, trial.number)
+    ):
         led.shown.add(trial.number)
         shown.add(trial, done)
 

@@ -13,7 +13,16 @@ from xaiprune.config.schema import Config
 from xaiprune.errors import XaipruneError
 
 # These tell runs apart without a label: they are part of a study's default name, or meant to share it.
-_NOT_LABELLED = ("worker", "model", "data", "units", "prune.rate", "study.name", "study.storage", "output_dir")
+_NOT_LABELLED = (
+    "worker",
+    "model",
+    "data",
+    "units",
+    "prune.rate",
+    "study.name",
+    "study.storage",
+    "output_dir",
+)
 _AT_ONCE = "joblib (this machine), submitit_slurm (a cluster) or ray"
 
 
@@ -101,18 +110,19 @@ def _named(overrides: Iterable[str], keys: Sequence[str]) -> list[str]:
 
 
 def _keep_apart(sweep: Sweep, names: Sequence[Sequence[str]]) -> None:
-    """Refuse runs that would mix in one study or overwrite each other's files, and workers that cannot work."""
+    """Refuse runs that would mix in a study or overwrite each other's files, and workers that cannot work."""
     said = {id(run): ", ".join(name) for run, name in zip(sweep.runs, names, strict=True)}
     folders: dict[str, str] = {}
     numbers = {run.worker for run in sweep.runs}
     for (storage, study), runs in sweep.studies().items():
         workers = [run.worker for run in runs]
         twice = next((w for w in workers if workers.count(w) > 1), None) if len(runs) > 1 else None
-        if None in workers and len(runs) > 1 or twice is not None:
+        if (None in workers and len(runs) > 1) or twice is not None:
             same = [said[id(run)] for run in runs if run.worker == twice]
             raise XaipruneError(
-                f"{len(same)} runs of the sweep would share study '{study}' in {storage} ({'; '.join(same)}); "
-                "leave out study.name, or put the difference into it: 'study.name=mine-${seed}'"
+                f"{len(same)} runs of the sweep would share study '{study}' in {storage} "
+                f"({'; '.join(same)}); leave out study.name, or put the difference into it: "
+                "'study.name=mine-${seed}'"
             )
         if len(runs) < len(numbers):
             raise XaipruneError(

@@ -122,8 +122,8 @@ class StudiesSettings:
     Attributes:
         action: List, show, repair (queue the trials of workers that are gone again) or copy.
             ``xaiprune studies show`` is short for ``xaiprune studies studies.action=show``.
-        unseen: With repair, also trials of workers that cannot be looked up from here (on other machines, with
-            a journal file): only once no search is running on the study.
+        unseen: With repair, also trials of workers that cannot be looked up from here (on other machines,
+            with a journal file): only once no search is running on the study.
         to_storage: Storage to copy to (None: ``sqlite:///studies/<to_name>.db``, where the other tasks look
             for a study of that name).
         to_name: Name of the copy (None: the same).

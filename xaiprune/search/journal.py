@@ -32,8 +32,8 @@ def open_journal(path: Path) -> JournalStorage:
         return JournalStorage(_File(path))
     except OSError as error:
         raise XaipruneError(f"study.storage: {path} cannot be opened ({error.strerror})") from error
-    except (ValueError, KeyError) as error:
-        raise StorageInternalError(f"malformed journal: {error}") from error
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:  # lines that make no sense
+        raise StorageInternalError(f"malformed journal: {type(error).__name__} {error}") from None
 
 
 def is_journal(path: Path) -> bool:
@@ -64,7 +64,7 @@ class _File(JournalFileBackend):
         except OSError as error:
             raise StorageInternalError(str(error)) from error
         except ValueError as error:
-            raise StorageInternalError(f"malformed journal: {error}") from error
+            raise StorageInternalError(f"malformed journal: {error}") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         try:

@@ -67,8 +67,8 @@ def run_trials(
         XaipruneError: Three trials failed in a row, or the storage broke.
         KeyboardInterrupt: Ctrl-C came twice; the running trial is queued again.
     """
-    with plain_errors(storage_url(context.config)), quiet(), graceful(flag) as stop:
-        return _Loop(study, context, on_trial, stop).run()
+    with plain_errors(storage_url(context.config)), quiet(), graceful(flag) as stop, stale.running() as name:
+        return _Loop(study, context, on_trial, stop, name).run()
 
 
 @dataclass
@@ -82,8 +82,11 @@ class _Asked:
 
 
 class _Loop:
-    def __init__(self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop) -> None:
+    def __init__(
+        self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop, name: str
+    ) -> None:
         self._study, self._context, self._on_trial, self._stop = study, context, on_trial, stop
+        self._name = name
         self._wanted, self._batch = context.config.study.n_trials, context.config.search.batch
         self._failures = 0
         self._halved = False
@@ -128,7 +131,7 @@ class _Loop:
                 break
             asked = _Asked(self._study.ask())
             self._asked.append(asked)
-            stale.sign(asked.trial, self._context.config.worker)
+            stale.sign(asked.trial, self._name, self._context.config.worker)
 
     def _run_asked(self) -> None:
         """Run what was asked for: attribution together, the rest one after the other."""

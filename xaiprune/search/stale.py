@@ -9,6 +9,9 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +26,34 @@ RETRY_OF = "retry_of"
 KEPT = ("preset", "outside_space")  # what makes a trial what it is, beside its parameters
 
 
-def sign(trial: Trial, number: int | None = None) -> None:
+_mine: set[str] = set()  # runs of this process that are going on
+
+
+def sign(trial: Trial, run: str, number: int | None = None) -> None:
     """Note with a trial who runs it.
 
     Args:
         trial: Just asked for.
+        run: As `running` names it.
         number: Of this process among the study's workers; None: it works alone.
     """
-    signed: dict[str, Any] = {"pid": os.getpid(), **_machine(), "born": _born(os.getpid())}
+    signed: dict[str, Any] = {"pid": os.getpid(), **_machine(), "born": _born(os.getpid()), "run": run}
     trial.set_user_attr(WORKER, signed if number is None else {**signed, "number": number})
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """A name for what this process runs until the block ends.
+
+    A process outlives a run that its storage has broken, in a notebook for example; what is left of that run
+    must not look alive.
+    """
+    run = uuid.uuid4().hex
+    _mine.add(run)
+    try:
+        yield run
+    finally:
+        _mine.discard(run)
 
 
 def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
@@ -45,8 +67,8 @@ def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
     Returns:
         Their numbers.
     """
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    gone = [trial for trial in running if _gone(trial) or (unseen and not _can_be_seen(trial))]
+    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    gone = [trial for trial in unfinished if _gone(trial) or (unseen and not _can_be_seen(trial))]
     found = []
     # The study's own sampler must not take this for the end of one of its trials: a grid would stop.
     sampler, study.sampler = study.sampler, optuna.samplers.RandomSampler()
@@ -86,7 +108,11 @@ def _gone(trial: FrozenTrial) -> bool:
         # Killed between asking and signing: no heartbeat either, only its age tells.
         started = trial.datetime_start
         return started is not None and _age(started) > GRACE_SECONDS
-    return _can_be_seen(trial) and _born(worker["pid"]) != worker["born"]
+    if not _can_be_seen(trial):
+        return False
+    if _born(worker["pid"]) != worker["born"]:
+        return True
+    return worker["pid"] == os.getpid() and worker.get("run") not in _mine
 
 
 def _can_be_seen(trial: FrozenTrial) -> bool:

@@ -23,7 +23,13 @@ from xaiprune.search.urls import absolute_url, journal_file, require_driver, sho
 _SQLITE_HEADER = b"SQLite format 3\x00"
 # What PostgreSQL, MySQL and the network say when the server is not there, or not any more.
 _UNREACHABLE = (
-    "connection", "Connection", "connect to", "Can't connect", "gone away", "shutting down", "starting up",
+    "connection",
+    "Connection",
+    "connect to",
+    "Can't connect",
+    "gone away",
+    "shutting down",
+    "starting up",
 )
 LOCK_SECONDS = 120  # a worker that writes holds the lock for milliseconds; a slow disk, for seconds
 

@@ -84,6 +84,7 @@ def open_study(context: Context) -> optuna.Study:
             pruner=pruner,
             load_if_exists=True,
         )
+        check_schema(study)
         stored = study.user_attrs.get("fingerprint")
         if stored is None and study.get_trials(deepcopy=False):
             raise XaipruneError(
@@ -110,6 +111,20 @@ def load_study(config: Config) -> optuna.Study:
         if name not in optuna.get_all_study_names(storage):
             raise _missing(name, storage, url)
         return optuna.load_study(study_name=name, storage=storage)
+
+
+def check_schema(study: optuna.Study) -> None:
+    """Refuse a study that another version of xaiprune has described.
+
+    Raises:
+        XaipruneError: Says which schema it has.
+    """
+    found = study.user_attrs.get("schema", SCHEMA)
+    if found != SCHEMA:
+        raise XaipruneError(
+            f"study '{study.study_name}' has schema {found}, this xaiprune reads {SCHEMA}; use the "
+            "xaiprune that made it, or set study.name=ANOTHER_NAME"
+        )
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
