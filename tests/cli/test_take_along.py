@@ -123,7 +123,7 @@ def test_every_task_takes_it(mine: Path, task: str) -> None:
 
 
 def test_several_files_in_a_sweep(mine: Path) -> None:
-    assert prepare("prune", [f"composite={mine},{mine}"], multirun=True) == [f"composite.file={mine},{mine}"]
+    assert sweep_of("prune", [f"composite={mine},{mine}"]).overrides == (f"composite.file={mine},{mine}",)
     assert prepare("prune", ["composite=epsilon"]) == ["composite=epsilon"]
 
 
