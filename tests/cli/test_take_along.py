@@ -8,7 +8,7 @@ import yaml
 from tests.search.conftest import MakeConfig
 from xaiprune.cli import export
 from xaiprune.cli.pruning import Pruning
-from xaiprune.config import Config, compose, prepare
+from xaiprune.config import Config, compose, prepare, sweep_of
 from xaiprune.errors import XaipruneError
 from xaiprune.search import search
 from xaiprune.search.chosen import chosen_proposal
