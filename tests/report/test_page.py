@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,47 @@ def test_the_headline_has_intervals_and_the_curves_colours(full: str, tmp_path: 
     assert f"{best.top1} ({best.interval}) on 200 test images" in verdict(found)
     assert "intervals do not overlap" in verdict(found)
     assert figures_of_merit(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
+
+
+def test_the_paired_test_is_told(tmp_path: Path) -> None:
+    against = {
+        "taylor": {"only_first": 30, "only_second": 9},
+        "LRP epsilon": {"only_first": 5, "only_second": 5},
+    }
+    kept.save(replace(comparison(), against=against), tmp_path, "key")
+    found = findings(tmp_path)
+    p = {row.name: row.p for row in headline(found)}
+    assert p["taylor"] == "0.001"
+    assert p["LRP epsilon"] == "1.000"
+    assert p["random"] == p["best found"] == p["dense"] == ""
+    assert "p 0.001 in a paired test on the same images" in verdict(found)
+    assert "exact McNemar test" in shown(page(found))
+
+
+def test_the_newer_comparison_is_shown(tmp_path: Path) -> None:
+    """The search's, or that of the compare task."""
+    study = make()
+    kept.save(comparison(), tmp_path, "key")
+    kept.save(comparison(test_images=100), tmp_path / "compare", "key")
+    os.utime(tmp_path / "comparison.json", (1, 1))
+    newer = findings(tmp_path, study)
+    assert newer.comparison is not None
+    assert (newer.comparison.test_images, newer.stale) == (100, False)
+    os.utime(tmp_path / "compare" / "comparison.json", (2, 2))
+    found = findings(tmp_path, study)
+    assert found.stale  # the best trial ran later
+    assert "This comparison is of an earlier best" in shown(page(found))
+    os.utime(tmp_path / "comparison.json", (3, 3))
+    older = findings(tmp_path, study)
+    assert older.comparison is not None
+    assert older.comparison.test_images == 200
+
+
+def test_a_comparison_of_another_composite_is_not_the_studys(tmp_path: Path) -> None:
+    made_up = comparison()
+    frame = made_up.frame.replace({"method": {"best found": "mine.yaml"}})
+    kept.save(replace(made_up, frame=frame), tmp_path / "compare", "key")
+    assert findings(tmp_path).comparison is None
 
 
 def test_without_a_comparison_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:

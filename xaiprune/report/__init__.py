@@ -4,8 +4,10 @@ from xaiprune.report.curves import draw_curves
 from xaiprune.report.frames import accuracy, layers, methods, trials
 from xaiprune.report.show import show_comparison
 from xaiprune.report.table import plain_text, print_comparison
+from xaiprune.search.comparison import Comparison, summary
 
 __all__ = [
+    "Comparison",
     "accuracy",
     "draw_curves",
     "layers",
@@ -13,5 +15,6 @@ __all__ = [
     "plain_text",
     "print_comparison",
     "show_comparison",
+    "summary",
     "trials",
 ]

@@ -29,7 +29,7 @@ _MOST_TEXTS = 2000  # trials beyond which a dot says no more than its number
 def curves(comparison: Comparison) -> Figure:
     """Top-1 along the rates for every method."""
     frame = accuracy(comparison)
-    dense = frame[frame.kind == "dense"].iloc[0]
+    dense = frame[frame.kind == "dense"].sort_values("part").iloc[0]  # on the curve images, if it was
     rows = frame[frame.kind != "dense"]
     if comparison.curve_images < comparison.test_images:
         rows = rows[rows.part == "curve"]  # the target's figures are of other images
