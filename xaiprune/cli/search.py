@@ -34,7 +34,7 @@ from xaiprune.search import (
 from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.race import saved
-from xaiprune.search.study import first_value, is_feasible
+from xaiprune.search.study import first_value, is_feasible, value_text
 from xaiprune.search.threads import fitting_threads
 
 
@@ -119,7 +119,9 @@ def setup_text(context: Context, dense: Accuracy, study: optuna.Study, url: str)
         "images": f"{len(data.reference)} reference, {len(context.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
         "dense": f"top-1 {dense} (validation)",
-        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
+        "objective": f"{objective.name}, patches of the validation images flipped"
+        if objective.explains
+        else f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
         "study": f"{study.study_name} in {url}",
         "trials": f"{done} of {config.study.n_trials} done",
     }
@@ -173,7 +175,10 @@ class Trials:
             self._console.print(line, markup=False)
 
     def _best_text(self) -> str:
-        return "" if self._best is None else f"best {_value(self._best)} of {100 * self._dense.top1:.1f} %"
+        if self._best is None:
+            return ""
+        of = "" if "faithfulness" in self._best.user_attrs else f" of {100 * self._dense.top1:.1f} %"
+        return f"best {_value(self._best)}{of}"
 
 
 def _value(trial: FrozenTrial) -> str:
@@ -182,8 +187,7 @@ def _value(trial: FrozenTrial) -> str:
         return "failed"
     if trial.state is TrialState.PRUNED:
         return "stopped"
-    value = f"{100 * first_value(trial):.1f} %"
-    return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
+    return value_text(trial)
 
 
 def _label(trial: FrozenTrial) -> str:

@@ -18,7 +18,7 @@ from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, counts, proposal_of, stale, storage_url
 from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet, sqlite_file
-from xaiprune.search.study import SCHEMA, first_value
+from xaiprune.search.study import SCHEMA, value_text
 
 _FOLDER = Path("studies")
 _WIDEST = 100  # characters of a value that are shown
@@ -104,9 +104,7 @@ def inspect(config: StudiesConfig) -> None:
             _line("versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value))
         if now.done:
             best = best_trial(study)
-            _line(
-                "best", f"trial {best.number}: {_percent(first_value(best))}; {proposal_of(best).summary()}"
-            )
+            _line("best", f"trial {best.number}: {value_text(best)}; {proposal_of(best).summary()}")
         else:
             _line("best", "no trial has finished yet")
         for trial in trials:
@@ -188,7 +186,7 @@ def _rows(url: str) -> Iterator[Row]:
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             now = counts(study)
-            best = _percent(first_value(best_trial(study))) if is_ours(study) and _finished(study) else "-"
+            best = value_text(best_trial(study)) if is_ours(study) and _finished(study) else "-"
             yield Row(name, str(now.done), str(now.failed), str(now.running), best, _last(study), url)
 
 
@@ -251,7 +249,3 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _shown(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) and value else str(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"

@@ -147,8 +147,8 @@ class _Loop:
         for asked in self._asked:
             if asked.proposal is not None and asked.proposal.key not in known.proposals:
                 new.setdefault(asked.proposal.key, []).append(asked)
-        if len(self._asked) == 1 or not new:
-            return  # a single trial attributes for itself
+        if len(self._asked) == 1 or not new or self._context.objective.explains:
+            return  # a single trial attributes for itself, and heatmaps are another matter
         first = [group[0] for group in new.values()]
         watch = one_trial.Stopwatch()
         try:
