@@ -1,9 +1,12 @@
 """``xaiprune dashboard``: what it hands to optuna-dashboard, whose server would not return."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -108,6 +111,7 @@ def test_in_a_real_browser(searched, tmp_path):
                 r"http://127\.0\.0\.1:\d+/dashboard/studies/1", _read_until(server, "dashboard  ")
             )
             wait_until_answers(f"http://127.0.0.1:{port}/api/studies")
+            _wait_for_artifacts(f"http://127.0.0.1:{port}/api/studies/1", trial=0)
             browser.open(address.group())
             browser.wait_for("document.body.innerText.includes('top1_at_rate (rate 0.4)')")
             browser.open(f"{address.group()}/trials?numbers=0")
@@ -127,3 +131,14 @@ def _read_until(server, start):
         if line.startswith(start):
             return line
     raise AssertionError("the server ended")
+
+
+def _wait_for_artifacts(url, trial):
+    """The newest trials come first; a page that is open does not look for files again."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            if len(json.load(answer)["trials"][trial]["artifacts"]) == 2:
+                return
+        time.sleep(0.5)
+    raise AssertionError("no artifacts")

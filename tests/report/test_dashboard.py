@@ -58,7 +58,7 @@ def test_every_ended_trial_tells_its_story(study: optuna.Study, tmp_path: Path) 
     folder = tmp_path / "results"
     folder.mkdir()
     (folder / "curves.png").write_bytes(b"a picture")
-    assert list(Publisher(study, folder).publish()) == [4, 3, 2, 1, 0]
+    assert list(Publisher(study, folder).publish()) == [1, 4, 3, 2, 0]
     note = note_of(study, 1)
     assert note.startswith("## Trial 1: preset epsilon\n\n**90.0 %** on the validation images\n")
     assert "| 0.5 | 90.0 % | 86.0 to 94.0 | 50 |" in note

@@ -1,6 +1,5 @@
 """The objective `faithfulness`: heatmaps are judged, nothing is pruned before the comparison."""
 
-import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
@@ -83,7 +82,6 @@ def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
     by_preset = frame.set_index("preset")
     assert by_preset.faithfulness["zplus"] != by_preset.faithfulness["taylor"]
     assert frame.faithfulness.between(frame.low, frame.high).all()
-    assert not pd.isna(frame.value.corr(frame.faithfulness, method="spearman"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import json
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,9 +25,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.errors import XaipruneError
 from xaiprune.report.notes import study_note, trial_note
 from xaiprune.report.trial_picture import draw_trial
-from xaiprune.search import proposal_of
+from xaiprune.search import best_trial, proposal_of
 from xaiprune.search.best import provenance
 from xaiprune.search.notes import network_of
 
@@ -56,7 +58,7 @@ class Publisher:
         self.store = FileSystemArtifactStore(str(self.artifacts))
 
     def publish(self) -> Iterator[int]:
-        """Publish the study itself and every ended trial that has not been, the newest first.
+        """Publish the study itself and every ended trial that has not been: the best, then the newest.
 
         Yields:
             The number of each trial, when it is done.
@@ -64,10 +66,13 @@ class Publisher:
         trials = self.study.get_trials(deepcopy=False)
         # Read once: of a thousand trials they are many. What others write meanwhile is not ours.
         self._attrs = dict(self.study._storage.get_study_system_attrs(self.study._study_id))
+        best = -1
         missing = [t for t in trials if t.state in _ENDED and t.number not in self._published]
         if missing or not self._published:
             self._publish_study(trials)
-        for trial in reversed(missing):
+        with suppress(XaipruneError):  # none has finished, or none keeps the constraints
+            best = best_trial(self.study).number
+        for trial in sorted(missing, key=lambda trial: (trial.number != best, -trial.number)):
             self._publish_trial(trial, trials)
             self._published.add(trial.number)
             yield trial.number
