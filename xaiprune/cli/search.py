@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from xaiprune.cli.portrait import portray
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy
@@ -33,6 +35,7 @@ from xaiprune.search import (
 )
 from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
+from xaiprune.search.notes import without_password
 from xaiprune.search.race import saved
 from xaiprune.search.study import first_value, is_feasible, value_text
 from xaiprune.search.threads import fitting_threads
@@ -96,6 +99,7 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     console.print()
     comparison = compare_on_test(context, proposal_of(trial), folder)
     picture = show_comparison(comparison, folder, console=console)
+    portray(context, study, folder)
     console.print()
     for name, path in (
         ("composite", saved),
@@ -103,8 +107,19 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
         ("curves", picture),
         ("study", url),
         ("dashboard", f"optuna-dashboard {url}"),
+        ("report", report_command(context.config)),
     ):
         console.print(f"{name:<11} {path}", markup=False)
+
+
+def report_command(config: Config) -> str:
+    """What shows the study to people."""
+    command = ["xaiprune", "report", f"study.name={config.study.name}"]
+    if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
+        command.append(f"study.storage={without_password(config.study.storage)}")
+    if config.output_dir != str(Path("studies") / str(config.study.name)):
+        command.append(f"output_dir={config.output_dir}")
+    return shlex.join(command)
 
 
 def setup_text(context: Context, dense: Accuracy, study: optuna.Study, url: str) -> str:
