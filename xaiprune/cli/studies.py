@@ -127,8 +127,9 @@ def repair(config: StudiesConfig) -> None:
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
-        stale.recover(study, unseen=config.studies.unseen)
-        optuna.storages.fail_stale_trials(study)
+        with exclusive(storage_url(config)):
+            stale.recover(study, unseen=config.studies.unseen)
+            optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
             print(f"trial {number} was left unfinished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
