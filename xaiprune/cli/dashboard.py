@@ -16,6 +16,7 @@ from xaiprune.cli.stored import require_ours, stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
+from xaiprune.search.urls import shown
 
 if TYPE_CHECKING:
     from xaiprune.report.dashboard import Publisher
@@ -44,7 +45,7 @@ def run(config: DashboardConfig) -> None:
     with stored_study(config) as study:
         require_ours(study)
         publisher = Publisher(study, Path(str(config.output_dir)).absolute())
-        print(f"study      {study.study_name} in {storage_url(config)}")
+        print(f"study      {study.study_name} in {shown(storage_url(config))}")
         print(f"files      {publisher.artifacts}")
         print(f"dashboard  {address(study, host, port)} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):

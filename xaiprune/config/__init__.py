@@ -18,6 +18,7 @@ from xaiprune.config.schema import (
     UnitsConfig,
 )
 from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 from xaiprune.config.typed import Typed, typed_here
 
@@ -31,6 +32,7 @@ __all__ = [
     "ObjectiveConfig",
     "PruneConfig",
     "StudyConfig",
+    "Sweep",
     "TaskSchema",
     "Typed",
     "UnitsConfig",
@@ -42,11 +44,13 @@ __all__ = [
     "did_you_mean",
     "fill_names",
     "finish",
+    "label_of",
     "prepare",
     "provenance_of",
     "register_schema",
     "stored_recipe",
     "study_name",
+    "sweep_of",
     "take_along",
     "typed_here",
     "typed_keys_of",

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 import optuna
 import torch
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.samplers import GridSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +32,7 @@ from xaiprune.search.sampler import make_sampler
 from xaiprune.search.storage import plain_errors, quiet
 from xaiprune.search.study import counts, storage_url
 from xaiprune.search.suggest import suggest
+from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 3
@@ -48,13 +50,16 @@ class Ending(Enum):
     EXHAUSTED = "exhausted"
 
 
-def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None = None) -> Ending:
+def run_trials(
+    study: optuna.Study, context: Context, on_trial: OnTrial | None = None, *, flag: Path | None = None
+) -> Ending:
     """Run what is missing of ``study.n_trials``.
 
     Args:
         study: As `open_study` gives it.
         context: What all trials share.
         on_trial: Called with each trial that ends here and the number of trials done so far.
+        flag: This process is one of several workers; a file of this name asks them to end.
 
     Returns:
         Why it ended. On Ctrl-C the running trial is finished first.
@@ -63,8 +68,8 @@ def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None =
         XaipruneError: Three trials failed in a row, or the storage broke.
         KeyboardInterrupt: Ctrl-C came twice; the running trial is queued again.
     """
-    with plain_errors(storage_url(context.config)), quiet(), graceful() as stop:
-        return _Loop(study, context, on_trial, stop).run()
+    with plain_errors(storage_url(context.config)), quiet(), graceful(flag) as stop, stale.running() as name:
+        return _Loop(study, context, on_trial, stop, name).run()
 
 
 @dataclass
@@ -78,8 +83,11 @@ class _Asked:
 
 
 class _Loop:
-    def __init__(self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop) -> None:
+    def __init__(
+        self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop, name: str
+    ) -> None:
         self._study, self._context, self._on_trial, self._stop = study, context, on_trial, stop
+        self._name = name
         self._wanted, self._batch = context.config.study.n_trials, context.config.search.batch
         self._failures = 0
         self._halved = False
@@ -90,6 +98,29 @@ class _Loop:
     def run(self) -> Ending:
         waited = False
         while True:
+            if (ending := self._take()) is not None:
+                return ending
+            if not self._asked:
+                if not waited and self._stop.flag is None:  # of workers who leads them shows the trials
+                    log.info("waiting for %d trials that run elsewhere", counts(self._study).running)
+                waited = True
+                time.sleep(_POLL_SECONDS)
+                continue
+            try:
+                with beating([asked.trial for asked in self._asked]):
+                    self._run_asked()
+            except BaseException:
+                self._queue_again()
+                raise
+            self._queue_again()
+
+    def _take(self) -> Ending | None:
+        """Take the next trials, as many as are missing; why there are none, where that is for good.
+
+        One process at a time: with SQLite, Optuna would hand the same queued trial to two that ask at once,
+        and on any storage both would see as many missing trials and take more than that.
+        """
+        with exclusive(storage_url(self._context.config)):
             optuna.storages.fail_stale_trials(self._study)
             for number in stale.recover(self._study):
                 log.info("trial %d was left unfinished by a worker that is gone; it runs again", number)
@@ -100,22 +131,10 @@ class _Loop:
                 return Ending.INTERRUPTED
             if self._late():
                 return Ending.TIMEOUT
-            if now.done + now.running >= self._wanted:
-                if not waited:
-                    log.info("waiting for %d trials that run elsewhere", now.running)
-                waited = True
-                time.sleep(_POLL_SECONDS)
-                continue
-            self._ask(min(self._batch, self._wanted - now.done - now.running))
-            if not self._asked:
-                return Ending.EXHAUSTED
-            try:
-                with beating([asked.trial for asked in self._asked]):
-                    self._run_asked()
-            except BaseException:
-                self._queue_again()
-                raise
-            self._queue_again()
+            if (missing := self._wanted - now.done - now.running) <= 0:
+                return None
+            self._ask(min(self._batch, missing))
+            return None if self._asked else Ending.EXHAUSTED
 
     def _ask(self, number: int) -> None:
         for _ in range(number):
@@ -124,7 +143,7 @@ class _Loop:
                 break
             asked = _Asked(self._study.ask())
             self._asked.append(asked)
-            stale.sign(asked.trial)
+            stale.sign(asked.trial, self._name, self._context.config.worker)
 
     def _run_asked(self) -> None:
         """Run what was asked for: attribution together, the rest one after the other."""
@@ -134,11 +153,21 @@ class _Loop:
                     asked.proposal = self._proposal(asked.trial)
             except XaipruneError as error:
                 self._fail(asked, str(error))
+            except UpdateFinishedTrialError:
+                self._lost(asked)
         self._attribute()
         for place, asked in enumerate(list(self._asked)):
             if place and (self._stop.asked or self._late()):
                 return  # the rest is queued again: nobody wants to wait for a whole batch
-            self._run_one(asked)
+            try:
+                self._run_one(asked)
+            except UpdateFinishedTrialError:
+                self._lost(asked)
+
+    def _lost(self, asked: _Asked) -> None:
+        """Another process took this one for dead: it had given no sign of life for too long."""
+        self._asked.remove(asked)
+        log.warning("trial %d was taken for abandoned meanwhile, and runs again", asked.trial.number)
 
     def _attribute(self) -> None:
         """One forward for all new proposals; what goes wrong is left to each trial to meet itself."""
@@ -247,7 +276,9 @@ class _Loop:
         """A sampler for the next trial, whose seed depends on how many there are."""
         config = self._context.config
         trials = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(config.sampler, self._context.space, config.seed, trials)
+        self._study.sampler = make_sampler(
+            config.sampler, self._context.space, config.seed, trials, config.worker
+        )
 
     def _exhausted(self) -> bool:
         """Whether a grid has no point left, and nothing is queued either."""
