@@ -6,7 +6,8 @@
     data = xp.load_data("image_folder", model, root="photographs")
     units = xp.find_units(model, "inner_filters")
     reference = data.reference
-    relevance = xp.attribute(model, reference.tensor(), reference.labels, units, xp.Composite(), task=data.task)
+    images, labels = reference.tensor(), reference.labels
+    relevance = xp.attribute(model, images, labels, units, xp.Composite(), task=data.task)
     plan = xp.make_plan(xp.aggregate(relevance), units, rate=0.4)
     small = xp.remove(model, plan, units)
     print(xp.accuracy(small, data.test, data.task), xp.cost(small, reference.tensor([0])))

@@ -37,9 +37,9 @@ from xaiprune.search import (
 from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.race import saved
-from xaiprune.search.study import first_value, is_feasible
+from xaiprune.search.study import first_value, is_feasible, value_text
 from xaiprune.search.threads import fitting_threads
-from xaiprune.search.urls import journal_file, shown
+from xaiprune.search.urls import shown
 
 
 def run(config: Config) -> None:
@@ -115,7 +115,7 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
         ("table", folder / "comparison.csv"),
         ("curves", picture),
         ("study", shown(url)),
-        ("dashboard", f"optuna-dashboard {journal_file(url) or shown(url)}"),
+        ("dashboard", f"xaiprune dashboard {_stored_where(context.config)}"),
         ("report", report_command(context.config)),
     ):
         console.print(f"{name:<11} {path}", markup=False)
@@ -123,12 +123,17 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
 
 def report_command(config: Config) -> str:
     """What shows the study to people."""
-    command = ["xaiprune", "report", f"study.name={config.study.name}"]
+    return f"xaiprune report {_stored_where(config)}"
+
+
+def _stored_where(config: Config) -> str:
+    """The overrides by which other tasks find the study and its folder."""
+    found = [f"study.name={config.study.name}"]
     if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
-        command.append(f"study.storage={shown(str(config.study.storage))}")
+        found.append(f"study.storage={shown(str(config.study.storage))}")
     if config.output_dir != str(Path("studies") / str(config.study.name)):
-        command.append(f"output_dir={config.output_dir}")
-    return shlex.join(command)
+        found.append(f"output_dir={config.output_dir}")
+    return shlex.join(found)
 
 
 def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, url: str) -> str:
@@ -143,7 +148,9 @@ def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, ur
         "images": f"{len(data.reference)} reference, {len(context.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
         "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
-        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
+        "objective": f"{objective.name}, patches of the validation images flipped"
+        if objective.explains
+        else f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
         "study": f"{study.study_name} in {shown(url)}",
         "trials": f"{done} of {config.study.n_trials} done",
     }
@@ -210,7 +217,9 @@ class Trials:
         if self._best is None:
             return ""
         best = f"best {_value(self._best)}"
-        return best if self._dense is None else f"{best} of {100 * self._dense.top1:.1f} %"
+        if self._dense is None or "faithfulness" in self._best.user_attrs:
+            return best
+        return f"{best} of {100 * self._dense.top1:.1f} %"
 
 
 def _value(trial: FrozenTrial) -> str:
@@ -219,8 +228,7 @@ def _value(trial: FrozenTrial) -> str:
         return "failed"
     if trial.state is TrialState.PRUNED:
         return "stopped"
-    value = f"{100 * first_value(trial):.1f} %"
-    return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
+    return value_text(trial)
 
 
 def _label(trial: FrozenTrial) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from xaiprune.attribute import PRESETS
 from xaiprune.config import Config, did_you_mean
 from xaiprune.errors import XaipruneError
+from xaiprune.search.chosen import proposal_of_file
 from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.notes import note
-from xaiprune.search.objective import text_of_value
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
 from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
@@ -28,6 +29,7 @@ from xaiprune.search.versions import versions
 
 log = logging.getLogger(__name__)
 SCHEMA = "xaiprune/study/1"
+GIVEN = "given"  # user attribute: a proposal that is tried as it is
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,10 @@ def first_value(trial: FrozenTrial) -> float:
     return trial.values[0] if trial.values else 0.0
 
 
-def value_text(study: optuna.Study, trial: FrozenTrial) -> str:
-    """A finished trial's values for people: ``64.0 %``; with a cost beside it ``64.0 % at 0.52``."""
-    objective = study.user_attrs.get("fingerprint", {}).get("objective", {}).get("name", "")
-    value = text_of_value(objective, first_value(trial))
+def value_text(trial: FrozenTrial) -> str:
+    """A finished trial's values for people: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
+    first = first_value(trial)
+    value = f"{first:.3f}" if "faithfulness" in trial.user_attrs else f"{100 * first:.1f} %"
     return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
 
 
@@ -200,7 +202,7 @@ def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
 
 
 def _queue_presets(study: optuna.Study, context: Context) -> None:
-    """Queue the presets that the study has not tried yet: the space's centre if it has one, then Taylor.
+    """Queue what the study has not tried yet: a given composite, the space's centre, Taylor, other presets.
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as what it is. Presets that rank the same on this network are tried once.
@@ -221,6 +223,8 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
                 log.warning("preset %s is not tried: outside the space (%s)", name, reason)
                 continue
             log.info("preset %s lies outside the space (%s); it is tried, but not learned from", name, reason)
+            if name not in PRESETS:
+                attrs[GIVEN] = recipe.to_dict()
             study.enqueue_trial({}, user_attrs={**attrs, "outside_space": True})
             continue
         if params in points:  # differs only in what says nothing on this network
@@ -234,6 +238,8 @@ def _recipes(context: Context) -> dict[str, Proposal]:
     """What is tried first, by name, in that order."""
     centre = context.space.centre
     recipes = {} if centre is None else {CENTRE: centre}
+    if (file := context.config.composite.file) is not None:
+        recipes = {Path(file).name: proposal_of_file(file, context.config.attribution), **recipes}
     for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
         preset = PRESETS[name]
         recipes[name] = Proposal(preset.composite, preset.start, preset.aggregation)
