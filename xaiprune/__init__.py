@@ -3,10 +3,13 @@
     import xaiprune as xp
 
     model = xp.load_model("resnet18", checkpoint="resnet18.safetensors")
+    data = xp.load_data("image_folder", model, root="photographs")
     units = xp.find_units(model, "inner_filters")
-    relevance = xp.attribute(model, images, labels, units, xp.Composite())
+    reference = data.reference
+    relevance = xp.attribute(model, reference.tensor(), reference.labels, units, xp.Composite(), task=data.task)
     plan = xp.make_plan(xp.aggregate(relevance), units, rate=0.4)
     small = xp.remove(model, plan, units)
+    print(xp.accuracy(small, data.test, data.task), xp.cost(small, reference.tensor([0])))
 
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
@@ -17,26 +20,58 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from xaiprune.attribute import PRESETS, Aggregation, Composite, aggregate, attribute, criterion
+    from xaiprune.attribute import (
+        PRESETS,
+        Aggregation,
+        Composite,
+        aggregate,
+        attribute,
+        criterion,
+        load_composite,
+        register_criterion,
+        save_composite,
+    )
+    from xaiprune.config import compose
     from xaiprune.errors import UnsupportedOperation, XaipruneError
     from xaiprune.evaluate.accuracy import accuracy
     from xaiprune.evaluate.cost import cost
-    from xaiprune.models import load_model
+    from xaiprune.models import load_data, load_model, load_training_data
     from xaiprune.prune.compensate import compensate
     from xaiprune.prune.mask import masked
+    from xaiprune.prune.onnx import export_onnx
     from xaiprune.prune.plan import Plan, make_plan
     from xaiprune.prune.remove import remove
     from xaiprune.prune.store import load_pruned, save_pruned
-    from xaiprune.search import search
+    from xaiprune.search import best_trial, compare, proposal_of, search
     from xaiprune.units import find_units
 
 _ROOMS = {
-    "attribute": ("PRESETS", "Aggregation", "Composite", "aggregate", "attribute", "criterion"),
+    "attribute": (
+        "PRESETS",
+        "Aggregation",
+        "Composite",
+        "aggregate",
+        "attribute",
+        "criterion",
+        "load_composite",
+        "register_criterion",
+        "save_composite",
+    ),
+    "config": ("compose",),
     "errors": ("UnsupportedOperation", "XaipruneError"),
     "evaluate": ("accuracy", "cost"),
-    "models": ("load_model",),
-    "prune": ("Plan", "compensate", "load_pruned", "make_plan", "masked", "remove", "save_pruned"),
-    "search": ("search",),
+    "models": ("load_data", "load_model", "load_training_data"),
+    "prune": (
+        "Plan",
+        "compensate",
+        "export_onnx",
+        "load_pruned",
+        "make_plan",
+        "masked",
+        "remove",
+        "save_pruned",
+    ),
+    "search": ("best_trial", "compare", "proposal_of", "search"),
     "units": ("find_units",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -51,15 +86,25 @@ __all__ = [
     "accuracy",
     "aggregate",
     "attribute",
+    "best_trial",
+    "compare",
     "compensate",
+    "compose",
     "cost",
     "criterion",
+    "export_onnx",
     "find_units",
+    "load_composite",
+    "load_data",
     "load_model",
     "load_pruned",
+    "load_training_data",
     "make_plan",
     "masked",
+    "proposal_of",
+    "register_criterion",
     "remove",
+    "save_composite",
     "save_pruned",
     "search",
 ]

@@ -2,7 +2,9 @@
 
 from xaiprune.attribute.attribution import Start, attribute
 from xaiprune.attribute.criteria.registry import CRITERIA, Scores, criterion
+from xaiprune.attribute.criteria.registry import register as register_criterion
 from xaiprune.attribute.lrp.composite import Composite
+from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
 from xaiprune.attribute.presets import PRESETS, Preset
 from xaiprune.attribute.relevance import Aggregation, Relevance, aggregate
 from xaiprune.callable_room import make_callable
@@ -19,6 +21,9 @@ __all__ = [
     "aggregate",
     "attribute",
     "criterion",
+    "load_composite",
+    "register_criterion",
+    "save_composite",
 ]
 
 make_callable(__name__)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import (
@@ -38,6 +36,7 @@ from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.race import saved
 from xaiprune.search.study import first_value, is_feasible
+from xaiprune.search.threads import fitting_threads
 from xaiprune.search.urls import journal_file, shown
 
 
@@ -80,21 +79,6 @@ def _search(context: Context, console: Console) -> None:
         )
         return
     finish(context, study, url, console)
-
-
-@contextmanager
-def fitting_threads(context: Context) -> Iterator[None]:
-    """One thread for a small network, unless the configuration says how many.
-
-    Its threads would wait for each other longer than they work, and ten times as long on a busy machine.
-    """
-    before = torch.get_num_threads()
-    if context.config.threads is None and context.is_small:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def finish(context: Context, study: optuna.Study, url: str, console: Console) -> None:

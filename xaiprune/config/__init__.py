@@ -1,9 +1,11 @@
 """Typed schemas below the YAML files of ``conf/``, and composing them."""
 
-from xaiprune.config.check import check
+from xaiprune.config.check import check, check_data
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
+from xaiprune.config.overrides import typed_keys_of
 from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.recipe import provenance_of, stored_recipe, take_along
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -18,6 +20,7 @@ from xaiprune.config.schema import (
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
+from xaiprune.config.typed import Typed, typed_here
 
 __all__ = [
     "TASKS",
@@ -31,9 +34,11 @@ __all__ = [
     "StudyConfig",
     "Sweep",
     "TaskSchema",
+    "Typed",
     "UnitsConfig",
     "cache_dir",
     "check",
+    "check_data",
     "compose",
     "conf_dir",
     "did_you_mean",
@@ -41,7 +46,12 @@ __all__ = [
     "finish",
     "label_of",
     "prepare",
+    "provenance_of",
     "register_schema",
+    "stored_recipe",
     "study_name",
     "sweep_of",
+    "take_along",
+    "typed_here",
+    "typed_keys_of",
 ]

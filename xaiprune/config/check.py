@@ -8,7 +8,7 @@ from typing import Any
 
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.model_names import DIGITS_NETWORKS, check_model_name
-from xaiprune.config.schema import Config
+from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError
@@ -22,21 +22,36 @@ def check(config: Config, task: str) -> None:
     Raises:
         XaipruneError: Names the key, what it must be, and what it is.
     """
-    for key, value, rule in _rules(config):
-        if value is not None and not rule.allows(value):
-            closest = did_you_mean(str(value), rule.choices)
-            raise XaipruneError(f"{key} must be {rule.text}, got {value}{closest}")
+    _check_rules(config)
     if not _DEVICE.fullmatch(config.device):
         raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {config.device}")
     if config.worker is not None and task != "search":
         raise XaipruneError(f"worker={config.worker} belongs to 'xaiprune search'; {task} has no workers")
-    _check_image_geometry(config)
+    _check_image_geometry(config.data)
     if TASKS[task].opens_network:
         if config.model.pruned is None:
             check_model_name(config.model.name)
         _check_files(config)
         if task != "train":
             _check_digits(config)
+
+
+def check_data(data: DataConfig) -> None:
+    """The same for the ``data`` section alone.
+
+    Raises:
+        XaipruneError: As `check`.
+    """
+    _check_rules(data, "data.")
+    _check_image_geometry(data)
+    _check_root(data)
+
+
+def _check_rules(node: Any, prefix: str = "") -> None:
+    for key, value, rule in _rules(node, prefix):
+        if value is not None and not rule.allows(value):
+            closest = did_you_mean(str(value), rule.choices)
+            raise XaipruneError(f"{key} must be {rule.text}, got {value}{closest}")
 
 
 def _rules(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
@@ -48,8 +63,7 @@ def _rules(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
             yield f"{prefix}{item.name}", value, item.metadata[RULE]
 
 
-def _check_image_geometry(config: Config) -> None:
-    data = config.data
+def _check_image_geometry(data: DataConfig) -> None:
     if data.resize is not None and data.crop_pct is not None:
         raise XaipruneError("data.resize and data.crop_pct both say how much is cropped; set one of them")
     if data.resize is not None and data.image_size is not None and data.resize < data.image_size:
@@ -58,13 +72,16 @@ def _check_image_geometry(config: Config) -> None:
         )
 
 
+def _check_root(data: DataConfig) -> None:
+    if data.source == "digits":
+        return
+    if data.root is None:
+        raise XaipruneError(f"data.root is required with data={data.source}: the folder of the images")
+    _require("data.root", data.root, folder=True)
+
+
 def _check_files(config: Config) -> None:
-    if config.data.source != "digits":
-        if config.data.root is None:
-            raise XaipruneError(
-                f"data.root is required with data={config.data.source}: the folder of the images"
-            )
-        _require("data.root", config.data.root, folder=True)
+    _check_root(config.data)
     if config.model.pruned is not None:
         _require("model.pruned", config.model.pruned, folder=True)
     for key, path in (

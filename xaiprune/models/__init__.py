@@ -1,6 +1,6 @@
 """timm networks, their weights, and the small ones that train on the spot."""
 
-from xaiprune.models.by_name import load_model
+from xaiprune.models.by_name import load_data, load_model, load_training_data
 from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.device import device_of_worker, resolve_device
 from xaiprune.models.digits import RECIPES, save_weights, train_digits, trained_weights
@@ -19,7 +19,9 @@ __all__ = [
     "fingerprint",
     "load",
     "load_checkpoint_",
+    "load_data",
     "load_model",
+    "load_training_data",
     "outputs",
     "preprocess",
     "resolve_device",

@@ -1,12 +1,18 @@
-"""Networks for notebooks: by name and file, without a configuration."""
+"""Networks and their images for notebooks: by name and file, without a configuration."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from xaiprune.config import ModelConfig
+from xaiprune.config import DataConfig, ModelConfig, check_data, did_you_mean
+from xaiprune.data import Dataset, TrainingData
+from xaiprune.data import load as read
+from xaiprune.data import load_training as read_training
+from xaiprune.errors import XaipruneError
 from xaiprune.models.load import load
+from xaiprune.models.preprocess import outputs, preprocess
 
 
 def load_model(
@@ -25,3 +31,51 @@ def load_model(
     """
     file = None if checkpoint is None else str(checkpoint)
     return load(ModelConfig(name=name, checkpoint=file, pretrained=pretrained, kwargs=kwargs))
+
+
+def load_data(source: str, model: nn.Module, **settings: Any) -> Dataset:
+    """Images as a network wants them: reference, validation and test split, and the task.
+
+    Args:
+        source: ``digits``, ``image_folder`` or ``imagenet``.
+        model: The network that will see them. A timm network says how large and how normalised; for any
+            other, give ``image_size``, ``mean`` and ``std``.
+        settings: Further keys of the ``data`` section (``root="photos"``, ``reference_per_class=5``).
+
+    Raises:
+        XaipruneError: Unknown key, a value out of range, or images that do not fit the network.
+
+    Example:
+        >>> model = load_model("digits_resnet")
+        >>> data = load_data("digits", model, reference_per_class=5)
+        >>> len(data.reference), data.task.classes[:3]
+        (50, ('0', '1', '2'))
+    """
+    return read(_section(source, settings), preprocess(model), outputs(model))
+
+
+def load_training_data(source: str, model: nn.Module, **settings: Any) -> TrainingData:
+    """The same source for training: everything that is in neither validation nor test.
+
+    Args:
+        source: As `load_data`.
+        model: As `load_data`.
+        settings: As `load_data`.
+
+    Raises:
+        XaipruneError: As `load_data`.
+    """
+    return read_training(_section(source, settings), preprocess(model), outputs(model))
+
+
+def _section(source: str, settings: dict[str, Any]) -> DataConfig:
+    known = [item.name for item in fields(DataConfig) if item.name != "source"]
+    for key in settings:
+        if key not in known:
+            closest = did_you_mean(key, known) or f"; there are {', '.join(known)}"
+            raise XaipruneError(f"unknown key 'data.{key}'{closest}")
+    if settings.get("root") is not None:
+        settings = {**settings, "root": str(settings["root"])}
+    data = DataConfig(source=source, **settings)
+    check_data(data)
+    return data

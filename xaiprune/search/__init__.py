@@ -7,7 +7,7 @@ from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.loop import Ending, run_trials
 from xaiprune.search.objective import OBJECTIVES, Objective
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.run import search
+from xaiprune.search.run import compare, search
 from xaiprune.search.space import Space
 from xaiprune.search.space_io import read_space
 from xaiprune.search.study import (
@@ -18,6 +18,7 @@ from xaiprune.search.study import (
     open_study,
     proposal_of,
     storage_url,
+    value_text,
 )
 from xaiprune.search.suggest import suggest
 
@@ -31,6 +32,7 @@ __all__ = [
     "Proposal",
     "Space",
     "best_trial",
+    "compare",
     "counts",
     "fingerprint_of",
     "load_study",
@@ -43,6 +45,7 @@ __all__ = [
     "search",
     "storage_url",
     "suggest",
+    "value_text",
 ]
 
 make_callable(__name__)

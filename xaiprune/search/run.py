@@ -1,21 +1,38 @@
-"""The whole search from a configuration, for Python."""
+"""The whole search from a configuration, for Python; also of a network that no name stands for."""
 
 from __future__ import annotations
 
-import optuna
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from xaiprune.config import Config
+import optuna
+from torch import nn
+
+from xaiprune.config import Config, ModelConfig, fill_names, study_name
+from xaiprune.errors import XaipruneError
 from xaiprune.search.context import open_context
 from xaiprune.search.loop import OnTrial, run_trials
-from xaiprune.search.study import open_study
+from xaiprune.search.storage import sqlite_file
+from xaiprune.search.study import best_trial, open_study, proposal_of, storage_url
+from xaiprune.search.threads import fitting_threads
+
+if TYPE_CHECKING:
+    from xaiprune.search.comparison import Comparison
 
 
-def search(config: Config, on_trial: OnTrial | None = None) -> optuna.Study:
+def search(
+    config: Config, on_trial: OnTrial | None = None, *, network: nn.Module | None = None
+) -> optuna.Study:
     """Run or resume the study that a configuration describes.
 
     Args:
         config: As `xaiprune.config.compose("search", [...])` gives it.
         on_trial: Called with each trial that ends, and the number of trials done so far.
+        network: Any classifier, (n, 3, H, W) -> (n, outputs), in place of the ``model`` section's: your own
+            module with its weights. It is set to eval mode and moved to ``device``, and goes by the name of
+            its class.
 
     Returns:
         The study; `xaiprune.search.proposal_of(best_trial(study))` is the best composite found.
@@ -27,7 +44,57 @@ def search(config: Config, on_trial: OnTrial | None = None) -> optuna.Study:
         >>> from xaiprune.config import compose
         >>> study = search(compose("search", ["model=digits_resnet", "study.n_trials=20"]))
     """
-    context = open_context(config)
+    context = open_context(named_after(config, network), network)
     study = open_study(context)
-    run_trials(study, context, on_trial)
+    with fitting_threads(context):
+        run_trials(study, context, on_trial)
     return study
+
+
+def compare(
+    config: Config, *, network: nn.Module | None = None, criteria: Sequence[str] | None = None
+) -> Comparison:
+    """Measure the best of a configuration's study beside presets, baselines and chance on the test split.
+
+    What was measured before is read back from ``output_dir``, where the figures are kept as CSV and JSON.
+
+    Args:
+        config: Of the search.
+        network: As given to `search`.
+        criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None: Taylor,
+            activation and weight magnitude.
+
+    Returns:
+        The figures; ``.frame`` has one row a measurement, `xaiprune.report.draw_curves` draws them.
+
+    Raises:
+        XaipruneError: There is no such study, none of its trials has finished, or it is of another set-up.
+    """
+    from xaiprune.search.final import CRITERIA, compare_on_test  # pandas; only now that it is needed
+
+    config = named_after(config, network)
+    path = sqlite_file(storage_url(config))
+    if path is not None and not path.is_file():  # opening it would make one of it
+        raise XaipruneError(f"no study there: {path} does not exist; search first")
+    config.study.load_only = True
+    context = open_context(config, network)
+    best = proposal_of(best_trial(open_study(context)))
+    with fitting_threads(context):
+        folder = Path(str(config.output_dir))
+        return compare_on_test(context, best, folder, criteria=CRITERIA if criteria is None else criteria)
+
+
+def named_after(config: Config, network: nn.Module | None) -> Config:
+    """A copy of the configuration with a given network's name, also in the names that follow from it."""
+    own = replace(config, study=replace(config.study))
+    if network is None:
+        return own
+    own.model = ModelConfig(name=type(network).__name__)
+    if config.study.name == study_name(config):
+        old = replace(config, study=replace(config.study, storage=None), output_dir=None)
+        fill_names(old, "search")
+        own.study.name = None
+        own.study.storage = None if config.study.storage == old.study.storage else config.study.storage
+        own.output_dir = None if config.output_dir == old.output_dir else config.output_dir
+        fill_names(own, "search")
+    return own

@@ -55,9 +55,25 @@ _Function = TypeVar("_Function", bound=Callable[..., Scores])
 
 
 def register(name: str) -> Callable[[_Function], _Function]:
-    """Make a function available as the criterion ``name``."""
+    """Make a function available as the criterion ``name``, for comparisons and `criterion`.
+
+    The function is called as `Criterion` says. A name that is there already is replaced, so that a notebook's
+    cell can run again.
+
+    Raises:
+        XaipruneError: The name is that of a criterion that xaiprune brings along.
+
+    Example:
+        >>> @register("reversed")
+        ... def reversed_taylor(model, images, labels, units, task=None, *, seed=0, batch_size=32):
+        ...     scores = criterion("taylor")(model, images, labels, units, task, batch_size=batch_size)
+        ...     return {layer: -values for layer, values in scores.items()}
+    """
 
     def add(function: _Function) -> _Function:
+        known = getattr(CRITERIA.get(name), "__module__", "")
+        if known.startswith(f"{__package__}.") and function.__module__ != known:
+            raise XaipruneError(f"criterion '{name}' is taken; register yours under another name")
         CRITERIA[name] = function
         return function
 

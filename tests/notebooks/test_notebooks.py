@@ -1,0 +1,117 @@
+"""The notebooks run from top to bottom as they are, and lie here without outputs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+NEEDS = {"4-smaller-onnx": ("onnxruntime", "onnxscript")}  # beside what runs any notebook
+LONGEST = 300  # seconds of one cell, on a busy machine and with a network to be trained first
+_PATH_OF_A_MACHINE = re.compile(r"(?<![\w./])/(home|root|Users|tmp|work|mnt|opt|var)/|[A-Z]:\\")
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_of(notebook: dict[str, Any]) -> list[str]:
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_there_are_four() -> None:
+    assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_outputs_are_stripped(path: Path) -> None:
+    for cell in read(path)["cells"]:
+        assert not cell["metadata"], f"{cell['id']} keeps metadata"
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [], f"{cell['id']} keeps its output"
+            assert cell["execution_count"] is None, f"{cell['id']} keeps its number"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_path_of_a_machine(path: Path) -> None:
+    assert not _PATH_OF_A_MACHINE.search("".join(code_of(read(path))))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_public_api_is_enough(path: Path) -> None:
+    """``xaiprune`` and its two reading rooms; whoever needs more has found a hole in the API."""
+    imported = set(re.findall(r"^\s*(?:from|import) (xaiprune[\w.]*)", "\n".join(code_of(read(path))), re.M))
+    assert imported <= {"xaiprune", "xaiprune.report", "xaiprune.search"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_cells_are_short(path: Path) -> None:
+    for code in code_of(read(path)):
+        assert len(code.splitlines()) <= 26
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_links_lead_to_files(path: Path) -> None:
+    text = "".join("".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="needs the notebooks extra: nbclient")
+    nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra: nbformat")
+    pytest.importorskip("ipykernel", reason="needs the notebooks extra: ipykernel")
+    for package in NEEDS.get(path.stem, ()):
+        pytest.importorskip(package, reason=f"the notebook needs {package}")
+    use_this_python_as_kernel(tmp_path, monkeypatch)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # small networks; other tests run beside this one
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=LONGEST,
+        kernel_name="this-python",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()  # an exception in a cell is raised here, with the cell's text
+    pictures = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "display_data" and "image/png" in output.data
+    ]
+    assert pictures, "a notebook shows something"
+    assert not list(folder.iterdir()), "a notebook leaves the folder it lies in alone"
+    noise = [
+        "".join(output.text)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    # Jupyter's own widgets are the reader's to install.
+    assert not [text for text in noise if "IProgress not found" not in text]
+
+
+def use_this_python_as_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that is the running interpreter with the package as it lies here, whatever is installed."""
+    kernel = folder / "jupyter" / "kernels" / "this-python"
+    kernel.mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "display_name": "this Python", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
+    monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
+    monkeypatch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
