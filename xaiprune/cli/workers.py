@@ -29,6 +29,7 @@ from xaiprune.search import Context, counts, open_context, open_study, run_trial
 from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.interrupt import graceful
 from xaiprune.search.storage import plain_errors, quiet
+from xaiprune.search.threads import fitting_threads
 from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def work(config: Config, notes: Path) -> None:
         notes: The sweep's folder of notes.
     """
     context = open_context(config)
-    with alone.fitting_threads(context):
+    with fitting_threads(context):
         study = open_study(context)
         run_trials(study, context, flag=notes / _STOP)
 
@@ -102,7 +103,7 @@ class _Led:
         # GPUs are the workers', and may be reserved for one process each.
         here = replace(config, device="cpu") if resolve_device(config.device).type == "cuda" else config
         context = open_context(here)
-        study = open_study(context)
+        study = open_study(context, leads=True)
         shown = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
         return cls(config, context, study, workers, several, shown)
 
@@ -139,7 +140,7 @@ class _Led:
             return  # each worker has said why
         context = self.context if self._computes_here else open_context(self.config)
         dense_accuracy(self.study, context)
-        with alone.fitting_threads(context):
+        with fitting_threads(context):
             alone.finish(context, self.study, storage_url(self.config), console)
 
     @property
