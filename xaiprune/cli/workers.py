@@ -29,10 +29,12 @@ from xaiprune.search import Context, counts, open_context, open_study, run_trial
 from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.interrupt import graceful
 from xaiprune.search.storage import plain_errors, quiet
+from xaiprune.search.threads import fitting_threads
 from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
+_FRUITLESS = 2  # starts without a trial that ended, until we give up
 _STOP = "stop"  # a file of this name among the sweep's notes asks its workers to end
 # These start workers on this machine, where it costs nobody anything to start them again.
 _LOCAL = ("basic", "joblib", "submitit_local")
@@ -46,7 +48,7 @@ def work(config: Config, notes: Path) -> None:
         notes: The sweep's folder of notes.
     """
     context = open_context(config)
-    with alone.fitting_threads(context):
+    with fitting_threads(context):
         study = open_study(context)
         run_trials(study, context, flag=notes / _STOP)
 
@@ -61,7 +63,7 @@ def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running trials have ended, or are queued again if it came twice.
-        XaipruneError: Workers were killed and no trial ended since the last start.
+        XaipruneError: Workers were killed, again and again before a trial had ended.
     """
     console = Console(highlight=False, soft_wrap=True)
     led = [_Led.prepared(runs[0], len(runs), several=len(sweep.studies()) > 1) for runs in _by_study(sweep)]
@@ -102,7 +104,7 @@ class _Led:
         # GPUs are the workers', and may be reserved for one process each.
         here = replace(config, device="cpu") if resolve_device(config.device).type == "cuda" else config
         context = open_context(here)
-        study = open_study(context)
+        study = open_study(context, leads=True)
         shown = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
         return cls(config, context, study, workers, several, shown)
 
@@ -139,7 +141,7 @@ class _Led:
             return  # each worker has said why
         context = self.context if self._computes_here else open_context(self.config)
         dense_accuracy(self.study, context)
-        with alone.fitting_threads(context):
+        with fitting_threads(context):
             alone.finish(context, self.study, storage_url(self.config), console)
 
     @property
@@ -154,7 +156,8 @@ def _by_study(sweep: Sweep) -> Sequence[Sequence[Config]]:
 def _launch(
     sweep: Sweep, led: Sequence[_Led], launch: Callable[[], None], stopped: Callable[[], bool]
 ) -> None:
-    """Start the workers; again where some were killed, as long as that gets anywhere."""
+    """Start the workers; again where some were killed, unless that got nowhere twice in a row."""
+    fruitless = 0
     while True:
         before = sum(study.missing for study in led)
         try:
@@ -175,7 +178,8 @@ def _launch(
                 raise XaipruneError(
                     f"{what}; the others go on, {missing} trials are missing: run the same command again"
                 ) from error
-            if missing >= before:
+            fruitless = fruitless + 1 if missing >= before else 0
+            if fruitless == _FRUITLESS:
                 raise XaipruneError(f"{what} before a trial had ended; is there enough memory?") from error
             log.warning("%s; starting the workers again, %d trials are missing", what, missing)
 
