@@ -102,7 +102,12 @@ class UnitsConfig:
 
 @dataclass
 class CompositeConfig:
-    """Which LRP rule each layer gets: a composite file, or a preset by name."""
+    """Which LRP rule each layer gets: a composite file, or a preset by name.
+
+    Attributes:
+        file: A composite (YAML), as searches and `xaiprune export` write them.
+        preset: Name of a ready composite (`xaiprune.PRESETS`); a file goes first.
+    """
 
     file: str | None = None
     preset: str | None = None

@@ -61,7 +61,7 @@ def compare(
     Args:
         config: Of the search.
         network: As given to `search`.
-        criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None: Taylor,
+        criteria: Names of baseline criteria, also of your own (`xaiprune.register_criterion`); None: Taylor,
             activation and weight magnitude.
 
     Returns:
