@@ -17,6 +17,7 @@ from xaiprune.config.schema import (
 )
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.tasks import TASKS, TaskSchema
+from xaiprune.config.typed import Typed, typed_here
 
 __all__ = [
     "TASKS",
@@ -29,6 +30,7 @@ __all__ = [
     "PruneConfig",
     "StudyConfig",
     "TaskSchema",
+    "Typed",
     "UnitsConfig",
     "cache_dir",
     "check",
@@ -41,4 +43,5 @@ __all__ = [
     "prepare",
     "register_schema",
     "study_name",
+    "typed_here",
 ]

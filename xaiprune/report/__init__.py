@@ -1,14 +1,17 @@
 """Studies and comparisons for people: frames, tables, pictures."""
 
 from xaiprune.report.curves import draw_curves
-from xaiprune.report.frames import trials
+from xaiprune.report.frames import accuracy, layers, methods, trials
 from xaiprune.report.show import show_comparison
 from xaiprune.report.table import plain_text, print_comparison
 from xaiprune.search.comparison import Comparison, summary
 
 __all__ = [
     "Comparison",
+    "accuracy",
     "draw_curves",
+    "layers",
+    "methods",
     "plain_text",
     "print_comparison",
     "show_comparison",

@@ -16,6 +16,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
+from xaiprune.search.notes import note
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
 from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
@@ -87,6 +88,7 @@ def open_study(context: Context) -> optuna.Study:
         else:
             check_same(stored, current, name, url)
         _note_versions(study)
+        note(study, context)
         _queue_presets(study, context)
     return study
 

@@ -1,0 +1,85 @@
+"""What is noted with a study beside its fingerprint, so that a report needs neither network nor images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from xaiprune.attribute.lrp import LayerInfo
+from xaiprune.config import Config, Typed, typed_here
+from xaiprune.search.context import Context
+
+RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
+_MOST_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a study knows of its network.
+
+    Attributes:
+        layers: What rules are given to, in execution order.
+        units: Unit layer -> its units, in execution order.
+    """
+
+    layers: tuple[LayerInfo, ...]
+    units: Mapping[str, int]
+
+
+def note(study: optuna.Study, context: Context) -> None:
+    """Note the network's layers, and with which command and settings the study is run now.
+
+    Several workers that start at once may each miss the others' notes; what is missing then is a duplicate.
+    """
+    attrs = study.user_attrs
+    if LAYERS not in attrs or UNITS not in attrs:
+        study.set_user_attr(LAYERS, [asdict(layer) for layer in context.layers])
+        study.set_user_attr(UNITS, {unit.name: unit.units for unit in context.units})
+    typed = typed_here()
+    if typed is not None and typed.task != "search":
+        return
+    noted, current = list(attrs.get(RUNS, [])), run_note(context.config, str(context.device), typed)
+    if current not in noted:
+        study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
+
+
+def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]:
+    """How a search is run: what was typed (None: from Python), where, and all settings that came of it.
+
+    Passwords of a storage are left out: a study is shown to people.
+    """
+    settings = asdict(config)
+    settings["study"]["storage"] = _without_password(config.study.storage)
+    return {
+        "overrides": None if typed is None else [_shown(override) for override in typed.overrides],
+        "config_dir": None if typed is None else typed.config_dir,
+        "folder": str(Path.cwd()),
+        "device": device,
+        "config": settings,
+    }
+
+
+def network_of(study: optuna.Study) -> Network | None:
+    """The network as noted with the study; None where an older xaiprune made it."""
+    attrs = study.user_attrs
+    if LAYERS not in attrs or UNITS not in attrs:
+        return None
+    return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
+
+
+def _shown(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}={_without_password(value)}" if key.lstrip("+") == "study.storage" else override
+
+
+def _without_password(url: str | None) -> str | None:
+    try:
+        return None if url is None else make_url(url.strip("'\"")).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
