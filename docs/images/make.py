@@ -36,7 +36,7 @@ def main() -> int:
     torch.set_num_threads(1)
     model = xp.load_model("digits_resnet")
     data = xp.load_data("digits", model)
-    draw_heatmaps(model, data)
+    draw_heatmaps()
     with tempfile.TemporaryDirectory() as folder:
         config = xp.compose(
             "search",
@@ -55,8 +55,13 @@ def main() -> int:
     return 0
 
 
-def draw_heatmaps(model: torch.nn.Module, data) -> None:  # type: ignore[no-untyped-def]
-    """Four digits, and where the right logit comes from under four rules."""
+def draw_heatmaps() -> None:
+    """Four digits, and where the right logit comes from under four rules.
+
+    Of the VGG: the ResNet's shortcuts read every second pixel only, so that its maps are grids.
+    """
+    model = xp.load_model("digits_vgg")
+    data = xp.load_data("digits", model)
     chosen = [int((data.test.labels == digit).nonzero()[1]) for digit in (2, 3, 5, 8)]
     images, labels = data.test.tensor(chosen), data.test.labels[chosen]
     gamma = xp.Composite(default=xp.make_rule("gamma", gamma=0.25))
@@ -124,7 +129,7 @@ def draw_study(study, images: int) -> None:  # type: ignore[no-untyped-def]
     frame = trials(study)
     figure, grid = canvas(1, 2, (9.6, 3.6), width_ratios=[1.6, 1])
     left, right = grid[0]
-    preset = frame["attr.preset"].notna()
+    preset = frame["preset"].notna()
     left.plot(frame.number[preset], frame.value[preset], "o", color=BLUE, ms=5, label="presets")
     left.plot(
         frame.number[~preset], frame.value[~preset], "o", color=ORANGE, ms=5, alpha=0.7, label="sampler"
@@ -142,10 +147,10 @@ def draw_study(study, images: int) -> None:  # type: ignore[no-untyped-def]
 def strip(axes: Axes, study, frame) -> None:  # type: ignore[no-untyped-def]
     """One line a trial, the best on top; one cell a depth group, coloured by its rule."""
     groups = ["low", "mid", "high", "classifier"]
-    best = frame[frame["attr.preset"].isna()].nlargest(12, "value")
+    best = frame[frame["preset"].isna()].nlargest(12, "value")
     for row, (_, trial) in enumerate(best.iterrows()):
         for column, group in enumerate(groups):
-            rule = trial[f"param.{group}.rule"]
+            rule = trial[f"{group}.rule"]
             axes.barh(row, 0.94, left=column, height=0.86, color=RULES[rule])
         axes.text(4.1, row, f"{100 * trial.value:.0f} %", va="center", fontsize=8)
     axes.set(xlim=(0, 4.6), xticks=[0.47, 1.47, 2.47, 3.47], yticks=[])

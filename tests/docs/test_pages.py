@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from tests.docs.pages import PAGES, REPOSITORY, Block, Command, blocks, commands, prose
-from tests.docs.typist import Typist, cheap_python
+from tests.docs.typist import LOOKING, Typist, cheap_python
 from tests.docs.typist import typist as typist
 from xaiprune.attribute.lrp import composite_io
 from xaiprune.cli.__main__ import tasks
-from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.plan import plan_from_dict
 from xaiprune.search.space_io import read_space
@@ -76,13 +75,12 @@ def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
         if "<" in text or "..." in text:
             continue
         command = Command(Block(page, 0, "bash", text), tuple(shlex.split(text)))
-        _, task, *words = [typist.fill(word, command) for word in command.words]
+        task, *words = [typist.fill(word, command) for word in command.words[1:]]
         assert task in tasks(), f"{name_of(page)}: `{text}`: no such task"
-        overrides = [word for word in words if not word.startswith("-") and word != "job"]
-        if task == "demo":
+        if task == "demo" or set(words) & set(LOOKING):
             continue
         try:
-            compose(task, overrides)
+            typist.configs([task, *words])
         except XaipruneError as error:
             if not re.search(r"no such (file|folder)", str(error)):  # a reader would have it by then
                 raise AssertionError(f"{name_of(page)}: `{text}`: {error}") from error

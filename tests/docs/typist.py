@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import REPOSITORY, Block, Command, commands
-from xaiprune.cli.__main__ import main, tasks
-from xaiprune.config import Config, compose, prepare
+from xaiprune.cli.__main__ import _dispatch, main, tasks
+from xaiprune.config import Config, compose
 from xaiprune.config.model_names import DIGITS_NETWORKS
 from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
+from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
 from xaiprune.search.storage import sqlite_file
 
@@ -28,6 +29,7 @@ CHEAP = ("data.reference_per_class=2", "data.validation_per_class=3", "data.test
 ENDLESS = {"dashboard"}  # serve until they are interrupted
 LONG = {"demo"}  # has tests of its own
 LOOKING = ("--help", "--hydra-help", "--cfg", "--info", "-c", "--version")
+MULTIRUN = {"--multirun", "-m"}
 # Commands of other programs that these pages may mention, because they need what a test has not.
 ELSEWHERE = {
     "cd", "createdb", "createuser", "psql", "pg_ctl", "pg_dump", "initdb", "docker", "export", "git", "ssh",
@@ -91,61 +93,67 @@ class Typist:
         raise AssertionError(f"{command}: the test does not know what to do with '{name}'")
 
     def xaiprune(self, command: Command, words: list[str]) -> str:
-        """``xaiprune <task> ...``."""
-        elsewhere = bool(command.environment) or command.words[1:2] == ("on another machine",)
-        text = " ".join(words)
+        """``xaiprune <task> ...``: run if that is cheap, else as far as its configuration."""
         filled = [self.fill(word, command) for word in words]
-        if filled != words:
-            elsewhere = True
-        if not filled or filled[0].startswith("-"):
+        elsewhere = bool(command.environment) or "on another machine" in command.words or filled != words
+        if not filled or filled[0].startswith("-") or any(word in LOOKING for word in filled):
             return self.run(command, filled)
-        task, *rest = filled
+        task = filled[0]
         assert task in tasks(), f"{command}: there is no task '{task}'"
         if task in LONG:
             return "known"
-        if any(word in LOOKING for word in rest):
-            return self.run(command, filled)
-        flags = [word for word in rest if word.startswith("-")]
-        config_dir = None
-        if "--config-dir" in rest:
-            position = rest.index("--config-dir")
-            config_dir = rest[position + 1]
-            del rest[position : position + 2]
-            flags.remove("--config-dir")
-        multirun = any(flag in ("--multirun", "-m") for flag in flags)
-        unknown = [flag for flag in flags if flag not in ("--multirun", "-m")]
-        assert not unknown, f"{command}: the test does not know {unknown[0]}"
-        overrides = [word for word in rest if not word.startswith("-")]
-        prepare(task, overrides, multirun=multirun, config_dir=config_dir)
-        configs = [compose(task, single, config_dir=config_dir) for single in expand_sweep(parse(overrides))]
-        if any(override.startswith("hydra") for override in overrides):
-            self.check_hydra(command, task, overrides)
-        if "launcher" in text or elsewhere or task in ENDLESS or not all(map(self.is_cheap, configs)):
+        try:
+            configs = self.configs(filled)
+        except XaipruneError as error:
+            raise AssertionError(f"{command}: {error}") from error
+        if any(word.startswith(("hydra.", "hydra/")) for word in filled):
+            self.check_hydra(command, filled)
+        launched = any(word.startswith("hydra/launcher") for word in filled)
+        if launched or elsewhere or task in ENDLESS or not all(map(self.is_cheap, configs)):
             self.remember(task, configs)
             return "composed"
         if not all(self.has_its_study(command, task, config) for config in configs):
             return "composed"
-        where = [] if config_dir is None else ["--config-dir", config_dir]
-        return self.run(command, [task, *rest, *self.cheaply(task, configs), *where])
+        return self.run(command, [*filled, *self.cheaply(task, configs)])
+
+    def configs(self, arguments: list[str]) -> list[Config]:
+        """The configuration of each run of a command, by the command line's own way, and nothing of its work.
+
+        Raises:
+            XaipruneError: As the command would.
+        """
+        task, *rest = arguments
+        if MULTIRUN & set(rest):
+            overrides = [word for word in rest if not word.startswith("-")]
+            return [compose(task, single) for single in expand_sweep(parse(overrides))]
+        found: list[Config] = []
+        module = importlib.import_module(f"xaiprune.cli.{task}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "run", found.append)
+            _dispatch(arguments)
+        return found
 
     def run(self, command: Command, arguments: list[str]) -> str:
         """In this process; the page is right if the status is zero."""
-        with suppress(SystemExit):  # argparse's, after --help
+        status = 0
+        try:
             status = main(arguments)
-            assert status == 0, f"{command}: ended with status {status}"
+        except SystemExit as end:  # argparse's, after --help or an unknown flag
+            status = int(end.code or 0)
+        assert status == 0, f"{command}: ended with status {status}"
         return "ran"
 
-    def check_hydra(self, command: Command, task: str, overrides: list[str]) -> None:
+    def check_hydra(self, command: Command, arguments: list[str]) -> None:
         """Hydra's own keys are Hydra's to check: have it compose them (a launcher must be installed)."""
-        single = next(iter(expand_sweep(parse(overrides))))
-        launcher = next((o.partition("=")[2] for o in overrides if o.startswith("hydra/launcher=")), None)
-        if launcher is not None and not launcher.startswith("basic"):
-            package = f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher"
-            try:
-                __import__(package)
-            except ImportError:
-                return  # the launchers extra is not installed here
-        self.run(command, [task, *single, "--cfg", "hydra"])
+        task, *rest = arguments
+        launcher = next(
+            (word.partition("=")[2] for word in rest if word.startswith("hydra/launcher=")), "basic"
+        )
+        package = f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher"
+        if launcher != "basic" and importlib.util.find_spec(package) is None:
+            return  # the launchers extra is not installed here
+        overrides = [word for word in rest if not word.startswith("-")]
+        self.run(command, [task, *next(iter(expand_sweep(parse(overrides)))), "--cfg", "hydra"])
 
     def is_cheap(self, config: Config) -> bool:
         """Whether nothing is needed but the digits and what the page has made so far."""
