@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         register_criterion,
         save_composite,
     )
-    from xaiprune.config import compose
+    from xaiprune.config.compose import compose
     from xaiprune.errors import UnsupportedOperation, XaipruneError
     from xaiprune.evaluate.accuracy import accuracy
     from xaiprune.evaluate.cost import cost
