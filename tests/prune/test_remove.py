@@ -1,6 +1,7 @@
 """Removed networks compute what masked ones do, on every network of the list."""
 
 import copy
+import gc
 
 import pytest
 import timm
@@ -126,3 +127,23 @@ def test_refusals(going, message):
         remove(model, going, units, example)
     with pytest.raises(XaipruneError, match="choose mask or group"):
         removal(model, {}, units, example, coupled="both")
+
+
+def test_a_removed_network_is_freed_without_the_collector(small_cnn):
+    units = find_units(small_cnn, "filters")
+    plan = random_plan(units, 0.5)
+    removal(small_cnn, plan, units)  # what the first call leaves in caches stays
+    gc.collect()
+    gc.disable()
+    try:
+        before = _alive()
+        removal(small_cnn, plan, units)
+        assert _alive() == before
+    finally:
+        gc.enable()
+
+
+def _alive():
+    """Modules and tensors that exist."""
+    kinds = [type(thing) for thing in gc.get_objects()]
+    return sum(issubclass(kind, torch.nn.Module | torch.Tensor) for kind in kinds)

@@ -26,8 +26,8 @@ def couple(
         Groups of at least two layers each, in execution order.
     """
     example = default_example(model) if example is None else example
-    surgery = Surgery(model, example)
-    return tuple(names for names in _groups(surgery, units))
+    with Surgery(model, example) as surgery:
+        return tuple(_groups(surgery, units))
 
 
 def coupled_cuts(

@@ -93,31 +93,31 @@ def removal(
     layers = {layer.name: layer for layer in units}
     result = Removal(copy.deepcopy(model).eval())
     links = find_links(model, units, example)
-    surgery = Surgery(result.model, example)
-    cuts, cut_units = Cuts(), {}
-    for name, removed in going.items():
-        layer = layers[name]
-        if layer.kind != "heads" and removed:
-            found = _layer_cuts(result, surgery, layer, removed, links)
-            if found is not None:
+    with Surgery(result.model, example) as surgery:
+        cuts, cut_units = Cuts(), {}
+        for name, removed in going.items():
+            layer = layers[name]
+            if layer.kind != "heads" and removed:
+                found = _layer_cuts(result, surgery, layer, removed, links)
+                if found is not None:
+                    cuts.add(found)
+                    cut_units[name] = removed
+        constants = Constants(model, going, units, example)
+        if coupled == "group":
+            for names, together, found in coupled_cuts(surgery, going, units):
+                if not constants.foldable(surgery.inputs(found)):
+                    continue
                 cuts.add(found)
-                cut_units[name] = removed
-    constants = Constants(model, going, units, example)
-    if coupled == "group":
-        for names, together, found in coupled_cuts(surgery, going, units):
-            if not constants.foldable(surgery.inputs(found)):
-                continue
-            cuts.add(found)
-            for name in names:
-                cut_units[name] = together
-    heads = _shrink_attention(result, going, layers, example)
-    stay = {}
-    for name, removed in going.items():
-        gone = {*cut_units.get(name, ()), *heads.get(name, ())}
-        stay[name] = [unit for unit in removed if unit not in gone]
-    constants.fold_(result.model, surgery.inputs(cuts), links)
-    zero_units_(result.model, {n: u for n, u in stay.items() if n not in heads}, units)
-    surgery.make_(cuts)
+                for name in names:
+                    cut_units[name] = together
+        heads = _shrink_attention(result, going, layers, example)
+        stay = {}
+        for name, removed in going.items():
+            gone = {*cut_units.get(name, ()), *heads.get(name, ())}
+            stay[name] = [unit for unit in removed if unit not in gone]
+        constants.fold_(result.model, surgery.inputs(cuts), links)
+        zero_units_(result.model, {n: u for n, u in stay.items() if n not in heads}, units)
+        surgery.make_(cuts)
     _report(result, going, cut_units, heads, stay)
     if check:
         _verify(model, going, units, result.model, example)

@@ -37,7 +37,7 @@ class Cuts:
 
 
 class Surgery:
-    """Finds and makes the cuts of one network, in place.
+    """Finds and makes the cuts of one network, in place; a ``with`` block, after which it is of no more use.
 
     Args:
         model: The network that will be cut.
@@ -59,6 +59,21 @@ class Surgery:
             for parameter in frozen:
                 parameter.requires_grad_(False)
                 parameter.grad = None
+
+    def __enter__(self) -> "Surgery":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Let go of the network.
+
+        The graph's nodes point at each other and at the trace, which holds activations: a search would pile up
+        gigabytes of networks before Python's collector for cycles comes around.
+        """
+        for node in self._graph.module2node.values():
+            for linked in (node.inputs, node.outputs, node.dependencies):
+                linked.clear()
+            node.module = node.grad_fn = None
+        self._graph.module2node.clear()
 
     def cuts(self, layer: str, units: Sequence[int]) -> Cuts:
         """The slices that the output channels of one layer take with them.
