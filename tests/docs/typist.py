@@ -94,7 +94,7 @@ class Typist:
 
     def xaiprune(self, command: Command, words: list[str]) -> str:
         """``xaiprune <task> ...``: run if that is cheap, else as far as its configuration."""
-        filled = [self.fill(word, command) for word in words]
+        filled = [self.fill(word, command) for word in words if word != "..."]
         elsewhere = bool(command.environment) or "on another machine" in command.words or filled != words
         if not filled or filled[0].startswith("-") or any(word in LOOKING for word in filled):
             return self.run(command, filled)
