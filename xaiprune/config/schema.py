@@ -105,8 +105,9 @@ class CompositeConfig:
     """Which LRP rule each layer gets: a composite file, or a preset by name.
 
     Attributes:
-        file: A composite (YAML), as searches and `xaiprune export` write them.
-        preset: Name of a ready composite (`xaiprune.PRESETS`); a file goes first.
+        file: A composite as YAML; ``composite=FILE.yaml`` is short for it. One that a study wrote brings the
+            rest of its recipe along (start, aggregation, ...): that holds unless it is typed otherwise.
+        preset: Name of a preset; a file wins over it.
     """
 
     file: str | None = None
