@@ -88,7 +88,7 @@ LAUNCHERS = """\
 |---|---|
 | `--multirun`, `-m` | one run for each combination of `prune.rate=0.3,0.5` and the like |
 | `hydra/launcher=joblib` | these runs side by side, as processes; `hydra.launcher.n_jobs=4` says how many |
-| `hydra/launcher=submitit_slurm` | these runs as Slurm jobs; `hydra.launcher.partition=NAME`, `.gpus_per_node=1` |
+| `hydra/launcher=submitit_slurm` | these runs as Slurm jobs; `hydra.launcher.partition=NAME`, `.gpus_per_node=1`: [scaling.md](scaling.md) |
 | `hydra.sweep.dir` | where Hydra notes what a `--multirun` ran (`outputs/multirun/...`) |
 | `--cfg job`, `--cfg hydra` | print the configuration in place of running |
 | `--config-dir FOLDER` | further YAML files |

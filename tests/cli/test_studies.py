@@ -86,16 +86,16 @@ def test_list_a_study_of_another_program(make_study, capsys):
         optuna.create_study(storage=study._storage, study_name="theirs", directions=["minimize", "maximize"])
     run()
     assert capsys.readouterr().out.splitlines()[2].split()[:5] == ["theirs", "0", "0", "0", "-"]
-    run("study.name=theirs", "study.storage=sqlite:///studies/one.db", "studies.action=inspect")
+    run("study.name=theirs", "study.storage=sqlite:///studies/one.db", "studies.action=show")
     assert "schema    none; this xaiprune reads xaiprune/study/1" in capsys.readouterr().out
     with pytest.raises(XaipruneError, match="'theirs' was not made by xaiprune"):
         run("study.name=theirs", "study.storage=sqlite:///studies/one.db", "studies.action=repair")
 
 
-def test_inspect(make_study, capsys):
+def test_show(make_study, capsys):
     study = make_study("one", *TRIALS)
     add_running(study, {"pid": 77, "host": "elsewhere"})
-    run("study.name=one", "studies.action=inspect")
+    run("study.name=one", "studies.action=show")
     shown = capsys.readouterr().out
     assert "trials    2 done, 1 failed, 1 running, 0 queued; last 2" in shown
     assert "  model.name       digits_resnet\n" in shown
@@ -120,7 +120,7 @@ def test_repair_queues_the_trials_of_dead_workers(make_study, capsys):
     assert trials[alive].state is TrialState.RUNNING
     assert trials[-1].state is TrialState.WAITING
     assert trials[-1].params == trials[number].params
-    run("study.name=one", "studies.action=inspect")
+    run("study.name=one", "studies.action=show")
     assert f"failed    trial {number}: left unfinished; tried again as trial 5" in capsys.readouterr().out
 
 
@@ -135,8 +135,9 @@ def test_repair_leaves_a_live_worker_alone(make_study):
     study = make_study("one")
     with quiet():
         trial = study.ask()
-    stale.sign(trial)
-    run("study.name=one", "studies.action=repair")
+    with stale.running() as name:
+        stale.sign(trial, name)
+        run("study.name=one", "studies.action=repair")
     assert [t.state for t in load("one").trials] == [TrialState.RUNNING]
 
 
@@ -183,7 +184,7 @@ def test_copy_is_whole_or_not_there(make_study, monkeypatch):
     [
         (["studies.action=copy"], r"needs studies\.to_name=NAME"),
         (["studies.to_name=two"], r"belong to studies\.action=copy"),
-        (["studies.action=delete"], r"studies\.action must be one of list, inspect, repair, copy"),
+        (["studies.action=delete"], r"studies\.action must be one of list, show, repair, copy"),
     ],
 )
 def test_settings_that_do_not_fit(make_study, overrides, message):
@@ -198,7 +199,7 @@ def test_copy_waits_for_running_trials(make_study):
         run("study.name=one", "studies.action=copy", "studies.to_name=two")
 
 
-@pytest.mark.parametrize("action", ["inspect", "repair", "copy"])
+@pytest.mark.parametrize("action", ["show", "repair", "copy"])
 def test_a_missing_file_is_not_made(make_study, action):
     make_study("resnet")
     to = ["studies.to_name=two"] if action == "copy" else []
@@ -215,7 +216,7 @@ def test_somebody_elses_database_is_left_alone(make_study):
     database.close()
     before = path.read_bytes()
     with pytest.raises(XaipruneError, match="holds no studies"):
-        run("study.name=theirs", "studies.action=inspect")
+        run("study.name=theirs", "studies.action=show")
     with pytest.raises(XaipruneError, match="holds no studies"):
         run("study.name=one", "studies.action=copy", "studies.to_name=theirs")
     assert path.read_bytes() == before
@@ -224,7 +225,7 @@ def test_somebody_elses_database_is_left_alone(make_study):
 def test_a_study_that_is_not_in_the_file(make_study):
     make_study("one")
     with pytest.raises(XaipruneError, match=r"no study 'two' in .*; there are one"):
-        run("study.name=two", "study.storage=sqlite:///studies/one.db", "studies.action=inspect")
+        run("study.name=two", "study.storage=sqlite:///studies/one.db", "studies.action=show")
 
 
 def test_of_a_real_search(config, tmp_path, capsys):
@@ -235,7 +236,7 @@ def test_of_a_real_search(config, tmp_path, capsys):
     run("study.name=test", stored, "studies.action=copy", f"studies.to_storage={target}")
     wanted.study.storage = target
     assert counts(search(wanted)).done == 10  # the copy has the same set-up, and nothing is missing
-    run("study.name=test", stored, "studies.action=inspect")
+    run("study.name=test", stored, "studies.action=show")
     assert f"trial {best_trial(study).number}: " in capsys.readouterr().out
     export.run(compose("export", ["study.name=test", stored, "export.top=2", f"output_dir={tmp_path}"]))
     assert load_composite(tmp_path / "top-01.yaml") == proposal_of(best_trial(study)).composite

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xaiprune.config import TASKS, compose, conf_dir, prepare
+from xaiprune.config import TASKS, compose, conf_dir, sweep_of
 from xaiprune.errors import XaipruneError
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
@@ -126,9 +126,9 @@ def test_unknown_task():
 
 def test_a_sweep_is_checked_to_its_last_value():
     with pytest.raises(XaipruneError, match=r"prune\.rate must be in \[0, 1\), got 3"):
-        prepare("search", ["prune.rate=0.1,0.2,3"], multirun=True)
+        sweep_of("search", ["prune.rate=0.1,0.2,3"])
     typed = ["model=resnet18,digits_vgg", "prune.rate=0.1,0.2", "model.kwargs.num_classes=10"]
-    assert prepare("search", typed, multirun=True) == [*typed[:2], "++model.kwargs.num_classes=10"]
+    assert sweep_of("search", typed).overrides == (*typed[:2], "++model.kwargs.num_classes=10")
 
 
 def test_study_names_follow_what_is_pruned(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xaiprune.config import compose, prepare
+from xaiprune.config import compose, prepare, sweep_of
 from xaiprune.errors import XaipruneError
 
 
@@ -63,11 +63,11 @@ def test_a_dictionary_is_checked_key_by_key(word, error):
 def test_on_the_command_line_and_in_a_sweep():
     assert prepare("search", ["model.kwargs={depth: 4}"]) == ["++model.kwargs={depth: 4}"]
     swept = ["model.kwargs={depth: 4}", "prune.rate=0.1,0.2"]
-    assert prepare("search", swept, multirun=True)[0] == "++model.kwargs={depth: 4}"
+    assert sweep_of("search", swept).overrides[0] == "++model.kwargs={depth: 4}"
 
 
 def test_a_sweep_over_dictionaries():
-    (swept,) = prepare("search", ["model.kwargs={depth: 4},{depth: 6}"], multirun=True)
+    (swept,) = sweep_of("search", ["model.kwargs={depth: 4},{depth: 6}"]).overrides
     assert swept == "++model.kwargs={depth: 4},{depth: 6}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ _FILE = re.compile(r"<!--\s*file:\s*(?P<file>\S+)\s*-->")
 _NOT_RUN = re.compile(r"<!--\s*not run:\s*(?P<reason>[^>]*\S)\s*-->")
 _OPERATOR = re.compile(r"[();<>|&]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
+_TYPED = re.compile(r" {4,}\$? *(xaiprune|make|pip|python|createdb|optuna-dashboard) ")
 _KEYWORDS = {"do", "then", "else", "time", "nohup"}  # before a command
 _NO_COMMANDS = {"for", "while", "until", "if", "done", "fi", "wait", "sleep"}
 
@@ -65,12 +67,21 @@ class Command:
 
 
 def blocks(page: Path) -> list[Block]:
-    """All fenced blocks of a page, in order."""
+    """All fenced blocks of a page, and indented ones that begin with a command, in order."""
     found: list[Block] = []
     lines = page.read_text(encoding="utf-8").splitlines()
     number = 0
     while number < len(lines):
         opening = _FENCE.match(lines[number])
+        if _TYPED.match(lines[number]) and not lines[number - 1].strip():
+            end = number
+            while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
+                end += 1
+            found.append(
+                Block(page, number + 1, "bash", textwrap.dedent("\n".join(lines[number:end])) + "\n")
+            )
+            number = end
+            continue
         if opening is None:
             number += 1
             continue
@@ -127,11 +138,11 @@ def _command(block: Block, words: list[str]) -> Iterator[Command]:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks."""
+    """A page without its fenced blocks, and without what is indented as they are."""
     kept, inside = [], False
     for line in page.read_text(encoding="utf-8").splitlines():
         if line.strip().startswith("```"):
             inside = not inside
-        elif not inside:
+        elif not inside and not _TYPED.match(line):
             kept.append(line)
     return "\n".join(kept)

@@ -21,7 +21,7 @@ from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
-from xaiprune.search.storage import sqlite_file
+from xaiprune.search.urls import storage_file
 
 # What makes a run cheap and changes nothing about which way it takes through the program. Given with every
 # command, so that those of one page see the same images.
@@ -172,7 +172,7 @@ class Typist:
             return True
         if str(config.study.name) in self._composed:
             return False
-        path = sqlite_file(storage_url(config))
+        path = storage_file(storage_url(config))
         assert path is None or path.is_file(), f"{command}: no earlier command of the page makes {path}"
         return True
 
@@ -292,5 +292,7 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
             "USER": "me",
             "PASSWORD": "secret",
             "DATABASE": "studies",
+            "SHARED": "shared",
+            "DATE": "today",
         },
     )

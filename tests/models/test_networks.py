@@ -9,7 +9,16 @@ from safetensors.torch import save_file
 
 from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.models import create, fingerprint, load, outputs, preprocess, resolve_device, setup
+from xaiprune.models import (
+    create,
+    device_of_worker,
+    fingerprint,
+    load,
+    outputs,
+    preprocess,
+    resolve_device,
+    setup,
+)
 
 KWARGS = {"num_classes": 7}
 
@@ -170,6 +179,18 @@ def test_fingerprint_follows_weights_and_architecture(network):
     network.fc = torch.nn.Sequential(network.fc)
     assert fingerprint(network) != changed
     assert len(fingerprint(network.bfloat16())) == 16
+
+
+def test_every_worker_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    found = [device_of_worker("auto", worker) for worker in range(4)]
+    assert found == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+    assert device_of_worker("auto", None) == "auto"
+    assert device_of_worker("cpu", 1) == "cpu"
+    assert device_of_worker("cuda:2", 0) == "cuda:2"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of_worker("auto", 1) == "auto"
 
 
 def test_devices():

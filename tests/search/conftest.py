@@ -1,12 +1,16 @@
 """Searches small enough for tests: untrained digits networks, a few images of each class."""
 
-from collections.abc import Callable
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.search.postgres import Postgres, Unavailable
 from xaiprune.config import Config, compose
 from xaiprune.models import small
 from xaiprune.search import Context, open_context
@@ -68,3 +72,41 @@ def cnn(config: MakeConfig) -> Context:
 def vit(config: MakeConfig) -> Context:
     """The context of a search over the neurons and heads of the digits ViT."""
     return open_context(config("units=neurons+heads", model="digits_vit"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL server; tests that ask for it skip where there can be none."""
+    pytest.importorskip("psycopg", reason="pip install 'xaiprune[postgres]'")
+    # Not below pytest's own folders: as root, another user has to get there. (Sockets want short paths, too.)
+    with tempfile.TemporaryDirectory(prefix="xaiprune-pg-") as folder:
+        os.chmod(folder, 0o711)
+        cluster = Path(folder) / "pg"
+        cluster.mkdir()
+        try:
+            server = Postgres(cluster)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+_databases = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """An empty database of its own."""
+    return postgres.new_database(f"test_{next(_databases)}")
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty storage, of each kind in turn."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    suffix = {"sqlite": "db", "journal": "log"}[request.param]
+    return f"{request.param}:///{tmp_path}/storage/test.{suffix}"

@@ -54,6 +54,32 @@ def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_
     assert len(set(sampled)) == len(sampled)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_same_seed_same_study(config: MakeConfig, tmp_path: Path, sampler: str) -> None:
+    one, other = (
+        search(
+            config("study.n_trials=12", f"sampler={sampler}", f"study.storage=sqlite:///{tmp_path}/{name}.db")
+        )
+        for name in ("one", "other")
+    )
+    assert points(one) == points(other)
+    for attr in ("proposal", "key", "scores", "kept"):
+        assert [t.user_attrs.get(attr) for t in one.trials] == [t.user_attrs.get(attr) for t in other.trials]
+
+
+def test_workers_draw_what_others_do_not(config: MakeConfig) -> None:
+    space = open_context(config()).space
+    settings = {"_target_": "optuna.samplers.RandomSampler"}
+    drawn = set()
+    for worker in (None, 0, 1, 2):
+        for trials in range(4):
+            study = optuna.create_study(sampler=make_sampler(settings, space, 0, trials, worker))
+            drawn.add(study.ask().suggest_float("x", 0, 1))
+    assert len(drawn) == 4 * 4
+    again = make_sampler(settings, space, 0, 3, 2)
+    assert optuna.create_study(sampler=again).ask().suggest_float("x", 0, 1) in drawn
+
+
 def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None:
     study = search(config("space=pxp", "study.n_trials=9"))
     taylor = study.trials[0]

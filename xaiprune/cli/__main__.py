@@ -55,6 +55,8 @@ def _dispatch(arguments: list[str]) -> int:
         return importlib.import_module("xaiprune.cli.demo").main(rest) or 0
     from xaiprune.cli.run import run_task
 
+    if task == "studies" and rest and rest[0].isalpha():
+        rest[0] = f"studies.action={rest[0]}"  # an action reads like a verb: xaiprune studies show
     run_task(task, rest)
     return 0
 

@@ -10,6 +10,7 @@ from xaiprune.cli.stored import stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
+from xaiprune.search.urls import shown
 
 
 def run(config: DashboardConfig) -> None:
@@ -27,7 +28,7 @@ def run(config: DashboardConfig) -> None:
         ) from error
     host, port = config.dashboard.host, config.dashboard.port
     with stored_study(config) as study:
-        print(f"study      {study.study_name} in {storage_url(config)}")
+        print(f"study      {study.study_name} in {shown(storage_url(config))}")
         print(f"dashboard  {address(study, host, port)} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
             print(f"warning    whoever reaches {host}:{port} can read and change every study in this storage")

@@ -3,15 +3,30 @@
 import importlib
 import logging
 import os
+import shutil
 import sys
+import uuid
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 import hydra
 from hydra._internal.utils import get_args_parser  # Hydra has no public reader of its own flags
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from xaiprune.config import Config, conf_dir, finish, prepare, register_schema
+from xaiprune.config import (
+    Config,
+    Sweep,
+    conf_dir,
+    finish,
+    label_of,
+    prepare,
+    register_schema,
+    sweep_of,
+)
 from xaiprune.errors import XaipruneError
 
 
@@ -30,44 +45,113 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     flags = get_args_parser().parse_intermixed_args(list(arguments))
     rewritten = list(flags.overrides)
+    job, sweep = _Job(task), None
     if not (flags.help or flags.hydra_help or flags.shell_completion or flags.info):
-        rewritten = prepare(task, flags.overrides, multirun=flags.multirun, config_dir=flags.config_dir)
+        if flags.multirun:
+            sweep = sweep_of(task, flags.overrides, config_dir=flags.config_dir)
+            rewritten = [*sweep.overrides, _sweep_folder(sweep)]
+            notes = sweep.folder / f".notes-{uuid.uuid4().hex[:8]}"
+            job = _Job(task, sweep.swept, notes, _at_once(sweep))
+        else:
+            rewritten = prepare(task, flags.overrides, config_dir=flags.config_dir)
     # Overrides first: Hydra, unlike people, cannot read them on both sides of a flag.
     rewritten += [argument for argument in arguments if argument not in flags.overrides]
-    process = os.getpid()
-    failures: list[XaipruneError] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=task)
     def application(composed: DictConfig) -> None:
-        register_schema(task)  # a launcher's worker is another process
-        try:
-            config = finish(composed, task)
-            _set_up(config)
-            _module(task).run(config)
-        except XaipruneError as error:
-            if os.getpid() != process:
-                raise
-            # Hydra would write a line of its own before handing it on; and a sweep's other runs go on.
-            failures.append(error)
+        job.run(composed)
 
-    typed = sys.argv
-    sys.argv = [f"xaiprune {task}", *rewritten]
-    try:
-        application()
-    finally:
-        sys.argv = typed
-    for error in failures[1:]:
-        print(f"xaiprune: {error}", file=sys.stderr)
+    def launch() -> None:
+        typed = sys.argv
+        sys.argv = [f"xaiprune {task}", *rewritten]
+        try:
+            application()
+        finally:
+            sys.argv = typed
+
+    if sweep is not None and sweep.has_workers:
+        from xaiprune.cli import workers
+
+        prepare_process(sweep.runs[0])
+        workers.lead(sweep, launch, notes)
+    else:
+        try:
+            launch()
+        except BrokenProcessPool as error:
+            raise XaipruneError("a run of the sweep was killed; is there enough memory for all?") from error
+    failures = job.failures()
+    if job.notes is not None:
+        shutil.rmtree(job.notes, ignore_errors=True)
+    for failure in failures[1:]:
+        print(f"xaiprune: {failure}", file=sys.stderr)
     if failures:
         raise failures[0]
 
 
-def _module(task: str) -> ModuleType:
+@dataclass
+class _Job:
+    """The runs of one command: in this process, or in those of a launcher, to which this is sent.
+
+    Attributes:
+        task: Of the command line.
+        swept: Keys that have other values in other runs.
+        notes: Folder in which the runs of a sweep and who leads them tell each other; None: there is one run.
+        at_once: Runs that share this machine's processor.
+    """
+
+    task: str
+    swept: Sequence[str] = ()
+    notes: Path | None = None
+    at_once: int = 1
+    _failed: list[XaipruneError] = field(default_factory=list)
+
+    def run(self, composed: DictConfig) -> None:
+        """Run the task; what the user can mend is kept for the end, so that a sweep's other runs go on."""
+        register_schema(self.task)  # a launcher's worker is another process
+        try:
+            label = label_of(HydraConfig.get().overrides.task, self.swept)
+            config = finish(composed, self.task, label)
+            prepare_process(config, self.at_once)
+            if self.notes is not None and config.worker is not None:
+                from xaiprune.cli import workers
+
+                workers.work(config, self.notes)
+            else:
+                module_of(self.task).run(config)
+        except XaipruneError as error:
+            # Hydra would write a line of its own before handing it on, and only the first one.
+            self._keep(error, composed)
+
+    def failures(self) -> list[XaipruneError]:
+        """What went wrong in the runs that have ended."""
+        if self.notes is None:
+            return self._failed
+        files = sorted((self.notes / "failed").glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
+        return [XaipruneError(text) for text in dict.fromkeys(file.read_text() for file in files)]
+
+    def _keep(self, error: XaipruneError, composed: DictConfig) -> None:
+        if self.notes is None:
+            self._failed.append(error)
+            return
+        worker = composed.get("worker")
+        message = str(error) if worker is None else f"worker {worker}: {error}"
+        file = self.notes / "failed" / f"{uuid.uuid4().hex}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(message)
+
+
+def module_of(task: str) -> ModuleType:
+    """The module that runs a task."""
     return importlib.import_module(f"xaiprune.cli.{task}")
 
 
-def _set_up(config: Config) -> None:
-    """Messages to stderr, threads and seeds: what must be so before the first tensor is made."""
+def prepare_process(config: Config, at_once: int = 1) -> None:
+    """Messages to stderr, threads and seeds: what must be so before the first tensor is made.
+
+    Args:
+        config: Of the run.
+        at_once: Runs that share the processor: each takes its part, unless ``threads`` says how much.
+    """
     import torch
 
     log = logging.getLogger("xaiprune")
@@ -79,4 +163,23 @@ def _set_up(config: Config) -> None:
         log.propagate = False
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    elif at_once > 1:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors() // at_once)))
     torch.manual_seed(config.seed)
+
+
+def _sweep_folder(sweep: Sweep) -> str:
+    quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"hydra.sweep.dir='{quoted}'"
+
+
+def _at_once(sweep: Sweep) -> int:
+    return sweep.jobs or min(len(sweep.runs), _processors())
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

@@ -29,6 +29,7 @@ from xaiprune.search import (
     open_study,
     proposal_of,
     run_trials,
+    stale,
     storage_url,
 )
 from xaiprune.search.best import save_best
@@ -36,10 +37,14 @@ from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.race import saved
 from xaiprune.search.study import first_value, is_feasible
 from xaiprune.search.threads import fitting_threads
+from xaiprune.search.urls import journal_file, shown
 
 
 def run(config: Config) -> None:
-    """Search, then compare and save; a study that has all its trials goes straight to the comparison."""
+    """Search, then compare and save; a study that has all its trials goes straight to the comparison.
+
+    One of several workers that were started by hand leaves the comparison to the command without ``worker``.
+    """
     console = Console(highlight=False, soft_wrap=True)
     context = open_context(config)
     with fitting_threads(context):
@@ -68,9 +73,11 @@ def _search(context: Context, console: Console) -> None:
         )
     if ending is Ending.EXHAUSTED:
         console.print(f"the sampler has no further points: {done} of {wanted} trials done")
-    spared, of = saved(study)
-    if spared:
-        console.print(f"racing      saved {spared:,} of {of:,} image evaluations ({spared / of:.0%})")
+    if config.worker is not None:
+        console.print(
+            f"worker {config.worker} has ended; the same command without worker= compares and saves"
+        )
+        return
     finish(context, study, url, console)
 
 
@@ -79,9 +86,12 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     from xaiprune.report import show_comparison
     from xaiprune.search.final import compare_on_test
 
+    spared, of = saved(study)
+    if spared:
+        console.print(f"racing      saved {spared:,} of {of:,} image evaluations ({spared / of:.0%})")
     trial = best_trial(study)
     folder = Path(context.config.output_dir or Path("studies") / study.study_name).absolute()
-    saved = save_best(study, folder)
+    composite = save_best(study, folder)
     console.print(
         f"best        trial {trial.number}: {_value(trial)} on validation; {_label(trial)}", markup=False
     )
@@ -98,16 +108,16 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     picture = show_comparison(comparison, folder, console=console)
     console.print()
     for name, path in (
-        ("composite", saved),
+        ("composite", composite),
         ("table", folder / "comparison.csv"),
         ("curves", picture),
-        ("study", url),
-        ("dashboard", f"optuna-dashboard {url}"),
+        ("study", shown(url)),
+        ("dashboard", f"optuna-dashboard {journal_file(url) or shown(url)}"),
     ):
         console.print(f"{name:<11} {path}", markup=False)
 
 
-def setup_text(context: Context, dense: Accuracy, study: optuna.Study, url: str) -> str:
+def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, url: str) -> str:
     """What is searched, on what, in a few lines."""
     config, data, objective = context.config, context.dataset, context.objective
     units = sum(unit.units for unit in context.units)
@@ -118,19 +128,29 @@ def setup_text(context: Context, dense: Accuracy, study: optuna.Study, url: str)
         f"{config.units.kind} in {len(context.units)} layers",
         "images": f"{len(data.reference)} reference, {len(context.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
-        "dense": f"top-1 {dense} (validation)",
+        "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
         "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
-        "study": f"{study.study_name} in {url}",
+        "study": f"{study.study_name} in {shown(url)}",
         "trials": f"{done} of {config.study.n_trials} done",
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 
 
 class Trials:
-    """Trials as they end: a bar with the best so far on a terminal, one line each elsewhere."""
+    """Trials as they end: a bar with the best so far on a terminal, one line each elsewhere.
 
-    def __init__(self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy) -> None:
-        self._console, self._wanted, self._dense = console, wanted, dense
+    Args:
+        console: Where to.
+        study: Theirs.
+        wanted: Trials in all.
+        dense: Top-1 of the dense network, to compare with; None: not known yet.
+        heading: Begins each line, where several studies share the console (which then has no bar).
+    """
+
+    def __init__(
+        self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy | None, heading: str = ""
+    ) -> None:
+        self._console, self._wanted, self._dense, self._heading = console, wanted, dense, heading
         self._best: FrozenTrial | None = None
         done = counts(study).done
         with suppress(XaipruneError):  # none has finished yet, or none keeps the constraints
@@ -146,7 +166,7 @@ class Trials:
             TextColumn("left"),
             console=console,
             transient=True,
-            disable=not console.is_terminal or done >= wanted,
+            disable=not console.is_terminal or done >= wanted or bool(heading),
         )
         self._task = self._bar.add_task(self._best_text(), total=wanted, completed=done)
 
@@ -169,11 +189,14 @@ class Trials:
         self._bar.update(self._task, completed=done, description=self._best_text())
         if not self._console.is_terminal or better or trial.state is TrialState.FAIL:
             mark = "*" if better else " "
-            line = f"trial {trial.number:>4} {mark}{_value(trial):>7}  {_label(trial)}"
+            line = f"{self._heading}trial {trial.number:>4} {mark}{_value(trial):>7}  {_label(trial)}"
             self._console.print(line, markup=False)
 
     def _best_text(self) -> str:
-        return "" if self._best is None else f"best {_value(self._best)} of {100 * self._dense.top1:.1f} %"
+        if self._best is None:
+            return ""
+        best = f"best {_value(self._best)}"
+        return best if self._dense is None else f"{best} of {100 * self._dense.top1:.1f} %"
 
 
 def _value(trial: FrozenTrial) -> str:
@@ -189,9 +212,11 @@ def _value(trial: FrozenTrial) -> str:
 def _label(trial: FrozenTrial) -> str:
     """What a trial tried, and where its value comes from."""
     if trial.state is TrialState.FAIL:
-        return str(trial.user_attrs.get("reason", "no reason given"))
+        return str(trial.user_attrs.get("reason", "left unfinished by its worker; runs again"))
     preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
     text = f"preset {preset}" if preset else proposal_of(trial).summary()
+    if (worker := trial.user_attrs.get(stale.WORKER, {}).get("number")) is not None:
+        text = f"{text} [worker {worker}]"
     if trial.state is TrialState.PRUNED:
         seen = sum(score["images"] for score in trial.user_attrs["scores"])
         text += f" (after {seen} of {trial.user_attrs['images']} image evaluations)"

@@ -12,8 +12,10 @@ import optuna
 from xaiprune.config import Config, did_you_mean
 from xaiprune.errors import XaipruneError
 from xaiprune.search import load_study, storage_url
-from xaiprune.search.storage import plain_errors, quiet, sqlite_file
-from xaiprune.search.study import SCHEMA
+from xaiprune.search.journal import is_journal
+from xaiprune.search.storage import plain_errors, quiet
+from xaiprune.search.study import SCHEMA, check_schema
+from xaiprune.search.urls import JOURNAL, journal_file, storage_file
 
 
 @contextmanager
@@ -32,20 +34,27 @@ def stored_study(config: Config) -> Iterator[optuna.Study]:
 
 
 def require_studies(url: str) -> None:
-    """Refuse a SQLite file that is missing or holds no studies; opening it would make one of it.
+    """Refuse a file that is missing or holds no studies; opening it would make one of it.
 
     Raises:
         XaipruneError: Names the file, and the closest there is.
     """
-    path = sqlite_file(url)
+    path = storage_file(url)
     if path is None:
         return
     if path.is_dir():
         raise XaipruneError(f"study.storage: {path} is a folder, not a database file")
     if not path.is_file():
-        there = [file.stem for file in path.parent.glob("*.db")]
+        there = [file.stem for file in path.parent.glob(f"*{path.suffix}")]
         closest = did_you_mean(path.stem, there) or "; 'xaiprune studies' lists what there is"
         raise XaipruneError(f"no study there: {path} does not exist{closest}")
+    if journal_file(url) is None:
+        _require_tables(path)
+    elif not is_journal(path):
+        raise XaipruneError(f"study.storage: {path} is no journal of Optuna's (left untouched)")
+
+
+def _require_tables(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
@@ -71,14 +80,14 @@ def require_ours(study: optuna.Study) -> None:
     """
     if is_ours(study):
         return
-    found = study.user_attrs.get("schema")
-    if found is None:
-        raise XaipruneError(f"study '{study.study_name}' was not made by xaiprune")
-    raise XaipruneError(
-        f"study '{study.study_name}' has schema {found}, this xaiprune reads {SCHEMA}; use the newer one"
-    )
+    check_schema(study)
+    raise XaipruneError(f"study '{study.study_name}' was not made by xaiprune")
 
 
-def storage_files(folder: Path) -> list[Path]:
-    """The SQLite storages of a folder, by name."""
-    return sorted(folder.glob("*.db"))
+def storages_in(folder: Path) -> list[str]:
+    """URLs of the SQLite and journal files of a folder, by name."""
+    journals = [path for path in folder.glob("*.log") if is_journal(path)]
+    return [
+        f"{JOURNAL if path in journals else 'sqlite'}:///{path}"
+        for path in sorted([*folder.glob("*.db"), *journals])
+    ]

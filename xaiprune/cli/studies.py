@@ -1,4 +1,4 @@
-"""``xaiprune studies``: list, inspect, repair and copy studies."""
+"""``xaiprune studies``: list, show, repair and copy studies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.cli.stored import is_ours, require_ours, require_studies, storage_files, stored_study
+from xaiprune.cli.stored import is_ours, require_ours, require_studies, storages_in, stored_study
 from xaiprune.config import study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, counts, proposal_of, stale, storage_url
-from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet, sqlite_file
+from xaiprune.search.storage import has_heartbeats, open_storage, plain_errors, quiet
 from xaiprune.search.study import SCHEMA, first_value
+from xaiprune.search.turns import exclusive
+from xaiprune.search.urls import absolute_url, shown, storage_file
 
 _FOLDER = Path("studies")
 _WIDEST = 100  # characters of a value that are shown
@@ -29,9 +31,11 @@ def run(config: StudiesConfig) -> None:
     settings = config.studies
     if settings.action != "copy" and (settings.to_storage or settings.to_name):
         raise XaipruneError("studies.to_storage and studies.to_name belong to studies.action=copy")
+    if settings.action != "repair" and settings.unseen:
+        raise XaipruneError("studies.unseen belongs to studies.action=repair")
     actions: dict[str, Callable[[StudiesConfig], None]] = {
         "list": list_studies,
-        "inspect": inspect,
+        "show": show,
         "repair": repair,
         "copy": copy,
     }
@@ -62,7 +66,7 @@ def list_studies(config: StudiesConfig) -> None:
     if config.study.storage != f"sqlite:///{_FOLDER}/{name}.db":
         urls = [storage_url(config)]
     else:
-        urls = [absolute_url(f"sqlite:///{path}") for path in storage_files(_FOLDER)]
+        urls = [absolute_url(url) for url in storages_in(_FOLDER)]
         if not urls:
             raise XaipruneError(f"no studies in {_FOLDER.absolute()}; 'xaiprune search' makes one")
     rows, failures = [], []
@@ -74,7 +78,9 @@ def list_studies(config: StudiesConfig) -> None:
     if rows:
         _print_table([Row("study", "done", "failed", "running", "best", "last trial", "storage"), *rows])
     elif not failures:
-        raise XaipruneError(f"no study '{name}' in {', '.join(urls)}" if named else f"{urls[0]} is empty")
+        raise XaipruneError(
+            f"no study '{name}' in {', '.join(map(shown, urls))}" if named else f"{shown(urls[0])} is empty"
+        )
     if rows and named:
         return  # it was in none of those that cannot be read
     for failure in failures[1:]:
@@ -83,13 +89,13 @@ def list_studies(config: StudiesConfig) -> None:
         raise failures[0]
 
 
-def inspect(config: StudiesConfig) -> None:
+def show(config: StudiesConfig) -> None:
     """Print what a study is of, with what it was made, its best trial and its failed ones."""
     with stored_study(config) as study:
         trials = study.get_trials(deepcopy=False)
         now = counts(study)
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        _line("study", f"{study.study_name} in {storage_url(config)}")
+        _line("study", f"{study.study_name} in {shown(storage_url(config))}")
         states = f"{now.done} done, {now.failed} failed, {now.running} running, {waiting} queued"
         _line("trials", f"{states}; last {_last(study)}")
         if not is_ours(study):
@@ -99,7 +105,7 @@ def inspect(config: StudiesConfig) -> None:
         settings = dict(_flat(study.user_attrs["fingerprint"]))
         width = max(map(len, settings))
         for key, value in settings.items():
-            print(f"  {key.ljust(width)}  {_shown(value)}".rstrip())
+            print(f"  {key.ljust(width)}  {_short(value)}".rstrip())
         for versions in study.user_attrs["versions"]:
             _line("versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value))
         if now.done:
@@ -121,13 +127,18 @@ def repair(config: StudiesConfig) -> None:
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
-        stale.recover(study)
+        stale.recover(study, unseen=config.studies.unseen)
         optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
             print(f"trial {number} was left unfinished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
+        if running and not has_heartbeats(study._storage):
+            print(
+                "this storage has no heartbeats, so nobody can tell from here whether those processes live; "
+                "if none does, studies.unseen=true queues their trials again"
+            )
         if _retried(study) == before and not running:
             print(f"nothing to repair: study '{study.study_name}' has no running trial")
         elif _retried(study) != before:
@@ -152,14 +163,15 @@ def copy(config: StudiesConfig) -> None:
                 f"study '{study.study_name}' has {running} running trials; let them end, or see to those of "
                 "killed workers with studies.action=repair, and copy then"
             )
-        file = sqlite_file(target)
+        file = storage_file(target)
         if file is not None and file.exists():
             require_studies(target)  # somebody else's database gets no tables of ours
-        with exclusive(target), plain_errors(target), quiet():
+        with plain_errors(target), exclusive(target), quiet():
             storage = open_storage(target)
             _copy(study, storage, name, target)
-        print(f"copied  {len(study.get_trials(deepcopy=False))} trials of '{study.study_name}' in {source}")
-        print(f"to      '{name}' in {target}")
+        trials = len(study.get_trials(deepcopy=False))
+        print(f"copied  {trials} trials of '{study.study_name}' in {shown(source)}")
+        print(f"to      '{name}' in {shown(target)}")
 
 
 def _copy(study: optuna.Study, storage: optuna.storages.BaseStorage, name: str, target: str) -> None:
@@ -172,7 +184,7 @@ def _copy(study: optuna.Study, storage: optuna.storages.BaseStorage, name: str, 
         )
     except DuplicatedStudyError:
         raise XaipruneError(
-            f"there is a study '{name}' in {target} already; set studies.to_name=ANOTHER_NAME"
+            f"there is a study '{name}' in {shown(target)} already; set studies.to_name=ANOTHER_NAME"
         ) from None
     except BaseException:
         # Half a study looks like a whole one.
@@ -189,7 +201,7 @@ def _rows(url: str) -> Iterator[Row]:
             study = optuna.load_study(study_name=name, storage=storage)
             now = counts(study)
             best = _percent(first_value(best_trial(study))) if is_ours(study) and _finished(study) else "-"
-            yield Row(name, str(now.done), str(now.failed), str(now.running), best, _last(study), url)
+            yield Row(name, str(now.done), str(now.failed), str(now.running), best, _last(study), shown(url))
 
 
 def _print_table(rows: list[Row]) -> None:
@@ -236,7 +248,8 @@ def _worker(trial: FrozenTrial) -> str:
     worker = trial.user_attrs.get(stale.WORKER)
     if worker is None:
         return "its worker has not signed it yet"
-    return f"process {worker['pid']} on {worker['host']}"
+    number = f"worker {worker['number']}, " if "number" in worker else ""
+    return f"{number}process {worker['pid']} on {worker['host']}"
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -248,7 +261,7 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) and value else str(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 

@@ -16,6 +16,7 @@ from xaiprune.config.schema import (
     UnitsConfig,
 )
 from xaiprune.config.suggest import did_you_mean
+from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 from xaiprune.config.typed import Typed, typed_here
 
@@ -29,6 +30,7 @@ __all__ = [
     "ObjectiveConfig",
     "PruneConfig",
     "StudyConfig",
+    "Sweep",
     "TaskSchema",
     "Typed",
     "UnitsConfig",
@@ -40,8 +42,10 @@ __all__ = [
     "did_you_mean",
     "fill_names",
     "finish",
+    "label_of",
     "prepare",
     "register_schema",
     "study_name",
+    "sweep_of",
     "typed_here",
 ]

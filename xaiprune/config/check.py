@@ -25,6 +25,8 @@ def check(config: Config, task: str) -> None:
     _check_rules(config)
     if not _DEVICE.fullmatch(config.device):
         raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {config.device}")
+    if config.worker is not None and task != "search":
+        raise XaipruneError(f"worker={config.worker} belongs to 'xaiprune search'; {task} has no workers")
     _check_image_geometry(config.data)
     if TASKS[task].opens_network:
         if config.model.pruned is None:

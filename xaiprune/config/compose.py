@@ -36,13 +36,16 @@ def register_schema(task: str) -> None:
     store.store(name=f"{task}_schema", node=TASKS[task].schema, provider="xaiprune")
 
 
-def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Config:
+def compose(
+    task: str, overrides: Sequence[str] = (), *, config_dir: str | None = None, label: str = ""
+) -> Config:
     """The checked configuration of one run.
 
     Args:
         task: A task of the command line, for example ``"search"``.
         overrides: As typed on the command line: ``["model=resnet18", "prune.rate=0.3"]``.
         config_dir: Folder with further YAML files (experiments of your own), as Hydra's ``--config-dir``.
+        label: What tells this run from the others of a sweep, for its default name.
 
     Returns:
         The task's schema, filled in.
@@ -65,24 +68,35 @@ def compose(task: str, overrides: Sequence[str] = (), *, config_dir: str | None 
             composed = hydra_compose(task, [*typed.rewrite(parsed), *search_path])
         except (HydraException, OmegaConfBaseException) as error:
             raise as_one_line(error, valid_keys(task)) from error
-    return finish(composed, task)
+    return finish(composed, task, label)
 
 
-def prepare(
-    task: str, overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
-) -> list[str]:
+def prepare(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> list[str]:
     """Check what was typed, and return it as Hydra wants it.
 
-    With ``multirun`` every combination of the sweep is composed and checked, so that a typo in the last
-    one does not wait for the first ones to finish.
+    Raises:
+        XaipruneError: As `compose`.
     """
-    parsed = typed.parse(overrides)
-    for single in typed.expand_sweep(parsed) if multirun else [list(overrides)]:
-        compose(task, single, config_dir=config_dir)
-    return typed.rewrite(parsed)
+    compose(task, overrides, config_dir=config_dir)
+    return typed.rewrite(typed.parse(overrides))
 
 
-def finish(composed: DictConfig, task: str) -> Config:
+def compose_hydra(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> DictConfig:
+    """Hydra's own section (launcher, folders) of a run.
+
+    Raises:
+        XaipruneError: As `compose`, and where a launcher is not installed.
+    """
+    with _hydra(task):
+        try:
+            rewritten = typed.rewrite(typed.parse(overrides))
+            composed = hydra_compose(task, [*rewritten, *_search_path(config_dir)], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise as_one_line(error, valid_keys(task)) from error
+    return composed.hydra
+
+
+def finish(composed: DictConfig, task: str, label: str = "") -> Config:
     """Turn what Hydra composed into the task's schema, checked, with the default names filled in."""
     try:
         config = OmegaConf.to_object(composed)
@@ -91,7 +105,7 @@ def finish(composed: DictConfig, task: str) -> Config:
     if not isinstance(config, TASKS[task].schema):
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     check(config, task)
-    fill_names(config, task)
+    fill_names(config, task, label)
     return config
 
 

@@ -17,6 +17,8 @@ from xaiprune.errors import XaipruneError
 
 _CONVERSION = re.compile(r"Value '(.*)' of type '.*' could not be converted to (\w+)", re.DOTALL)
 _FILE = re.compile(r"In '([^']+)'")
+_NO_LAUNCHER = re.compile(r"Could not find 'hydra/launcher/(\w+)'")
+_LAUNCHER_EXTRAS = {"joblib": "launchers", "submitit": "launchers", "ray": "ray"}
 _NO_BOOL = re.compile(r"Value '(.*)' is not a valid bool")
 _WANTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "text"}
 
@@ -29,6 +31,8 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
         keys: All valid keys, for the closest one.
     """
     cause = _omegaconf_cause(error)
+    if missing := _NO_LAUNCHER.search(str(error)):
+        return _no_launcher(missing.group(1))
     if cause is None or not cause.full_key:
         return XaipruneError(" ".join(str(error).split()))
     key = cause.full_key
@@ -50,6 +54,14 @@ def unknown_key(key: str, keys: Iterable[str], where: str = "") -> XaipruneError
     """The error for a key that no schema has."""
     closest = did_you_mean(key, keys)
     return XaipruneError(f"unknown key '{key}'{where}{closest or '; --cfg job lists the valid ones'}")
+
+
+def _no_launcher(name: str) -> XaipruneError:
+    extra = _LAUNCHER_EXTRAS.get(name.partition("_")[0])
+    if extra is None:
+        known = ("joblib", "submitit_local", "submitit_slurm", "ray")
+        return XaipruneError(f"unknown launcher '{name}'{did_you_mean(name, known)}")
+    return XaipruneError(f"hydra/launcher={name} is not installed; pip install 'xaiprune[{extra}]'")
 
 
 def _omegaconf_cause(error: BaseException | None) -> OmegaConfBaseException | None:

@@ -222,7 +222,9 @@ class Config:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         seed: Base seed of everything that draws (the images are drawn by ``data.seed``).
-        threads: CPU threads (None: torch's default).
+        threads: CPU threads (None: torch's default, or a worker's share of the processor).
+        worker: Number of this process among several that work on one study (None: it works alone). It chooses
+            the GPU and the sampler's seed.
         output_dir: Folder of what a task writes (None: ``studies/<name>``; for train: ``outputs``).
     """
 
@@ -241,4 +243,5 @@ class Config:
     device: str = "auto"
     seed: int = within(0, 0)
     threads: int | None = within(None, 1)
+    worker: int | None = within(None, 0)
     output_dir: str | None = None

@@ -138,13 +138,17 @@ class StudiesSettings:
     """What `xaiprune studies` does with the studies of a storage.
 
     Attributes:
-        action: List, inspect, repair (queue the trials of workers that are gone again) or copy.
+        action: List, show, repair (queue the trials of workers that are gone again) or copy.
+            ``xaiprune studies show`` is short for ``xaiprune studies studies.action=show``.
+        unseen: With repair, also trials of workers that cannot be looked up from here (on other machines,
+            with a journal file): only once no search is running on the study.
         to_storage: Storage to copy to (None: ``sqlite:///studies/<to_name>.db``, where the other tasks look
             for a study of that name).
         to_name: Name of the copy (None: the same).
     """
 
-    action: str = one_of("list", "list", "inspect", "repair", "copy")
+    action: str = one_of("list", "list", "show", "repair", "copy")
+    unseen: bool = False
     to_storage: str | None = None
     to_name: str | None = None
 
@@ -223,5 +227,5 @@ TASKS: dict[str, TaskSchema] = {
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
     "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
     "train": TaskSchema(TrainConfig, "train a network on a data source"),
-    "studies": TaskSchema(StudiesConfig, "list, inspect, repair and copy studies", False),
+    "studies": TaskSchema(StudiesConfig, "list, show, repair and copy studies", False),
 }

@@ -2,7 +2,7 @@
 
 from xaiprune.models.by_name import load_data, load_model, load_training_data
 from xaiprune.models.checkpoint import load_checkpoint_
-from xaiprune.models.device import resolve_device
+from xaiprune.models.device import device_of_worker, resolve_device
 from xaiprune.models.digits import RECIPES, save_weights, train_digits, trained_weights
 from xaiprune.models.fingerprint import fingerprint
 from xaiprune.models.load import create, load
@@ -15,6 +15,7 @@ __all__ = [
     "Recipe",
     "Setup",
     "create",
+    "device_of_worker",
     "fingerprint",
     "load",
     "load_checkpoint_",

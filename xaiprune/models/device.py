@@ -5,6 +5,18 @@ import torch
 from xaiprune.errors import XaipruneError
 
 
+def device_of_worker(name: str, worker: int | None) -> str:
+    """``auto``, for one of several processes: each its own GPU, in turn where there are fewer.
+
+    Args:
+        name: As `resolve_device` takes it; anything but ``auto`` is left as it is.
+        worker: The number of this process; None: it is alone.
+    """
+    if name != "auto" or worker is None or not torch.cuda.is_available():
+        return name
+    return f"cuda:{worker % torch.cuda.device_count()}"
+
+
 def resolve_device(name: str = "auto") -> torch.device:
     """The torch device for ``device=...``.
 

@@ -267,8 +267,9 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
     _check(config, objective, space)
+    device = models.device_of_worker(config.device, config.worker)
     given = _pruned(config) if network is None else network
-    opened = models.setup(config.model, config.data, device=config.device, network=given)
+    opened = models.setup(config.model, config.data, device=device, network=given)
     example = opened.example()
     units = find_units(
         opened.model, config.units.kind, config.units.include, config.units.exclude, example=example

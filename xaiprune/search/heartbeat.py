@@ -12,6 +12,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from xaiprune.search.storage import has_heartbeats
+
 log = logging.getLogger(__name__)
 
 
@@ -23,10 +25,10 @@ def beating(trials: Sequence[Trial]) -> Iterator[None]:
     Storages that know no heartbeats (a journal file) get none.
     """
     storage = trials[0].storage
-    interval = storage.get_heartbeat_interval() if hasattr(storage, "get_heartbeat_interval") else None
-    if interval is None:
+    if not has_heartbeats(storage):
         yield
         return
+    interval = storage.get_heartbeat_interval()  # type: ignore[attr-defined]
     ended = threading.Event()
     ids = [trial._trial_id for trial in trials]
     thread = threading.Thread(target=_beat, args=(storage, ids, interval, ended), daemon=True)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,24 +17,44 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Stop:
-    """Whether somebody has asked to end."""
+    """Whether somebody has asked to end.
 
-    asked: bool = False
+    Attributes:
+        signalled: Asked by a signal to this process.
+        flag: Asked of all workers of a study by a file of this name: it reaches other machines, too.
+    """
+
+    signalled: bool = False
+    flag: Path | None = None
+
+    @property
+    def asked(self) -> bool:
+        """By either way."""
+        return self.signalled or (self.flag is not None and self.flag.exists())
 
 
 @contextmanager
-def graceful() -> Iterator[Stop]:
+def graceful(flag: Path | None = None, *, leads: bool = False) -> Iterator[Stop]:
     """Take SIGINT and SIGTERM for a wish to end; the second one raises KeyboardInterrupt.
 
     Outside the main thread Python has no say over signals, and nothing changes.
+
+    Args:
+        flag: File that asks all workers of a study to end. A worker leaves Ctrl-C, which a terminal sends to
+            every process, to who leads it, and looks for the file.
+        leads: This process leads the others: it makes the file.
     """
-    stop = Stop()
+    stop = Stop(flag=flag)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
+        if stop.signalled:
             raise KeyboardInterrupt
-        stop.asked = True
-        log.warning("ending after the running trial; once more to end at once")
+        stop.signalled = True
+        if flag is not None and leads:
+            flag.parent.mkdir(parents=True, exist_ok=True)
+            flag.touch()
+        running = "the running trials" if leads else "the running trial"
+        log.warning("ending after %s; once more to end at once", running)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -41,6 +62,8 @@ def graceful() -> Iterator[Stop]:
     before: dict[int, Any] = {
         number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
     }
+    if flag is not None and not leads:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield stop
     finally:

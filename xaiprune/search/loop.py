@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 import optuna
 import torch
@@ -48,13 +49,16 @@ class Ending(Enum):
     EXHAUSTED = "exhausted"
 
 
-def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None = None) -> Ending:
+def run_trials(
+    study: optuna.Study, context: Context, on_trial: OnTrial | None = None, *, flag: Path | None = None
+) -> Ending:
     """Run what is missing of ``study.n_trials``.
 
     Args:
         study: As `open_study` gives it.
         context: What all trials share.
         on_trial: Called with each trial that ends here and the number of trials done so far.
+        flag: This process is one of several workers; a file of this name asks them to end.
 
     Returns:
         Why it ended. On Ctrl-C the running trial is finished first.
@@ -63,8 +67,8 @@ def run_trials(study: optuna.Study, context: Context, on_trial: OnTrial | None =
         XaipruneError: Three trials failed in a row, or the storage broke.
         KeyboardInterrupt: Ctrl-C came twice; the running trial is queued again.
     """
-    with plain_errors(storage_url(context.config)), quiet(), graceful() as stop:
-        return _Loop(study, context, on_trial, stop).run()
+    with plain_errors(storage_url(context.config)), quiet(), graceful(flag) as stop, stale.running() as name:
+        return _Loop(study, context, on_trial, stop, name).run()
 
 
 @dataclass
@@ -78,8 +82,11 @@ class _Asked:
 
 
 class _Loop:
-    def __init__(self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop) -> None:
+    def __init__(
+        self, study: optuna.Study, context: Context, on_trial: OnTrial | None, stop: Stop, name: str
+    ) -> None:
         self._study, self._context, self._on_trial, self._stop = study, context, on_trial, stop
+        self._name = name
         self._wanted, self._batch = context.config.study.n_trials, context.config.search.batch
         self._failures = 0
         self._halved = False
@@ -101,7 +108,7 @@ class _Loop:
             if self._late():
                 return Ending.TIMEOUT
             if now.done + now.running >= self._wanted:
-                if not waited:
+                if not waited and self._stop.flag is None:  # of workers who leads them shows the trials
                     log.info("waiting for %d trials that run elsewhere", now.running)
                 waited = True
                 time.sleep(_POLL_SECONDS)
@@ -124,7 +131,7 @@ class _Loop:
                 break
             asked = _Asked(self._study.ask())
             self._asked.append(asked)
-            stale.sign(asked.trial)
+            stale.sign(asked.trial, self._name, self._context.config.worker)
 
     def _run_asked(self) -> None:
         """Run what was asked for: attribution together, the rest one after the other."""
@@ -247,7 +254,9 @@ class _Loop:
         """A sampler for the next trial, whose seed depends on how many there are."""
         config = self._context.config
         trials = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(config.sampler, self._context.space, config.seed, trials)
+        self._study.sampler = make_sampler(
+            config.sampler, self._context.space, config.seed, trials, config.worker
+        )
 
     def _exhausted(self) -> bool:
         """Whether a grid has no point left, and nothing is queued either."""

@@ -14,9 +14,9 @@ from xaiprune.config import Config, ModelConfig, fill_names, study_name
 from xaiprune.errors import XaipruneError
 from xaiprune.search.context import open_context
 from xaiprune.search.loop import OnTrial, run_trials
-from xaiprune.search.storage import sqlite_file
 from xaiprune.search.study import best_trial, open_study, proposal_of, storage_url
 from xaiprune.search.threads import fitting_threads
+from xaiprune.search.urls import storage_file
 
 if TYPE_CHECKING:
     from xaiprune.search.comparison import Comparison
@@ -73,7 +73,7 @@ def compare(
     from xaiprune.search.final import CRITERIA, compare_on_test  # pandas; only now that it is needed
 
     config = named_after(config, network)
-    path = sqlite_file(storage_url(config))
+    path = storage_file(storage_url(config))
     if path is not None and not path.is_file():  # opening it would make one of it
         raise XaipruneError(f"no study there: {path} does not exist; search first")
     config.study.load_only = True

@@ -25,7 +25,9 @@ _MOST_POINTS = 1_000_000  # Optuna's grid sampler lists them all
 _FREE_OF_INTERSECTION = ("TPESampler", "RandomSampler", "GridSampler")
 
 
-def make_sampler(settings: Mapping[str, Any], space: Space, seed: int, trials: int) -> BaseSampler:
+def make_sampler(
+    settings: Mapping[str, Any], space: Space, seed: int, trials: int, worker: int | None = None
+) -> BaseSampler:
     """The sampler for the next trial.
 
     Args:
@@ -34,6 +36,8 @@ def make_sampler(settings: Mapping[str, Any], space: Space, seed: int, trials: i
         seed: Base seed.
         trials: How many trials the study has. The sampler's seed depends on it, so that the next trial is
             the same whether the study was interrupted before it or not.
+        worker: Number of the process among those that work on the study, whose seeds must differ: two that
+            ask in the same moment see as many trials.
 
     Raises:
         XaipruneError: No such sampler, arguments it does not take, or a package it needs is missing.
@@ -42,10 +46,13 @@ def make_sampler(settings: Mapping[str, Any], space: Space, seed: int, trials: i
     known = inspect.signature(kind).parameters
     extra: dict[str, Any] = {}
     if "seed" in known and settings.get("seed") is None:
-        extra["seed"] = seed if issubclass(kind, _ONE_SEQUENCE) else _mixed(seed, trials)
+        extra["seed"] = seed if issubclass(kind, _ONE_SEQUENCE) else _mixed(seed, trials, worker)
     if issubclass(kind, GridSampler) and "search_space" not in settings:
         extra["search_space"] = grid(space)
-    return _instantiate("sampler", settings, extra)
+    sampler: BaseSampler = _instantiate("sampler", settings, extra)
+    if worker is not None and isinstance(sampler, GridSampler):
+        sampler.reseed_rng()  # the order of its points is made; each worker picks among them for itself
+    return sampler
 
 
 def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
@@ -128,8 +135,9 @@ def _instantiate(section: str, settings: Mapping[str, Any], extra: Mapping[str, 
         raise XaipruneError(f"{section}: {kind.__name__} needs a package ({_line(error)})") from error
 
 
-def _mixed(seed: int, trials: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {trials}".encode()).digest()[:4], "big")
+def _mixed(seed: int, trials: int, worker: int | None) -> int:
+    text = f"{seed} {trials}" if worker is None else f"{seed} {trials} {worker}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _line(error: BaseException) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +26,49 @@ RETRY_OF = "retry_of"
 KEPT = ("preset", "outside_space")  # what makes a trial what it is, beside its parameters
 
 
-def sign(trial: Trial) -> None:
-    """Note with a trial who runs it."""
-    trial.set_user_attr(WORKER, {"pid": os.getpid(), **_machine(), "born": _born(os.getpid())})
+_mine: set[str] = set()  # runs of this process that are going on
 
 
-def recover(study: optuna.Study) -> list[int]:
+def sign(trial: Trial, run: str, number: int | None = None) -> None:
+    """Note with a trial who runs it.
+
+    Args:
+        trial: Just asked for.
+        run: As `running` names it.
+        number: Of this process among the study's workers; None: it works alone.
+    """
+    signed: dict[str, Any] = {"pid": os.getpid(), **_machine(), "born": _born(os.getpid()), "run": run}
+    trial.set_user_attr(WORKER, signed if number is None else {**signed, "number": number})
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """A name for what this process runs until the block ends.
+
+    A process outlives a run that its storage has broken, in a notebook for example; what is left of that run
+    must not look alive.
+    """
+    run = uuid.uuid4().hex
+    _mine.add(run)
+    try:
+        yield run
+    finally:
+        _mine.discard(run)
+
+
+def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
     """Fail the running trials whose worker is certainly gone, and queue them again.
+
+    Args:
+        study: Of any storage.
+        unseen: Also those whose worker cannot be looked up from this machine; only where somebody knows
+            that it is gone.
 
     Returns:
         Their numbers.
     """
-    gone = [t for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if _gone(t)]
+    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    gone = [trial for trial in unfinished if _gone(trial) or (unseen and not _can_be_seen(trial))]
     found = []
     # The study's own sampler must not take this for the end of one of its trials: a grid would stop.
     sampler, study.sampler = study.sampler, optuna.samplers.RandomSampler()
@@ -74,9 +108,19 @@ def _gone(trial: FrozenTrial) -> bool:
         # Killed between asking and signing: no heartbeat either, only its age tells.
         started = trial.datetime_start
         return started is not None and _age(started) > GRACE_SECONDS
-    if {key: worker.get(key) for key in ("host", "namespace")} != _machine() or worker.get("born") is None:
-        return False  # cannot be looked up from here
-    return _born(worker["pid"]) != worker["born"]
+    if not _can_be_seen(trial):
+        return False
+    if _born(worker["pid"]) != worker["born"]:
+        return True
+    return worker["pid"] == os.getpid() and worker.get("run") not in _mine
+
+
+def _can_be_seen(trial: FrozenTrial) -> bool:
+    """Whether a look at this machine's processes tells if the trial's worker lives."""
+    worker = trial.user_attrs.get(WORKER)
+    if worker is None or worker.get("born") is None:
+        return False
+    return {key: worker.get(key) for key in ("host", "namespace")} == _machine()
 
 
 def _age(started: datetime.datetime) -> float:

@@ -9,58 +9,47 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from xaiprune.errors import XaipruneError
 from xaiprune.search import stale
+from xaiprune.search.holders import holders
+from xaiprune.search.journal import open_journal
+from xaiprune.search.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
 
 _SQLITE_HEADER = b"SQLite format 3\x00"
+# What PostgreSQL, MySQL and the network say when the server is not there, or not any more.
+_UNREACHABLE = (
+    "connection",
+    "Connection",
+    "connect to",
+    "Can't connect",
+    "gone away",
+    "shutting down",
+    "starting up",
+)
 LOCK_SECONDS = 120  # a worker that writes holds the lock for milliseconds; a slow disk, for seconds
-
-
-def absolute_url(url: str) -> str:
-    """The storage's URL with an absolute path, where it is a SQLite file.
-
-    Raises:
-        XaipruneError: It is no URL.
-    """
-    path = sqlite_file(url)
-    return url if path is None else f"sqlite:///{path}"
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The absolute path of a SQLite storage; None for other storages and for one in memory.
-
-    Raises:
-        XaipruneError: It is no URL.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise XaipruneError(
-            f"study.storage={url} is no database URL; a file is written sqlite:///studies/NAME.db"
-        ) from None
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        return None
-    return Path(str(parsed.database)).expanduser().absolute()
 
 
 def open_storage(url: str) -> BaseStorage:
     """Open (or create) a storage.
 
     Args:
-        url: As Optuna and SQLAlchemy take it. The folder of a SQLite file is made where it is missing.
+        url: ``sqlite:///FILE``, ``journal:///FILE``, ``postgresql://...`` or ``mysql://...``, or what else
+            SQLAlchemy knows. The folder of a file is made where it is missing.
 
     Raises:
-        XaipruneError: The file is no database, or the server does not answer.
+        XaipruneError: The file is no storage, or the server does not answer or has no driver here.
     """
+    if (journal := journal_file(url)) is not None:
+        with plain_errors(url):
+            return open_journal(journal)
+    require_driver(url)
     path = sqlite_file(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_pre_ping": True}  # connects again after the server has restarted
     if path is not None:
         _check_sqlite(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,37 +68,11 @@ def open_storage(url: str) -> BaseStorage:
             if path is not None:
                 _write_ahead(storage)
             return storage
-        except (NoSuchModuleError, ImportError) as error:
-            raise XaipruneError(
-                f"study.storage={_shown(url)}: no driver for it ({error}); install it"
-            ) from error
         except RuntimeError as error:  # Optuna's: another version made the tables
             raise XaipruneError(
-                f"study.storage={_shown(url)} was made by another Optuna ({_line(error)}); "
+                f"study.storage={shown(url)} was made by another Optuna ({_line(error)}); "
                 "use that version, upgrade with 'optuna storage upgrade', or choose another study.storage"
             ) from error
-
-
-@contextmanager
-def exclusive(url: str) -> Iterator[None]:
-    """Only one process at a time creates tables and studies in a SQLite file; servers see to it themselves.
-
-    Raises:
-        XaipruneError: Another process has held the lock for too long.
-    """
-    path = sqlite_file(url)
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        with FileLock(lock, timeout=LOCK_SECONDS):
-            yield
-    except Timeout:
-        raise XaipruneError(
-            f"{lock} has been held for {LOCK_SECONDS} s by another xaiprune on the same storage; end it"
-        ) from None
 
 
 @contextmanager
@@ -123,7 +86,7 @@ def plain_errors(url: str) -> Iterator[None]:
             cause = cause.__cause__
         if isinstance(cause, DBAPIError) and cause.orig is not None:
             cause = cause.orig
-        raise XaipruneError(f"study.storage={_shown(url)}: {_explained(_line(cause))}") from error
+        raise XaipruneError(f"study.storage={shown(url)}: {_explained(_line(cause), url)}") from error
 
 
 def _write_ahead(storage: RDBStorage) -> None:
@@ -141,16 +104,26 @@ def _write_ahead(storage: RDBStorage) -> None:
     storage.engine.dispose()  # what is open already has not been told
 
 
-def _explained(message: str) -> str:
-    if "locked" in message:
+def has_heartbeats(storage: BaseStorage) -> bool:
+    """Whether other machines can see that a worker is gone."""
+    interval = getattr(storage, "get_heartbeat_interval", None)  # a journal file has none
+    return interval is not None and interval() is not None
+
+
+def _explained(message: str, url: str) -> str:
+    path = sqlite_file(url)
+    if "locked" in message and path is not None:
+        who = ", ".join(holders(path)) or "another process"
         return (
-            f"{message} for {LOCK_SECONDS} s; another process writes to it (see 'fuser' or 'lsof'), "
+            f"{message} for {LOCK_SECONDS} s; {who} writes to it (see also 'fuser {path}'), "
             "or the file lies on a network drive without locks"
         )
     if "not a database" in message or "malformed" in message:
         return f"{message}; the file is damaged: restore a copy, or choose another study.storage"
-    if "full" in message or "disk I/O" in message:
+    if any(sign in message for sign in ("full", "disk I/O", "No space left", "File too large", "quota")):
         return f"{message}; free some space and run the same command again, finished trials are kept"
+    if any(sign in message for sign in _UNREACHABLE):
+        return f"{message}; see to the server and run the same command again, finished trials are kept"
     return message
 
 
@@ -169,10 +142,6 @@ def _check_sqlite(path: Path) -> None:
         raise XaipruneError(
             f"study.storage: {path} is no SQLite database (left untouched); choose another study.storage"
         )
-
-
-def _shown(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
 
 
 def _line(error: BaseException) -> str:

@@ -20,7 +20,9 @@ from xaiprune.search.notes import note
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
 from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
-from xaiprune.search.storage import absolute_url, exclusive, open_storage, plain_errors, quiet
+from xaiprune.search.storage import has_heartbeats, open_storage, plain_errors, quiet
+from xaiprune.search.turns import exclusive
+from xaiprune.search.urls import absolute_url, shown
 from xaiprune.search.versions import versions
 
 log = logging.getLogger(__name__)
@@ -66,8 +68,13 @@ def open_study(context: Context) -> optuna.Study:
     config, url = context.config, storage_url(context.config)
     pruner = make_pruner(config.pruner)
     current = fingerprint_of(context)
-    with exclusive(url), plain_errors(url), quiet():
+    with plain_errors(url), exclusive(url), quiet():
         storage = open_storage(url)
+        if not has_heartbeats(storage) and config.worker is None:  # who leads workers says it for them
+            log.info(
+                "this storage has no heartbeats: trials of workers killed on other machines stay running "
+                "until 'xaiprune studies studies.action=repair studies.unseen=true'"
+            )
         name = str(config.study.name)
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
             raise _missing(name, storage, url)
@@ -78,15 +85,16 @@ def open_study(context: Context) -> optuna.Study:
             pruner=pruner,
             load_if_exists=True,
         )
+        check_schema(study)
         stored = study.user_attrs.get("fingerprint")
         if stored is None and study.get_trials(deepcopy=False):
             raise XaipruneError(
-                f"study '{name}' in {url} was not made by xaiprune; set study.name=ANOTHER_NAME"
+                f"study '{name}' in {shown(url)} was not made by xaiprune; set study.name=ANOTHER_NAME"
             )
         if stored is None:
             _describe(study, current)
         else:
-            check_same(stored, current, name, url)
+            check_same(stored, current, name, shown(url))
         _note_versions(study)
         note(study, context)
         _queue_presets(study, context)
@@ -105,6 +113,20 @@ def load_study(config: Config) -> optuna.Study:
         if name not in optuna.get_all_study_names(storage):
             raise _missing(name, storage, url)
         return optuna.load_study(study_name=name, storage=storage)
+
+
+def check_schema(study: optuna.Study) -> None:
+    """Refuse a study that another version of xaiprune has described.
+
+    Raises:
+        XaipruneError: Says which schema it has.
+    """
+    found = study.user_attrs.get("schema", SCHEMA)
+    if found != SCHEMA:
+        raise XaipruneError(
+            f"study '{study.study_name}' has schema {found}, this xaiprune reads {SCHEMA}; use the "
+            "xaiprune that made it, or set study.name=ANOTHER_NAME"
+        )
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
@@ -166,7 +188,7 @@ def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
     closest = did_you_mean(name, names) or (
         f"; there are {', '.join(names[:5])}" if names else "; it is empty"
     )
-    return XaipruneError(f"no study '{name}' in {url}{closest}")
+    return XaipruneError(f"no study '{name}' in {shown(url)}{closest}")
 
 
 def _queue_presets(study: optuna.Study, context: Context) -> None:

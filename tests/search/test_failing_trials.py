@@ -1,0 +1,87 @@
+"""Trials that fail: with a reason, three in a row at most."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.search.conftest import MakeConfig
+from xaiprune.attribute import Relevance
+from xaiprune.errors import XaipruneError
+from xaiprune.search import (
+    Context,
+    Ending,
+    best_trial,
+    counts,
+    load_study,
+    open_context,
+    open_study,
+    run_trials,
+    search,
+)
+from xaiprune.search import trial as one_trial
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
+    """Trial number -> what goes wrong in it."""
+    failures: dict[int, Exception] = {}
+    run = one_trial.run
+
+    def failing(context: Context, proposal: Any, number: int, *rest: Any) -> Any:
+        if number in failures:
+            raise failures[number]
+        return run(context, proposal, number, *rest)
+
+    monkeypatch.setattr(one_trial, "run", failing)
+    return failures
+
+
+def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = open_context(config("study.n_trials=4"))
+    relevances = Context.relevances
+
+    def spoiled(self: Context, proposals: Any) -> list[Relevance]:
+        found = relevances(self, proposals)
+        if proposals[0].composite.name == "zplus":
+            next(iter(found[0].sums.values()))[0, 0] = torch.nan
+        return found
+
+    monkeypatch.setattr(Context, "relevances", spoiled)
+    study = open_study(context)
+    assert run_trials(study, context) is Ending.COMPLETE
+    (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
+    assert failed.user_attrs["preset"] == "zplus"
+    assert "relevance is not finite" in failed.user_attrs["reason"]
+    assert counts(study).done == 4
+    # A preset that failed for a reason is not tried again.
+    assert counts(search(config("study.n_trials=9"))).failed == 1
+
+
+def test_three_failures_in_a_row_stop_the_study(config: MakeConfig, broken: dict[int, Exception]) -> None:
+    broken |= {1: XaipruneError("one"), 2: RuntimeError("two"), 4: XaipruneError("a"), 5: ValueError("b")}
+    broken |= {6: MemoryError("c")}
+    with pytest.raises(
+        XaipruneError, match=r"3 trials failed in a row, the last one \(trial 6\): MemoryError: c"
+    ):
+        search(config("study.n_trials=20"))
+    study = load_study(config())
+    reasons = {t.number: t.user_attrs["reason"] for t in study.trials if t.state is TrialState.FAIL}
+    assert reasons == {1: "one", 2: "RuntimeError: two", 4: "a", 5: "ValueError: b", 6: "MemoryError: c"}
+    assert "failing" in study.trials[2].user_attrs["traceback"]
+    broken.clear()
+    study = search(config("study.n_trials=8"))
+    assert counts(study).done == 8
+    # What was unexpected may be mended: those presets are tried again, the others are not.
+    done = [t.user_attrs.get("preset") for t in study.trials if t.state is TrialState.COMPLETE]
+    failed = {n: study.trials[n].user_attrs["preset"] for n in reasons}
+    assert {failed[2], failed[5], failed[6]} <= set(done)
+    assert not {failed[1], failed[4]} & set(done)
+
+
+def test_best_of_a_study_with_failures(config: MakeConfig, broken: dict[int, Exception]) -> None:
+    broken[0] = XaipruneError("no")
+    study = search(config("study.n_trials=2"))
+    assert best_trial(study).number != 0
