@@ -21,6 +21,7 @@ from typing import Any, get_type_hints
 import yaml
 from omegaconf import MISSING
 
+from xaiprune.cli.__main__ import tasks
 from xaiprune.config import Config, conf_dir
 from xaiprune.config.fields import RULE
 from xaiprune.config.tasks import TASKS
@@ -141,7 +142,8 @@ def task_sections() -> str:
     """The settings that only one task has."""
     common = {item.name for item in fields(Config)}
     lines = ["## Settings of single tasks\n"]
-    for task, entry in TASKS.items():
+    for task in [task for task in TASKS if task in tasks()]:
+        entry = TASKS[task]
         hints = get_type_hints(entry.schema)
         for item in [item for item in fields(entry.schema) if item.name not in common]:
             schema = hints[item.name]

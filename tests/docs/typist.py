@@ -256,7 +256,11 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
     from xaiprune.attribute import PRESETS, save_composite
     from xaiprune.config import DataConfig
     from xaiprune.data.sources.digits import digits
+    from xaiprune.search import final
 
+    # The comparison at the end of a search is most of its time.
+    monkeypatch.setitem(final.compare_on_test.__kwdefaults__, "rates", (0.0, 0.5))
+    monkeypatch.setitem(final.compare_on_test.__kwdefaults__, "seeds", 1)
     inputs = tmp_path / "inputs"
     source = digits(DataConfig(source="digits"))
     for number, picture in enumerate([p for p in source.pictures if p.label < 2][:24]):
