@@ -16,10 +16,12 @@ from tests.docs.typist import LOOKING, Typist, cheap_python
 from tests.docs.typist import typist as typist
 from xaiprune.attribute.lrp import composite_io
 from xaiprune.cli.__main__ import tasks
+from xaiprune.cli.demo import STUDIES
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.plan import plan_from_dict
 from xaiprune.search.space_io import read_space
 
+DEMO = STUDIES[0]
 LANGUAGES = {"bash", "python", "yaml", "json", "text", "csv", "markdown", ""}
 _SPAN = re.compile(r"`(xaiprune [^`]+)`")
 
@@ -40,6 +42,8 @@ def test_what_a_page_says_can_be_typed(
     namespace: dict[str, object] = {"__name__": "page"}
     monkeypatch.setattr("sys.argv", ["xaiprune"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if DEMO.name in page.read_text(encoding="utf-8"):  # a reader has run the demo
+        typist.xaiprune(Command(Block(page, 0, "bash", ""), ("xaiprune",)), ["search", *DEMO.overrides])
     for block in blocks(page):
         if block.file is not None:
             typist.put(block)

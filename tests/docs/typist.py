@@ -187,6 +187,8 @@ class Typist:
             extra.append(f"study.n_trials={1 + max(self._runs[name] for name in names)}")
         if task == "train":
             extra.append("train.epochs=1")
+        if task == "compare":
+            extra += ["compare.rates=[0,0.5]", "compare.seeds=1", "compare.criteria=[taylor]"]
         return extra
 
     def fill(self, word: str, command: Command) -> str:
