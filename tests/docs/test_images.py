@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.docs.pages import PAGES, REPOSITORY
 
-LARGEST = 200_000  # bytes
+LARGEST = 200 * 1024  # bytes
 
 
 def test_pictures_are_small_and_shown() -> None:
