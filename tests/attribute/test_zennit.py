@@ -12,8 +12,19 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from xaiprune.attribute.lrp import AlphaBeta, Composite, Epsilon, Gamma, ZPlus, relevance_at
+from xaiprune.attribute.lrp import (
+    AlphaBeta,
+    Composite,
+    Epsilon,
+    Gamma,
+    Match,
+    ZPlus,
+    relevance_at,
+    to_zennit,
+    zennit_code,
+)
 from xaiprune.attribute.lrp.rules import Rule
+from xaiprune.errors import XaipruneError
 
 from .architectures import randomized, small_vgg
 
@@ -99,3 +110,42 @@ def test_zennit_gives_the_same(name: str, rule: str) -> None:
 @pytest.mark.parametrize("name", ["vgg16_bn", "resnet18"])
 def test_zennit_gives_the_same_in_float32(name: str, rule: str) -> None:
     assert max(distances(name, rule, torch.float32)) <= 1e-4
+
+
+MIXED = Composite(
+    Gamma(0.05),
+    (
+        (Match(groups=("low",)), AlphaBeta(2.0, 1.0)),
+        (Match(names=("*.conv2",), groups=("mid",)), Gamma(0.25)),
+        (Match(groups=("mid",)), ZPlus(bias="exclude")),
+        (Match(groups=("high",)), Epsilon(1e-3)),
+    ),
+    name='best of """mine"""',
+)
+
+
+def test_the_written_code_gives_the_same() -> None:
+    model = network("resnet18").double()
+    images = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    onehot = F.one_hot(torch.tensor([4]), 7).double()
+    ours = relevance_at(model, images, onehot, MIXED, ["input"])["input"]
+    code = zennit_code(MIXED, model, {"study": "one", "value": 0.5})
+    assert "study: one\nvalue: 0.5\n" in code
+    assert "\nimport xaiprune" not in code
+    assert "\nfrom xaiprune" not in code
+    scope: dict[str, object] = {}
+    exec(compile(code, "best_zennit.py", "exec"), scope)
+    for theirs in (
+        scope["composite"]([ResNetCanonizer()]),  # type: ignore[operator]
+        to_zennit(MIXED, model, [ResNetCanonizer()]),
+    ):
+        with Gradient(model, theirs) as attributor:
+            _, relevance = attributor(images, lambda logits: logits.detach() * onehot)
+        assert float((relevance - ours).norm() / ours.norm()) <= 1e-9
+
+
+def test_what_zennit_has_no_rule_for_is_refused(small_vit: nn.Module) -> None:
+    with pytest.raises(XaipruneError, match="zennit has no rule for LayerNorm"):
+        zennit_code(MIXED, small_vit)
+    with pytest.raises(XaipruneError, match="no counterpart"):
+        zennit_code(Composite(Gamma(0.25, bias="exclude")), network("vgg11"))

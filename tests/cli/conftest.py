@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from tests.search.conftest import FEW_IMAGES, SHALLOW
 from tests.search.conftest import config as config  # for the one test that searches
 from tests.search.conftest import weights as weights
 from xaiprune.attribute import PRESETS
+from xaiprune.cli.__main__ import main
 from xaiprune.search import Proposal
 from xaiprune.search.storage import open_storage, quiet
 from xaiprune.search.study import SCHEMA
@@ -76,9 +79,48 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_storage: b
                     "preset": tried,
                     "proposal": preset(tried).to_dict(),
                     "key": preset(tried).key,
-                    "scores": [{"rate": 0.5, "plan": plan, "correct": round(50 * value), "images": 50}],
+                    "scores": [
+                        {
+                            "rate": 0.5,
+                            "plan": plan,
+                            "correct": round(50 * value),
+                            "images": 50,
+                            "low": round(value - 0.04, 2),
+                            "high": round(value + 0.04, 2),
+                        }
+                    ],
                 }
                 study.add_trial(create_trial(value=value, user_attrs=stored))
         return study
 
     return make
+
+
+@pytest.fixture(scope="session")
+def searched_once(
+    tmp_path_factory: pytest.TempPathFactory, weights: dict[str, Path], session_cache: str
+) -> tuple[Path, list[str]]:
+    """A folder with a study that the command line made, and the words that said what it is of."""
+    folder = tmp_path_factory.mktemp("searched")
+    shutil.copy(weights["digits_resnet"], folder / "weights.safetensors")
+    words = [
+        *("model=digits_resnet", "model.checkpoint=weights.safetensors", "units=inner_filters"),
+        *(f"model.kwargs.{key}={value}" for key, value in SHALLOW["digits_resnet"].items()),
+        *(f"data.cache_dir={session_cache}", *FEW_IMAGES, "prune.rate=0.4", "device=cpu"),
+    ]
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)
+        here.setattr("xaiprune.cli.search.finish", lambda *_: None)  # the comparison is not needed
+        assert main(["search", *words, "study.name=one", "study.n_trials=9"]) == 0
+    return folder, words
+
+
+@pytest.fixture
+def searched(
+    searched_once: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """That study in ``studies/one.db`` of the current folder; its words."""
+    folder, words = searched_once
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return words

@@ -1,6 +1,7 @@
 """``xaiprune export``: composites as files that the other tasks take."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ import yaml
 
 from tests.cli.conftest import FINGERPRINT, preset
 from xaiprune.attribute.chosen import chosen_aggregation, chosen_composite, chosen_start
-from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
+from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
+from xaiprune.prune import Plan, load_pruned_plan
+from xaiprune.search import search
 
 TRIALS = (
     ("taylor", 0.9, "a"),
@@ -38,7 +42,8 @@ def test_the_best(make_study, capsys):
     assert written() == ["best.yaml"]
     assert load_composite(path) == preset("epsilon").composite
     origin = yaml.safe_load(path.read_text())["provenance"]
-    assert (origin["study"], origin["trial"], origin["top1"]) == ("one", 1, 0.94)
+    assert (origin["study"], origin["trial"], origin["value"]) == ("one", 1, 0.94)
+    assert origin["interval"] == [0.9, 0.98]
     for key in ("model", "data", "units", "prune", "objective"):
         assert origin[key] == FINGERPRINT[key]
     assert "torch" in origin["versions"]
@@ -62,15 +67,32 @@ def test_the_best_few_that_differ(make_study, capsys, tmp_path):
     assert [yaml.safe_load(file.read_text())["provenance"]["trial"] for file in files] == [1, 0, 4]
 
 
-def test_the_printed_overrides_give_the_same_ranking(make_study, capsys):
+def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
     make_study("one", *TRIALS)
     run("export.trial=0")
-    overrides = capsys.readouterr().out.split("to use it: ")[1].split()
-    config = compose("attribute", overrides)
+    command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])
+    assert command[:2] == ["xaiprune", "prune"]
+    config = compose("prune", command[2:])
     wanted = preset("taylor")
     assert chosen_composite(config.composite) == wanted.composite
     assert chosen_start(config.attribution) == wanted.start
     assert chosen_aggregation(config.attribution) == wanted.aggregation
+    assert (config.model.name, config.units.kind, config.prune.rate) == ("digits_resnet", "filters", 0.5)
+
+
+def test_the_pareto_front(config, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = config("objective.cost=params", "study.n_trials=8", "units=inner_filters")
+    study = search(asked)
+    export.run(
+        compose("export", [f"study.storage={asked.study.storage}", "study.name=test", "export.front=true"])
+    )
+    shown = capsys.readouterr().out
+    front = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    files = sorted(Path("studies/test").glob("front-*.yaml"))
+    found = [yaml.safe_load(file.read_text())["provenance"] for file in files]
+    assert [origin["values"] for origin in found] == [trial.values for trial in front]
+    assert f"{100 * front[0].values[0]:.1f} % at {front[0].values[1]:.2f}" in shown
 
 
 @pytest.mark.parametrize(
@@ -78,7 +100,9 @@ def test_the_printed_overrides_give_the_same_ranking(make_study, capsys):
     [
         (["export.trial=3"], r"export\.trial=3: .*fail \(out of memory\); choose another"),
         (["export.trial=7"], r"export\.trial=7: study 'one' has 5 trials, counted from 0"),
-        (["export.trial=1", "export.top=2"], r"set one of them"),
+        (["export.trial=1", "export.top=2"], r"export\.trial and export\.top name different trials"),
+        (["export.front=true"], r"study 'one' has one value a trial and so no Pareto front"),
+        (["export.format=onnx"], r"export\.format must be one of yaml, zennit"),
         (["export.top=0"], r"export\.top must be at least 1"),
         (["export.weights=true"], r"unknown key 'export\.weights'"),
         (["study.name=on"], r"on\.db does not exist; did you mean 'one'\?"),
@@ -102,3 +126,48 @@ def test_a_study_of_a_newer_xaiprune(make_study):
     make_study("one", *TRIALS).set_user_attr("schema", "xaiprune/study/2")
     with pytest.raises(XaipruneError, match="has schema xaiprune/study/2, this xaiprune reads"):
         run()
+
+
+def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
+    monkeypatch.setattr("xaiprune.cli.pruning._SECONDS", 0.01)
+    command = ["export", "study.name=one", "export.plan=true", "export.pruned=true", "--format", "zennit"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    folder = Path("studies/one")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("best-pruned", "best.plan.json", "best.yaml", "best_zennit.py")
+    ]
+    origin = yaml.safe_load((folder / "best.yaml").read_text())["provenance"]
+    assert origin["command"].startswith("xaiprune search model=digits_resnet model.checkpoint=")
+    plan = Plan.load(folder / "best.plan.json")
+    assert plan.hash == origin["scores"][0]["plan"]
+    assert load_pruned_plan(folder / "best-pruned") == plan
+    code = (folder / "best_zennit.py").read_text()
+    assert f"study: one, trial {origin['trial']}" in code
+    compile(code, "best_zennit.py", "exec")
+    assert "differ" not in shown
+
+    command = shlex.split(shown.split("to use it: ")[1])[1:]
+    assert main([*command, "output_dir=again"]) == 0
+    assert load_pruned_plan("again") == plan
+
+
+def test_another_set_up_is_refused(searched, capsys):
+    assert main(["export", "study.name=one", "export.plan=true", "prune.rate=0.3"]) == 2
+    error = capsys.readouterr().err
+    assert "prune.rate was 0.4, now 0.3. Leave out what was typed" in error
+    assert len(error.splitlines()) == 1
+    assert not Path("studies/one/best.plan.json").exists()
+
+
+def test_from_a_file_without_a_study(searched, capsys, tmp_path):
+    file = save_composite(tmp_path / "mine.yaml", preset("zplus").composite)
+    assert main(["export", f"composite={file}", "export.format=zennit", *searched]) == 0
+    assert "ZPlus(stabilizer=1e-06)" in (tmp_path / "mine_zennit.py").read_text()
+    assert main(["export", f"composite={file}", "export.trial=1"]) == 2
+    assert "export.trial chooses among a study's trials, composite.file is one" in capsys.readouterr().err
+
+
+def test_a_flag_without_its_value(capsys):
+    assert main(["export", "--format"]) == 2
+    assert "--format needs a value" in capsys.readouterr().err

@@ -1,24 +1,28 @@
 """Comparisons on disk, and their summary."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from xaiprune.errors import XaipruneError
-from xaiprune.search.comparison import load, save, summary, trapezoid
+from xaiprune.search.comparison import highest_rate, load, rivals, save, summary, trapezoid
 
 from .made_up import RATES, comparison
 
 
 def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
-    made_up = comparison()
+    made_up = replace(comparison(), against={"taylor": {"only_first": 9, "only_second": 1}})
     save(made_up, tmp_path, "key")
     found = load(tmp_path, "key")
     assert found is not None
     pd.testing.assert_frame_equal(found.frame, made_up.frame)
     assert (found.network, found.left_out) == (made_up.network, made_up.left_out)
+    assert found.against == made_up.against
     assert load(tmp_path) is not None
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert table.p[table.method == "taylor"].item() == pytest.approx(22 / 1024)
 
 
 def test_another_key_or_none_there_is_nothing(tmp_path: Path) -> None:
@@ -44,6 +48,30 @@ def test_summary_averages_seeds_and_rates() -> None:
     assert table.top1["random"] == pytest.approx(random[random.part == "target"].top1.mean())
     assert table.curve_mean["random"] == pytest.approx(random[random.part == "curve"].top1.mean())
     assert pd.isna(table.curve_mean["dense"])
+
+
+def test_the_highest_rate_that_keeps_enough() -> None:
+    made_up = comparison()
+    table = summary(made_up).set_index("method")
+    for method in ("best found", "taylor", "magnitude_l1"):
+        curve = made_up.frame[(made_up.frame.method == method) & (made_up.frame.part == "curve")]
+        kept = [rate for rate, top1 in zip(curve.rate, curve.top1, strict=True) if top1 >= 0.95 * 0.95]
+        assert table.rate_kept[method] == (max(kept) if kept else pytest.approx(float("nan"), nan_ok=True))
+    assert pd.isna(table.rate_kept["dense"])
+    # A curve that comes up again does not count, and one that starts too low has none.
+    assert highest_rate(pd.Series([0.9, 0.5, 0.9], index=[0.0, 0.1, 0.2]), 0.8) == 0.0
+    assert highest_rate(pd.Series([0.9, 0.8], index=[0.0, 0.1]), 0.8) == 0.1
+    assert pd.isna(highest_rate(pd.Series([0.5, 0.9], index=[0.0, 0.1]), 0.8))
+
+
+def test_the_strongest_rivals() -> None:
+    made_up = comparison()
+    assert rivals(made_up) == {"preset": "taylor", "criterion": "magnitude_l1"}
+    paired = replace(made_up, against={"taylor": {"only_first": 9, "only_second": 1}})
+    table = summary(paired).set_index("method")
+    assert table.p["taylor"] == pytest.approx(22 / 1024)  # 2 (C(10, 9) + C(10, 10)) / 2^10
+    assert (table.only_best["taylor"], table.only_other["taylor"]) == (9, 1)
+    assert pd.isna(table.p["magnitude_l1"])
 
 
 def test_trapezoid_is_the_mean_height() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from xaiprune.attribute import PRESETS
+from xaiprune.attribute import CRITERIA, PRESETS
+from xaiprune.attribute.criteria import criterion
 from xaiprune.attribute.lrp import trace_layers
 from xaiprune.config import compose
 from xaiprune.data import Dataset
 from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import Paired
 from xaiprune.models import fingerprint
+from xaiprune.prune import masked
 from xaiprune.search import Context, Proposal, final, read_space
 from xaiprune.search.final import compare_on_test, curve_part
 from xaiprune.search.measured import NAME
@@ -80,7 +84,7 @@ def test_everyone_is_measured_on_every_test_image(bench: Context, tmp_path: Path
 
 def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Context, tmp_path: Path) -> None:
     frame = compare(bench, tmp_path).frame
-    dense = frame[frame.kind == "dense"].correct.item()
+    (dense,) = set(frame[frame.kind == "dense"].correct)
     assert set(frame[frame.rate == 0].correct) == {dense}
     rows = frame[frame.rate == 0.4].groupby("method").correct.unique()
     assert rows["best found"].tolist() == rows["taylor"].tolist()
@@ -107,7 +111,6 @@ def test_a_second_time_is_read_not_measured(
 
 def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     complete = compare(bench, tmp_path / "complete")
-    assert not (tmp_path / "complete" / NAME).exists()
     accuracy, calls = Context.accuracy, 0
 
     def dies(*arguments: object) -> object:
@@ -125,6 +128,7 @@ def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch:
     partial.write_text(partial.read_text() + '{"plan": "cut sho')
     again = compare(bench, tmp_path)
     assert again.frame.equals(complete.frame)
+    assert again.against == complete.against
     different_plans = calls
     calls = 10
     compare(bench, tmp_path / "another")
@@ -158,3 +162,59 @@ def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
     assert test.labels[part].bincount().tolist() == [5] * 10
     assert curve_part(test) == list(range(len(test)))
     assert len(curve_part(test, pixels=1)) == 10
+
+
+def test_a_further_comparison_measures_only_what_is_new(
+    bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = compare(bench, tmp_path)
+    accuracy, plans = Context.accuracy, []
+
+    def counted(self: Context, pruned: object, images: object) -> object:
+        plans.append(pruned)
+        return accuracy(self, pruned, images)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Context, "accuracy", counted)
+    more = compare(bench, tmp_path / "more", measured_in=tmp_path, criteria=None, rates=(0.0, 0.4, 0.6))
+    kinds = more.frame[more.frame.kind == "criterion"].method.unique()
+    assert list(kinds) == [name for name in CRITERIA if name != "random"]
+    methods = more.frame[more.frame.kind != "dense"].groupby(["method", "seed"], dropna=False).ngroups
+    # Each at the new rate, and the new criteria at the old one.
+    assert len(plans) <= methods + len(kinds) - 3
+    same = more.frame.merge(few.frame, on=["method", "part", "rate", "seed"], suffixes=("", "_before"))
+    assert len(same) == len(few.frame)
+    assert (same.correct == same.correct_before).all()
+
+
+def test_paired_with_the_best_image_by_image(bench: Context, tmp_path: Path) -> None:
+    found = compare(bench, tmp_path)
+    assert set(found.against) == {"LRP epsilon", "LRP zplus", "taylor", "activation", "magnitude_l1"}
+    test = bench.dataset.test
+    right = {}
+    for method in ("taylor", "activation"):
+        scores = criterion(method)(
+            bench.model, bench.reference_images, bench.dataset.reference.labels, bench.units, bench.task
+        )
+        with masked(bench.model, bench.plan(scores, 0.4), bench.units):
+            right[method] = bench.task.select(bench.model(test.tensor())).argmax(1) == test.labels
+    both = found.paired("activation")
+    assert both is not None
+    assert both.only_first == int((right["taylor"] & ~right["activation"]).sum())
+    assert both.only_second == int((~right["taylor"] & right["activation"]).sum())
+    assert both.p == pytest.approx(_mcnemar(both.only_first, both.only_second))
+    assert found.paired("taylor") == Paired(0, 0)
+    assert found.paired("random") is None
+
+
+def _mcnemar(first: int, second: int) -> float:
+    """Two-sided exact p from the binomial distribution's definition."""
+    n = first + second
+    tail = sum(math.comb(n, k) for k in range(max(first, second), n + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def test_rates_must_rise(bench: Context, tmp_path: Path) -> None:
+    with pytest.raises(XaipruneError, match="rates of a comparison must rise"):
+        compare(bench, tmp_path, rates=(0.4, 0.0))
+    with pytest.raises(XaipruneError, match="criterion 'tailor' is unknown"):
+        compare(bench, tmp_path, criteria=["tailor"])

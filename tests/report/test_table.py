@@ -1,6 +1,7 @@
 """The comparison's table: its figures, and how it is written."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -29,7 +30,7 @@ def test_one_row_a_method_dense_first() -> None:
         "magnitude_l1",
         "random",
     ]
-    assert rows[0] == ("dense", "95.0 %", "90.0 to 100.0", "", "")
+    assert rows[0] == ("dense", "95.0 %", "90.0 to 100.0", "", "", "", "")
 
 
 def test_plain_text_is_aligned_and_without_frames() -> None:
@@ -44,7 +45,7 @@ def test_plain_text_is_aligned_and_without_frames() -> None:
 def test_long_lines_are_not_broken_where_output_is_no_terminal() -> None:
     console = Console(file=io.StringIO(), width=40)
     print_comparison(comparison(), console)
-    assert "95 % interval  mean over rates  trapezoid" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "mean over rates  trapezoid  rate at 95 %" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_terminal_gets_a_box() -> None:
@@ -52,11 +53,27 @@ def test_terminal_gets_a_box() -> None:
 
 
 def test_says_what_was_left_out_and_when_curves_saw_fewer_images() -> None:
-    assert footnotes(comparison()) == ["left out: LRP odd: not finite"]
-    assert footnotes(comparison(curve_images=100))[0].startswith("mean over rates, trapezoid: 100 of")
+    *_, curves, left_out = footnotes(comparison())
+    assert left_out == "left out: LRP odd: not finite"
+    assert curves.startswith("curves: 10 rates from 0 to 0.9, all test images; rate at 95 %: ")
+    assert ", 100 test images, as many of each class;" in footnotes(comparison(curve_images=100))[-2]
+
+
+def test_says_how_the_best_and_its_strongest_rivals_disagree() -> None:
+    against = {
+        "taylor": {"only_first": 9, "only_second": 1},
+        "magnitude_l1": {"only_first": 40, "only_second": 0},
+    }
+    made_up = replace(comparison(), against=against)
+    (taylor,) = [row for row in table_rows(summary(made_up)) if row[0] == "taylor"]
+    assert taylor[3] == "0.021"
+    _, preset, criterion, *_ = footnotes(made_up)
+    assert preset.startswith("best preset taylor: 9 images that only best found gets right, 1 that only")
+    assert "favours it" in preset
+    assert "p <0.001" in criterion
 
 
 @pytest.mark.parametrize("width", [1, 30])
 def test_columns_take_what_they_need(width: int) -> None:
-    lines = plain_text("title", [("m" * width, "1", "2", "3", "4")]).splitlines()
+    lines = plain_text("title", [("m" * width, "1", "2", "3", "4", "5", "6")]).splitlines()
     assert len(lines[1]) == len(lines[2])

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+from torch import Tensor, nn
 
-from xaiprune.attribute import Scores, aggregate, attribute
-from xaiprune.attribute.chosen import chosen_aggregation, chosen_composite, chosen_start
+from xaiprune.attribute import Scores
+from xaiprune.attribute.chosen import chosen_composite, chosen_start
 from xaiprune.attribute.heatmap import heatmaps
-from xaiprune.attribute.lrp import Composite
 from xaiprune.attribute.lrp.explain import explanation
-from xaiprune.attribute.lrp.recording import trace_layers
-from xaiprune.cli.evaluate import open_setup
+from xaiprune.cli.pruning import Pruning
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
-from xaiprune.models import Setup
-from xaiprune.prune import make_plan, masked
-from xaiprune.units import UnitLayer, find_units
+from xaiprune.prune import masked
+from xaiprune.units import UnitLayer
 
 
 def run(config: AttributeConfig) -> None:
     """Attribute the reference images; write a table, arrays and a picture."""
-    opened = open_setup(config)
-    example = opened.example()
-    units = find_units(
-        opened.model, config.units.kind, config.units.include, config.units.exclude, example=example
-    )
-    composite = chosen_composite(config.composite)
-    print(explanation(composite, trace_layers(opened.model, example)))
-    reference = opened.data.reference
-    relevance = attribute(
-        opened.model,
-        reference.tensor(),
-        reference.labels,
-        units,
-        composite,
-        task=opened.data.task,
-        start=chosen_start(config.attribution),
-        batch_size=config.attribution.batch_size,
-    )
-    scores = aggregate(relevance, chosen_aggregation(config.attribution))
+    pruning = Pruning.of(config)
+    units = pruning.units
+    print(explanation(chosen_composite(config.composite), pruning.layers))
+    relevance = pruning.relevance(pruning.opened.model)
+    scores = pruning.scores_of(relevance)
     folder = Path(config.output_dir or "outputs").absolute()
     written = {"units": write_table(scores, units, folder / "relevance.csv")}
     arrays = folder / "relevance.npz"
@@ -53,13 +37,13 @@ def run(config: AttributeConfig) -> None:
     written["arrays"] = arrays
     if config.attribute.heatmaps:
         picture = folder / "heatmaps.png"
-        written["heatmaps"] = write_heatmaps(config, opened, composite, scores, units, picture)
+        written["heatmaps"] = write_heatmaps(config, pruning, scores, picture)
     print()
     for name, path in written.items():
         print(f"{name:<9} {path}")
 
 
-def write_table(scores: Scores, units: list[UnitLayer], path: Path) -> Path:
+def write_table(scores: Scores, units: Sequence[UnitLayer], path: Path) -> Path:
     """One row a unit: layer, index, score and rank among all units (0: goes first)."""
     frames = [
         pd.DataFrame(
@@ -74,36 +58,33 @@ def write_table(scores: Scores, units: list[UnitLayer], path: Path) -> Path:
     return path
 
 
-def write_heatmaps(
-    config: AttributeConfig,
-    opened: Setup,
-    composite: Composite,
-    scores: Scores,
-    units: list[UnitLayer],
-    path: Path,
-) -> Path:
-    """Heatmaps of test images, spread over the classes, before and after pruning at ``prune.rate``."""
+def write_heatmaps(config: AttributeConfig, pruning: Pruning, scores: Scores, path: Path) -> Path:
+    """Heatmaps of test images, spread over the classes, before and after pruning as ``prune`` says."""
     from xaiprune.report.heatmaps import draw_heatmaps
 
+    opened, prune = pruning.opened, config.prune
     test, task = opened.data.test, opened.data.task
     count = min(config.attribute.heatmaps, len(test))
     shown = test.subset(np.linspace(0, len(test) - 1, count).round().astype(int))
     images = shown.tensor()
 
-    def maps() -> Tensor:
+    def maps(model: nn.Module) -> Tensor:
         return heatmaps(
-            opened.model,
+            model,
             images,
             shown.labels,
-            composite,
+            chosen_composite(config.composite),
             task=task,
             start=chosen_start(config.attribution),
         )
 
-    prune = config.prune
-    plan = make_plan(scores, units, prune.rate, scope=prune.scope, floor=prune.floor)
-    relevance = {"dense": maps()}
-    with masked(opened.model, plan, units):
-        relevance[f"{prune.rate:.0%} of {config.units.kind} masked"] = maps()
+    plan = pruning.plan((lambda _: scores) if prune.steps == 1 else None)
+    relevance = {"dense": maps(opened.model)}
+    gone = f"{plan.n_removed / plan.n_units:.0%} of {config.units.kind}"
+    if prune.compensate == "none" and prune.bn == "keep":
+        with masked(opened.model, plan, pruning.units):
+            relevance[f"{gone} masked"] = maps(opened.model)
+    else:
+        relevance[f"{gone} removed"] = maps(pruning.carried_out(plan).model)
     captions = [task.classes[int(label)] for label in shown.labels]
     return draw_heatmaps(shown.pixels, captions, relevance, path)

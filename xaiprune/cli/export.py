@@ -1,43 +1,75 @@
-"""``xaiprune export``: composites of a study as YAML files, which every task takes as ``composite.file``."""
+"""``xaiprune export``: composites of a study as YAML files, which every task takes as ``composite=FILE``.
+
+Also as code for zennit, and as what they lead to: plan, smaller network, ONNX.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from xaiprune.attribute.lrp import load_composite, zennit_code
 from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.cli.chosen_trials import distinct_trials, finished_trial, front
+from xaiprune.cli.pruning import Pruning
+from xaiprune.cli.set_up import as_searched, require_same
 from xaiprune.cli.stored import require_ours, stored_study
-from xaiprune.config.tasks import ExportConfig
+from xaiprune.config import CompositeConfig, provenance_of, stored_recipe, take_along, typed_here
+from xaiprune.config.recipe import KEYS
+from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
+from xaiprune.prune import check_folder
 from xaiprune.search import best_trial, proposal_of
-from xaiprune.search.best import NAME, provenance
-from xaiprune.search.study import first_value
+from xaiprune.search.best import NAME, notes_of, provenance
+from xaiprune.search.notes import RUNS
+from xaiprune.search.study import value_text
+
+# Sections and keys that say how to search, not what is pruned.
+_SEARCH_ALONE = (
+    *("study", "space", "sampler", "pruner", "objective", "search", "attribution", "composite"),
+    *("output_dir", "hydra", "worker"),
+)
 
 
 def run(config: ExportConfig) -> None:
-    """Write the best, the given, or the best few trials' composites, and say where."""
+    """Write the best, the given, or the best few trials' composites and what was asked for beside them."""
     settings = config.export
-    if settings.trial is not None and settings.top > 1:
-        raise XaipruneError("export.trial names one trial and export.top asks for several; set one of them")
+    _check(config)
     folder = Path(config.output_dir or ".").absolute()
+    if config.composite.file is not None:
+        path = Path(config.composite.file).expanduser().absolute()
+        write_further(config, None, {path.stem: path}, path.parent)
+        return
     with stored_study(config) as study:
         require_ours(study)
-        if settings.trial is not None:
-            chosen = {f"trial-{settings.trial}.yaml": finished_trial(study, settings.trial)}
-        elif settings.top > 1:
-            trials = distinct_trials(study, settings.top)
-            chosen = {f"top-{rank:02d}.yaml": trial for rank, trial in enumerate(trials, start=1)}
-        else:
-            chosen = {NAME: best_trial(study)}
-        for name, trial in chosen.items():
-            path = export(study, trial, folder / name)
-            print(f"trial {trial.number:>4}  {100 * first_value(trial):5.1f} %  {path}")
+        chosen = choose(study, settings)
+        files = {}
+        for stem, trial in chosen.items():
+            files[stem] = export(study, trial, folder / f"{stem}.yaml")
+            print(f"trial {trial.number:>4}  {value_text(study, trial):>7}  {files[stem]}")
         if len(chosen) < settings.top:
             print(f"the study has only {len(chosen)} finished trials that remove different units")
-    print(f"to use it: {usage(next(iter(chosen.values())), folder / next(iter(chosen)))}")
+        write_further(config, study, files, folder)
+    first = next(iter(files.values()))
+    print(f"to use it: xaiprune prune {usage(study, first)}")
+
+
+def choose(study: optuna.Study, settings: ExportSettings) -> dict[str, FrozenTrial]:
+    """Name of the file -> trial, as the settings ask."""
+    if settings.trial is not None:
+        return {f"trial-{settings.trial}": finished_trial(study, settings.trial)}
+    if settings.front:
+        return {f"front-{rank:02d}": trial for rank, trial in enumerate(front(study), start=1)}
+    if settings.top > 1:
+        trials = distinct_trials(study, settings.top)
+        return {f"top-{rank:02d}": trial for rank, trial in enumerate(trials, start=1)}
+    return {Path(NAME).stem: best_trial(study)}
 
 
 def export(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
@@ -52,60 +84,99 @@ def export(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
         ``path``.
     """
     proposal = proposal_of(trial)
-    fingerprint: dict[str, Any] = study.user_attrs["fingerprint"]
-    origin = provenance(study, trial, proposal) | {
-        "data": fingerprint["data"],
-        "objective": fingerprint["objective"],
-    }
-    return save_composite(path, proposal.composite, origin)
+    return save_composite(path, proposal.composite, provenance(study, trial, proposal))
 
 
-def finished_trial(study: optuna.Study, number: int) -> FrozenTrial:
-    """A trial by its number.
+def write_further(
+    config: ExportConfig, study: optuna.Study | None, files: Mapping[str, Path], folder: Path
+) -> None:
+    """Zennit's code, plan and smaller network of composite files, as far as they are asked for.
 
-    Raises:
-        XaipruneError: There is none, or it has no value.
-    """
-    trials = study.get_trials(deepcopy=False)
-    if number >= len(trials):
-        raise XaipruneError(
-            f"export.trial={number}: study '{study.study_name}' has {len(trials)} trials, counted from 0"
-        )
-    trial = trials[number]
-    if trial.state is not TrialState.COMPLETE:
-        reason = trial.user_attrs.get("reason", "it has no value")
-        raise XaipruneError(
-            f"export.trial={number}: the trial is not finished but {trial.state.name.lower()} ({reason}); "
-            "choose another"
-        )
-    return trial
-
-
-def distinct_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The best trials, of those that remove the same units the earliest.
+    Args:
+        config: The task's.
+        study: Where the composites come from; None: they were given as files.
+        files: Name -> composite file.
+        folder: Where to write.
 
     Raises:
-        XaipruneError: No trial has finished.
+        XaipruneError: Network, images or settings are not the study's, or a composite does not fit.
     """
-    best_trial(study)  # refuses a study without any
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found: dict[tuple[str, ...], FrozenTrial] = {}
-    for trial in sorted(finished, key=lambda t: (-first_value(t), t.number)):
-        plans = tuple(score["plan"] for score in trial.user_attrs["scores"])
-        found.setdefault(plans, trial)
-    return list(found.values())[:count]
+    settings = config.export
+    if not (settings.format == "zennit" or settings.plan or settings.pruned or settings.onnx):
+        return
+    if settings.pruned or settings.onnx:
+        for stem in files:
+            check_folder(folder / f"{stem}-pruned")  # before the work
+    pruning = Pruning.of(config if study is None else as_searched(config, study, "export"))
+    if study is not None:
+        require_same(study, pruning.config, pruning.opened.data, pruning.units, pruning.network)
+    typed = typed_here()
+    for stem, path in files.items():
+        own = replace(
+            pruning.config,
+            composite=CompositeConfig(file=str(path)),
+            attribution=replace(pruning.config.attribution),
+            prune=replace(pruning.config.prune),
+        )
+        take_along(own, () if typed is None else typed.overrides)
+        _write(replace(pruning, config=own), settings, path, folder / stem)
 
 
-def usage(trial: FrozenTrial, path: Path) -> str:
-    """The overrides that make another task rank units as the trial did."""
-    proposal = proposal_of(trial)
-    aggregation = proposal.aggregation
-    return " ".join(
-        [
-            f"composite.file={path}",
-            f"attribution.start={proposal.start}",
-            f"attribution.aggregate={aggregation.mode}",
-            f"attribution.image_weight={aggregation.image_weight}",
-            f"attribution.normalize={aggregation.normalize}",
-        ]
-    )
+def _write(pruning: Pruning, settings: ExportSettings, path: Path, target: Path) -> None:
+    """What is asked for of one composite; ``target`` is the path of all that is written, less its ending."""
+    if settings.format == "zennit":
+        code = zennit_code(load_composite(path), pruning.opened.model, notes_of(path))
+        with replacing(target.with_name(f"{target.name}_zennit.py")) as temporary:
+            temporary.write_text(code, encoding="utf-8")
+        print(f"zennit      {target.with_name(f'{target.name}_zennit.py')}")
+    if not (settings.plan or settings.pruned or settings.onnx):
+        return
+    plan = pruning.plan()
+    at_rate = {score["rate"]: score["plan"].split()[0] for score in provenance_of(path).get("scores", ())}
+    if at_rate.get(plan.rate, plan.hash) != plan.hash:
+        print(f"note        trial and file remove different units at rate {plan.rate:g}: sums differ here")
+    if settings.plan:
+        plan.save(target.with_suffix(".plan.json"))
+        print(f"plan        {target.with_suffix('.plan.json')}")
+    if settings.pruned or settings.onnx:
+        for line in pruning.saved(plan, target.with_name(f"{target.name}-pruned"), onnx=settings.onnx):
+            print(line)
+
+
+def usage(study: optuna.Study, path: Path) -> str:
+    """The overrides with which `xaiprune prune` removes what the trial of a file did.
+
+    The file brings its recipe along; network, images, units and rate are typed as the search was.
+    """
+    runs = study.user_attrs.get(RUNS) or [{}]
+    typed = runs[-1].get("overrides")
+    if typed is None:
+        fingerprint = study.user_attrs["fingerprint"]
+        typed = [f"model={fingerprint['model']['name']}", f"units={fingerprint['units']['kind']}"]
+        typed += [f"prune.{key}={value}" for key, value in fingerprint["prune"].items()]
+    recipe = {KEYS[name] for name in stored_recipe(path)}
+    kept = [o for o in typed if not _of_search_alone(o.partition("=")[0].lstrip("+"), recipe)]
+    return shlex.join([f"composite={path}", *kept])
+
+
+def _of_search_alone(key: str, recipe: Collection[str]) -> bool:
+    return key in recipe or key.split(".")[0].split("/")[0] in _SEARCH_ALONE
+
+
+def _check(config: ExportConfig) -> None:
+    settings = config.export
+    asked = [
+        key
+        for key, is_set in (
+            ("export.trial", settings.trial is not None),
+            ("export.top", settings.top > 1),
+            ("export.front", settings.front),
+        )
+        if is_set
+    ]
+    if len(asked) > 1:
+        raise XaipruneError(f"{' and '.join(asked)} name different trials; set one of them")
+    if config.composite.file is not None and asked:
+        raise XaipruneError(
+            f"{asked[0]} chooses among a study's trials, composite.file is one; set one of them"
+        )

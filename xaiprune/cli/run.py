@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args_parser  # Hydra has no public reader 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from xaiprune.cli.flags import spelled_out
 from xaiprune.config import (
     Config,
     Sweep,
@@ -41,6 +42,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         XaipruneError: Anything the user can mend, before or during the task.
     """
     register_schema(task)
+    arguments = spelled_out(task, arguments)
     # Hydra would print a stripped traceback and exit; this makes it hand exceptions on to `main`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     flags = get_args_parser().parse_intermixed_args(list(arguments))

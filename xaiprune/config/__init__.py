@@ -3,7 +3,9 @@
 from xaiprune.config.check import check, check_data
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
+from xaiprune.config.overrides import typed_keys_of
 from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.recipe import provenance_of, stored_recipe, take_along
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -44,8 +46,12 @@ __all__ = [
     "finish",
     "label_of",
     "prepare",
+    "provenance_of",
     "register_schema",
+    "stored_recipe",
     "study_name",
     "sweep_of",
+    "take_along",
     "typed_here",
+    "typed_keys_of",
 ]

@@ -19,9 +19,11 @@ from xaiprune.config.errors import as_one_line
 from xaiprune.config.keys import valid_keys
 from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
+from xaiprune.config.recipe import take_along
 from xaiprune.config.schema import Config
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.tasks import TASKS
+from xaiprune.config.typed import typed_here
 from xaiprune.errors import XaipruneError
 
 
@@ -68,7 +70,7 @@ def compose(
             composed = hydra_compose(task, [*typed.rewrite(parsed), *search_path])
         except (HydraException, OmegaConfBaseException) as error:
             raise as_one_line(error, valid_keys(task)) from error
-    return finish(composed, task, label)
+    return finish(composed, task, label, overrides)
 
 
 def prepare(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> list[str]:
@@ -96,8 +98,18 @@ def compose_hydra(task: str, overrides: Sequence[str], *, config_dir: str | None
     return composed.hydra
 
 
-def finish(composed: DictConfig, task: str, label: str = "") -> Config:
-    """Turn what Hydra composed into the task's schema, checked, with the default names filled in."""
+def finish(
+    composed: DictConfig, task: str, label: str = "", overrides: Sequence[str] | None = None
+) -> Config:
+    """Turn what Hydra composed into the task's schema, checked, with the default names filled in.
+
+    Args:
+        composed: By Hydra.
+        task: Whose schema.
+        label: What the default names say beyond model, data, units and rate.
+        overrides: As typed, which win over what a composite file brings along; None: those of the running
+            Hydra application.
+    """
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
@@ -105,6 +117,11 @@ def finish(composed: DictConfig, task: str, label: str = "") -> Config:
     if not isinstance(config, TASKS[task].schema):
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     check(config, task)
+    if task != "search":  # which tries many composites, and none is the configuration's
+        if overrides is None:
+            typed_now = typed_here()
+            overrides = () if typed_now is None else typed_now.overrides
+        take_along(config, overrides)
     fill_names(config, task, label)
     return config
 

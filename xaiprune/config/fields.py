@@ -63,3 +63,13 @@ def each_within(default: Any, low: float, high: float, *, ends: str = "[]", leng
     if callable(default):  # a list as default needs a factory
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def factors_of(*names: str) -> Any:
+    """A dictionary with a factor above zero for some of ``names``; empty by default."""
+
+    def allows(values: dict[str, float]) -> bool:
+        return all(name in names and 0 < factor < float("inf") for name, factor in values.items())
+
+    rule = Rule(allows, f"factors above zero of some of {', '.join(names)}")
+    return field(default_factory=dict, metadata={RULE: rule})

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import ChoiceSweep
 from xaiprune.config.tasks import TASKS
 
 # Below these, any key may stand: they are handed to timm, Optuna and the search space as they are.
-OPEN = ("model.kwargs", "space", "sampler", "pruner")
+OPEN = ("model.kwargs", "attribution.scale", "space", "sampler", "pruner")
 
 
 def valid_keys(task: str) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """What people type after the task: checked key by key before Hydra sees it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType
 from hydra.errors import OverrideParseException
 
 from xaiprune.config.errors import unknown_key
@@ -14,9 +15,11 @@ from xaiprune.config.model_names import register_model_option
 from xaiprune.config.suggest import did_you_mean
 from xaiprune.errors import XaipruneError
 
+_YAML = (".yaml", ".yml")
+
 
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides in Hydra's grammar.
+    """Parse overrides in Hydra's grammar; ``composite=FILE.yaml`` reads as ``composite.file=FILE.yaml``.
 
     Raises:
         XaipruneError: Names the override that is none.
@@ -24,10 +27,31 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     for text in overrides:
         try:
-            parsed += OverridesParser.create().parse_overrides([text])
+            parsed += [_spelled_out(o) for o in OverridesParser.create().parse_overrides([text])]
         except OverrideParseException as error:
             raise XaipruneError(f"cannot read the override '{text}': expected key=value") from error
     return parsed
+
+
+def _spelled_out(override: Override) -> Override:
+    """``composite`` is a group, but people have files; a sweep may go over several of them."""
+    if override.key_or_group != "composite" or override.type is not OverrideType.CHANGE:
+        return override
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    if not all(str(single).endswith(_YAML) for single in values):
+        return override
+    _, _, given = str(override.input_line).partition("=")
+    return replace(override, key_or_group="composite.file", input_line=f"composite.file={given}")
+
+
+def typed_keys_of(overrides: Sequence[str]) -> list[str]:
+    """The keys and groups that overrides set.
+
+    Raises:
+        XaipruneError: Names the override that is none.
+    """
+    return [key for o in parse(overrides) for key in typed_keys(o.key_or_group, o.value())]
 
 
 def rewrite(overrides: Sequence[Override]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from xaiprune.config.fields import each_within, one_of, within
+from xaiprune.config.fields import each_within, factors_of, one_of, within
 
 UNIT_KINDS = ("filters", "inner_filters", "neurons", "heads", "neurons+heads", "linear_outputs")
 
@@ -152,6 +152,8 @@ class AttributionConfig:
         start: Relevance at the target's logit: 1, the logit, or its softmax contrast.
         image_weight: What each reference image counts.
         normalize: Per-layer normalisation of the scores.
+        scale: Factor of the scores of a depth group's units (low, mid, high, classifier).
+        references: Reference images a class that are used, the first so many (None: all).
         batch_size: Reference images in one pass.
     """
 
@@ -159,6 +161,8 @@ class AttributionConfig:
     start: str = one_of("one", "one", "logit", "contrast")
     image_weight: str = one_of("as_is", "as_is", "equal", "confidence")
     normalize: str = one_of("none", "none", "sum", "max", "l2")
+    scale: dict[str, float] = factors_of("low", "mid", "high", "classifier")
+    references: int | None = within(None, 1)
     batch_size: int = within(50, 1)
 
 

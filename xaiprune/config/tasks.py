@@ -66,18 +66,16 @@ class AttributeSettings:
 
 @dataclass
 class CompareSettings:
-    """What `xaiprune compare` draws.
+    """What `xaiprune compare` compares the study's best (or ``composite=FILE``) with.
 
     Attributes:
-        rates: Rates of the curves.
+        rates: Rates of the curves, rising.
         criteria: Baseline criteria by name (None: all).
         presets: Composite presets by name (None: all).
         seeds: Seeds of the random baseline.
     """
 
-    rates: list[float] = each_within(
-        lambda: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0, 1, ends="[)"
-    )
+    rates: list[float] = each_within(lambda: [round(0.05 * step, 2) for step in range(20)], 0, 1, ends="[)")
     criteria: list[str] | None = None
     presets: list[str] | None = None
     seeds: int = within(3, 1)
@@ -85,15 +83,26 @@ class CompareSettings:
 
 @dataclass
 class ExportSettings:
-    """Which composites of a study `xaiprune export` writes.
+    """What `xaiprune export` writes: composites of a study (or ``composite=FILE``), and what they prune.
 
     Attributes:
         trial: Trial number (None: the best).
         top: The best this many; of trials that remove the same units only one counts.
+        front: All trials of the Pareto front, of a study with a cost.
+        format: ``yaml``, or ``zennit``: beside the YAML Python code that builds the same composite for zennit
+            (also ``--format zennit``).
+        plan: Write the units that go at ``prune.rate``, as JSON.
+        pruned: Write the smaller network, measured, as a folder of its own.
+        onnx: Write it as ONNX, too.
     """
 
     trial: int | None = within(None, 0)
     top: int = within(1, 1)
+    front: bool = False
+    format: str = one_of("yaml", "yaml", "zennit")
+    plan: bool = False
+    pruned: bool = False
+    onnx: bool = False
 
 
 @dataclass
@@ -223,7 +232,11 @@ TASKS: dict[str, TaskSchema] = {
     "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
     "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
     "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
-    "export": TaskSchema(ExportConfig, "best trial, or the best few -> composite YAML", False),
+    "export": TaskSchema(
+        ExportConfig,
+        "best trial, or the best few -> composite YAML (+ zennit code, plan, weights, ONNX)",
+        False,
+    ),
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
     "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
     "train": TaskSchema(TrainConfig, "train a network on a data source"),

@@ -4,6 +4,7 @@ from xaiprune.evaluate.accuracy import Accuracy, accuracy
 from xaiprune.evaluate.cost import Cost, Latency, cost, latency, macs
 from xaiprune.evaluate.curve import Curve, curve
 from xaiprune.evaluate.faithfulness import Faithfulness, faithfulness
+from xaiprune.evaluate.paired import Paired, paired
 
 __all__ = [
     "Accuracy",
@@ -11,10 +12,12 @@ __all__ = [
     "Curve",
     "Faithfulness",
     "Latency",
+    "Paired",
     "accuracy",
     "cost",
     "curve",
     "faithfulness",
     "latency",
     "macs",
+    "paired",
 ]

@@ -66,8 +66,8 @@ class Surgery:
     def __exit__(self, *exception: object) -> None:
         """Let go of the network.
 
-        The graph's nodes point at each other and at the trace, which holds activations: a search would pile up
-        gigabytes of networks before Python's collector for cycles comes around.
+        The graph's nodes point at each other and at the trace, which holds activations: a search would pile
+        up gigabytes of networks before Python's collector for cycles comes around.
         """
         for node in self._graph.module2node.values():
             for linked in (node.inputs, node.outputs, node.dependencies):

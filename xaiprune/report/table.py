@@ -8,9 +8,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from xaiprune.search.comparison import Comparison, summary
+from xaiprune.search.comparison import Comparison, rivals, summary
 
-_COLUMNS = ("method", "top-1", "95 % interval", "mean over rates", "trapezoid")
+_COLUMNS = ("method", "top-1", "95 % interval", "p", "mean over rates", "trapezoid", "rate at 95 %")
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -24,7 +24,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     title = caption(comparison)
     rows = table_rows(summary(comparison))
     if console.is_terminal:
-        console.print(_boxed(title, rows))
+        console.print(_boxed(title, rows, comparison.best))
     else:
         console.print(plain_text(title, rows), markup=False, highlight=False, soft_wrap=True)
     for line in footnotes(comparison):
@@ -41,12 +41,32 @@ def caption(comparison: Comparison) -> str:
 
 def footnotes(comparison: Comparison) -> list[str]:
     """What a reader must know to take the figures for what they are."""
-    lines = []
-    if comparison.curve_images < comparison.test_images:
+    lines = _paired_lines(comparison)
+    rates = sorted(comparison.frame[comparison.frame.kind == "best"].query("part == 'curve'").rate)
+    if rates:
+        images = "all" if comparison.curve_images == comparison.test_images else f"{comparison.curve_images}"
+        which = "" if images == "all" else ", as many of each class"
         lines.append(
-            f"mean over rates, trapezoid: {comparison.curve_images} of the test images, as many of each class"
+            f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} test images{which}; "
+            "rate at 95 %: the highest of them up to which top-1 is at least 95 % of the dense network's"
         )
     lines += [f"left out: {method}: {reason}" for method, reason in comparison.left_out.items()]
+    return lines
+
+
+def _paired_lines(comparison: Comparison) -> list[str]:
+    """The best found against its strongest rivals, image by image."""
+    if not comparison.against:
+        return []
+    lines = [f"p: {comparison.best} against the method on the same images, exact McNemar test, two-sided"]
+    for kind, method in sorted(rivals(comparison).items(), reverse=True):
+        found = comparison.paired(method)
+        if found is not None:
+            lines.append(
+                f"best {kind} {method}: {found.only_first} images that only {comparison.best} gets right, "
+                f"{found.only_second} that only {method} does, p {p_text(found.p)} (chosen as best {kind} "
+                "on these images, which favours it)"
+            )
     return lines
 
 
@@ -54,11 +74,14 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """The cells as text, in the order of the columns."""
     rows: list[tuple[str, ...]] = []
     for _, row in frame.iterrows():
-        top1, low, high, mean, area = (
-            float(row[c]) for c in ("top1", "low", "high", "curve_mean", "trapezoid")
+        top1, low, high, p, mean, area, kept = (
+            float(row[c]) for c in ("top1", "low", "high", "p", "curve_mean", "trapezoid", "rate_kept")
         )
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
-        rows.append((str(row["method"]), percent(top1), interval, percent(mean), percent(area)))
+        on_curve = "" if math.isnan(mean) else "none" if math.isnan(kept) else f"{100 * kept:g} %"
+        rows.append(
+            (str(row["method"]), percent(top1), interval, p_text(p), percent(mean), percent(area), on_curve)
+        )
     return rows
 
 
@@ -75,15 +98,20 @@ def plain_text(title: str, rows: list[tuple[str, ...]]) -> str:
     return "\n".join([title, *(line.rstrip() for line in text)])
 
 
+def p_text(p: float) -> str:
+    """``"0.031"``, ``"<0.001"``; nothing for NaN."""
+    return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def percent(fraction: float) -> str:
     """``"67.2 %"``; nothing for NaN."""
     return "" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
-def _boxed(title: str, rows: list[tuple[str, ...]]) -> Table:
+def _boxed(title: str, rows: list[tuple[str, ...]], best: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(_COLUMNS):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*row, style="bold green" if row[0] == "best found" else None)
+        table.add_row(*row, style="bold green" if row[0] == best else None)
     return table

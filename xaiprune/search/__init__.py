@@ -18,6 +18,7 @@ from xaiprune.search.study import (
     open_study,
     proposal_of,
     storage_url,
+    value_text,
 )
 from xaiprune.search.suggest import suggest
 
@@ -44,6 +45,7 @@ __all__ = [
     "search",
     "storage_url",
     "suggest",
+    "value_text",
 ]
 
 make_callable(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.config import provenance_of, stored_recipe
+from xaiprune.search.notes import RUNS
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.study import best_trial, first_value, proposal_of
 
@@ -36,18 +39,68 @@ def save_best(study: optuna.Study, folder: Path) -> Path:
 
 
 def provenance(study: optuna.Study, trial: FrozenTrial, proposal: Proposal) -> dict[str, Any]:
-    """Where a composite comes from, and the rest of its recipe."""
+    """Where a composite comes from, how good it was, and the rest of its recipe.
+
+    Args:
+        study: The trial's.
+        trial: Finished.
+        proposal: What it tried.
+
+    Returns:
+        ``value``: the trial's (first) value; ``interval``: 95 % over the images, where the value is a top-1
+        at one rate; ``scores``: each rate's figures. ``attribution`` and ``recipe`` go with the composite to
+        make its ranking. ``model``, ``data``, ``units``, ``prune``, ``objective``: of what; ``versions`` and
+        ``command``: with what (None: from Python).
+    """
     aggregation = asdict(proposal.aggregation)
+    fingerprint = study.user_attrs["fingerprint"]
+    scores = [{k: v for k, v in score.items() if k != "chunks"} for score in trial.user_attrs["scores"]]
     return {
         "study": study.study_name,
         "trial": trial.number,
-        "top1": first_value(trial),
-        "scores": trial.user_attrs["scores"],
+        "value": first_value(trial),
+        "interval": interval_of(trial),
+        **({"values": list(trial.values)} if len(trial.values) > 1 else {}),
+        "scores": scores,
         # The composite alone does not make a ranking; these go with it.
         "attribution": {"start": proposal.start, "aggregate": aggregation.pop("mode"), **aggregation},
         **({"recipe": proposal.rest} if proposal.rest else {}),
-        "model": study.user_attrs["fingerprint"]["model"],
-        "prune": study.user_attrs["fingerprint"]["prune"],
-        "units": study.user_attrs["fingerprint"]["units"],
+        **{key: fingerprint[key] for key in ("model", "data", "units", "prune", "objective")},
         "versions": study.user_attrs["versions"][-1],
+        "command": command_of(study),
     }
+
+
+def interval_of(trial: FrozenTrial) -> list[float] | None:
+    """The 95 % interval of a trial's value over the images; None where it is no top-1 at one rate."""
+    scores = trial.user_attrs["scores"]
+    if len(scores) != 1 or not {"low", "high"} <= set(scores[0]):
+        return None
+    return [scores[0]["low"], scores[0]["high"]]
+
+
+def command_of(study: optuna.Study) -> str | None:
+    """What was typed when the study was run last; None where it was run from Python."""
+    runs = study.user_attrs.get(RUNS) or [{}]
+    overrides = runs[-1].get("overrides")
+    return None if overrides is None else shlex.join(["xaiprune", "search", *overrides])
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    """Where a composite file comes from, as short lines for people; empty where it does not say."""
+    found = provenance_of(path)
+    if "study" not in found:
+        return {}
+    of, prune, units = (found.get(key, {}) for key in ("model", "prune", "units"))
+    interval = found.get("interval")
+    value = f"{found.get('value', 0):.4g}"
+    lines = {
+        "study": f"{found['study']}, trial {found.get('trial')}",
+        "network": f"{of.get('name')} (weights {of.get('weights')})",
+        "units": f"{units.get('found')} {units.get('kind')}",
+        "value": value if interval is None else f"{value} [{interval[0]:.4g}, {interval[1]:.4g}]",
+        "objective": f"{found.get('objective', {}).get('name')} at rate {prune.get('rate')}",
+        "attribution": ", ".join(f"{key} {value}" for key, value in stored_recipe(path).items()),
+        "versions": ", ".join(f"{key} {value}" for key, value in found.get("versions", {}).items() if value),
+    }
+    return lines | ({"command": found["command"]} if found.get("command") else {})

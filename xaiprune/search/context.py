@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune import models
-from xaiprune.attribute import Relevance, Scores, attribute
+from xaiprune.attribute import Relevance, Scores
 from xaiprune.attribute.lrp import LayerInfo, trace_layers
 from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
@@ -21,6 +21,7 @@ from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
 from xaiprune.prune import Plan, Statistics, carry_out, couple, make_plan, masked, statistics_of
 from xaiprune.search.objective import Objective, objective_of
 from xaiprune.search.proposal import Proposal
+from xaiprune.search.ranking import relevances_of
 from xaiprune.search.reduce import reduce
 from xaiprune.search.space import Space
 from xaiprune.search.space_io import read_space
@@ -91,30 +92,15 @@ class Context:
 
         (One for each number of references that they ask for.)
         """
-        found: dict[int, Relevance] = {}
-        for references in dict.fromkeys(proposal.references for proposal in proposals):
-            chosen = self._first(references)
-            places = [i for i, proposal in enumerate(proposals) if proposal.references == references]
-            relevances = attribute(
-                self.model,
-                self.reference_images[chosen],
-                self.dataset.reference.labels[chosen].to(self.device),
-                self.units,
-                [proposals[i].composite for i in places],
-                task=self.task,
-                start=[proposals[i].start for i in places],
-                batch_size=self.config.attribution.batch_size,
-            )
-            found |= dict(zip(places, relevances, strict=True))
-        return [found[i] for i in range(len(proposals))]
-
-    def _first(self, references: int | None) -> Tensor:
-        """Positions of the first so many reference images of each class; None: of all."""
-        labels = self.dataset.reference.labels
-        if references is None:
-            return torch.arange(len(labels))
-        own = [(labels == label).nonzero()[:references, 0] for label in labels.unique()]
-        return torch.cat(own).sort().values
+        return relevances_of(
+            self.model,
+            self.reference_images,
+            self.dataset.reference.labels.to(self.device),
+            self.units,
+            proposals,
+            task=self.task,
+            batch_size=self.config.attribution.batch_size,
+        )
 
     def plan(self, scores: Scores, rate: float, scope: str | None = None) -> Plan:
         """The units that go at a rate, with the configuration's budget, floor and (by default) scope."""
@@ -267,8 +253,8 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
     _check(config, objective, space)
-    device = models.device_of_worker(config.device, config.worker)
     given = _pruned(config) if network is None else network
+    device = models.device_of_worker(config.device, config.worker)
     opened = models.setup(config.model, config.data, device=device, network=given)
     example = opened.example()
     units = find_units(

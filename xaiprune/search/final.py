@@ -10,27 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import torch
 
 from xaiprune import models
-from xaiprune.attribute import PRESETS, Scores
-from xaiprune.attribute.criteria import criterion
+from xaiprune.attribute import Scores
 from xaiprune.attribute.lrp.composite_io import to_dict
 from xaiprune.data import LabelledImages, progress
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy
+from xaiprune.evaluate import Accuracy, paired
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
 from xaiprune.search.context import Context
 from xaiprune.search.measured import Measured
+from xaiprune.search.methods import Method, known_criteria, known_presets, proposal_of_preset, rank
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.ranking import scores_of
 
 log = logging.getLogger(__name__)
 
@@ -44,40 +44,34 @@ CURVE_PIXELS = 100 * 224 * 224
 CURVE_IMAGES = 400
 
 
-@dataclass(frozen=True)
-class _Method:
-    """A ranking, and how it is carried out where that differs from the configuration."""
-
-    name: str
-    kind: str
-    scores: Scores
-    seed: int | None = None
-    scope: str | None = None
-    compensate: str | None = None
-
-
 def compare_on_test(
     bench: Context,
     best: Proposal,
     out_dir: Path,
     *,
+    name: str = BEST,
     rates: Sequence[float] = RATES,
     presets: Sequence[str] | None = None,
-    criteria: Sequence[str] = CRITERIA,
+    criteria: Sequence[str] | None = CRITERIA,
     seeds: int = SEEDS,
+    measured_in: Path | None = None,
 ) -> Comparison:
     """Measure the best found, the presets, the criteria and chance on the test split.
 
-    What was measured for the same best, network, images and settings is read back from ``out_dir``.
+    What was compared for the same best, network, images and settings is read back from ``out_dir``, and no
+    plan is ever measured twice.
 
     Args:
         bench: Network, images, units and pruning settings.
         best: Composite, start and aggregation of the study's best trial.
-        out_dir: Where ``comparison.csv`` and ``comparison.json`` go.
-        rates: Of the curves, in [0, 1).
+        out_dir: Where ``comparison.csv``, ``comparison.json`` and ``summary.csv`` go.
+        name: What the best goes by.
+        rates: Of the curves, in [0, 1), rising.
         presets: Names of presets; None: all.
-        criteria: Names of baseline criteria.
+        criteria: Names of baseline criteria; None: all.
         seeds: How many random rankings.
+        measured_in: Folder that remembers what was measured; comparisons of one study share it. None:
+            ``out_dir``.
 
     Returns:
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
@@ -85,11 +79,14 @@ def compare_on_test(
     Raises:
         XaipruneError: Unknown preset or criterion, or the best composite does not fit the network.
     """
-    names = _known_presets(presets)
-    key = _key(bench, best, rates, names, criteria, seeds)
+    if any(later <= earlier for earlier, later in pairwise(rates)):
+        raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
+    names, others = known_presets(presets), known_criteria(criteria)
+    same_bench = _bench(bench)
+    key = _key(same_bench, name, best, rates, names, others, seeds, bench.config.prune.rate)
     if (found := kept.load(out_dir, key)) is not None:
         return found
-    ranked, left_out = _rank(bench, best, names, criteria, seeds)
+    ranked, left_out = rank(bench, name, best, names, others, seeds)
     test = bench.dataset.test
     part = curve_part(test)
     within = [rate for rate in rates if _reachable(bench, ranked[0].scores, rate)]
@@ -101,8 +98,8 @@ def compare_on_test(
         "comparing %d rankings: all %d test images at rate %g, %d of them at %d rates",
         *(len(ranked), len(test), bench.config.prune.rate, len(part), len(within)),
     )
-    measured = Measured(out_dir, key)
-    frame = _measure(bench, ranked, within, part, measured)
+    measured = Measured(measured_in or out_dir, _hash(same_bench))
+    frame, against = _measure(bench, ranked, within, part, measured)
     config = bench.config
     comparison = Comparison(
         frame=frame,
@@ -114,9 +111,9 @@ def compare_on_test(
         test_images=len(test),
         curve_images=len(part),
         left_out=left_out,
+        against=against,
     )
     kept.save(comparison, out_dir, key)
-    measured.remove()
     return comparison
 
 
@@ -138,93 +135,47 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
     return sorted(chosen)
 
 
-def _known_presets(names: Sequence[str] | None) -> list[str]:
-    # The taylor preset is LRP's way to the taylor criterion, which is compared anyway.
-    chosen = [name for name in PRESETS if name != "taylor"] if names is None else list(names)
-    for name in chosen:
-        if name not in PRESETS:
-            raise XaipruneError(f"preset '{name}' is unknown, choose from {', '.join(PRESETS)}")
-    return chosen
-
-
-def _rank(
-    bench: Context, best: Proposal, presets: Sequence[str], criteria: Sequence[str], seeds: int
-) -> tuple[list[_Method], dict[str, str]]:
-    """Scores of every method; LRP's share one forward pass of the reference images."""
-    reference, task = bench.dataset.reference, bench.dataset.task
-    images, labels = bench.reference_images, reference.labels.to(bench.device)
-    proposals = {BEST: best, **{f"LRP {name}": _proposal(name) for name in presets}}
-    relevances = bench.relevances(list(proposals.values()))
-    ranked: list[_Method] = []
-    left_out: dict[str, str] = {}
-    for (name, proposal), relevance in zip(proposals.items(), relevances, strict=True):
-        try:
-            scores = scores_of(relevance, proposal, bench.units, bench.layers)
-        except XaipruneError as error:  # not finite: a preset that does not suit the network
-            if name == BEST:
-                raise
-            left_out[name] = str(error)
-            continue
-        twin = next((m.name for m in ranked if m.kind == "preset" and _same(m.scores, scores)), None)
-        if twin is not None:
-            left_out[name] = f"on this network the same as {twin}"
-            continue
-        kind = "best" if name == BEST else "preset"
-        ranked.append(_Method(name, kind, scores, None, proposal.scope, proposal.compensate))
-
-    def baseline(name: str, seed: int = 0) -> Scores:
-        size = bench.config.attribution.batch_size
-        return criterion(name)(bench.model, images, labels, bench.units, task, seed=seed, batch_size=size)
-
-    for name in criteria:
-        try:
-            ranked.append(_Method(name, "criterion", baseline(name)))
-        except XaipruneError as error:  # for example: no weight belongs to the units of a layer
-            left_out[name] = str(error)
-    ranked += [_Method("random", "random", baseline("random", seed), seed) for seed in range(seeds)]
-    return ranked, left_out
-
-
-def _proposal(preset: str) -> Proposal:
-    recipe = PRESETS[preset]
-    return Proposal(recipe.composite, recipe.start, recipe.aggregation)
-
-
-def _same(one: Scores, other: Scores) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
 def _measure(
-    bench: Context, ranked: Sequence[_Method], rates: Sequence[float], part: list[int], measured: Measured
-) -> pd.DataFrame:
-    """All rows: each method at the target rate on every test image, and along the rates on ``part``."""
+    bench: Context, ranked: Sequence[Method], rates: Sequence[float], part: list[int], measured: Measured
+) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
+    """All rows: each method at the target rate on every test image, and along the rates on ``part``.
+
+    Also how the first method and each other (but chance) disagree at the target rate, image by image.
+    """
     test, target = bench.dataset.test, bench.config.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
 
-    def figures(method: _Method, rate: float, images: LabelledImages) -> dict[str, Any]:
+    def figures(method: Method, rate: float, images: LabelledImages) -> dict[str, Any]:
         plan = bench.plan(method.scores, rate, method.scope)
         # By plan: methods often agree, and all do at rate 0.
         key = bench.plan_key(plan, method.compensate)
         if (known := measured.get(key, len(images))) is not None:
             return known
         pruned = bench.pruned(plan, method.compensate, images=len(images))
-        found = _figures(bench.accuracy(pruned, images))
+        found = _figures(bench.accuracy(pruned, images), with_images=len(images) == len(test))
         measured.add(key, len(images), found)
         return found
 
-    rows = [_row("dense", "dense", "target", 0.0, figures(ranked[0], 0.0, test))]
+    best = ranked[0]
+    rows = [_row("dense", "dense", "target", 0.0, figures(best, 0.0, test))]
+    rows.append(_row("dense", "dense", "curve", 0.0, figures(best, 0.0, curve_images)))
+    right: dict[str, np.ndarray] = {}
     for method, rate, is_target in progress(
         list(_steps(ranked, rates, target)), "comparing on the test images"
     ):
         found = figures(method, rate, test if is_target else curve_images)
         place = "target" if is_target else "curve"
         rows.append(_row(method.name, method.kind, place, rate, found, method.seed))
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
+        if is_target and method.kind != "random":
+            right[method.name] = _images_of(found)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
+    mine = right.pop(best.name)
+    return frame, {name: asdict(paired(mine, theirs)) for name, theirs in right.items()}
 
 
 def _steps(
-    ranked: Sequence[_Method], rates: Sequence[float], target: float
-) -> Iterator[tuple[_Method, float, bool]]:
+    ranked: Sequence[Method], rates: Sequence[float], target: float
+) -> Iterator[tuple[Method, float, bool]]:
     for method in ranked:
         yield method, target, True
         for rate in rates:
@@ -240,51 +191,73 @@ def _reachable(bench: Context, scores: Scores, rate: float) -> bool:
     return True
 
 
-def _figures(found: Accuracy) -> dict[str, Any]:
+def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
     low, high = found.interval()
-    return {
+    figures = {
         "top1": found.top1,
         "low": low,
         "high": high,
         "correct": int(found.correct.sum()),
         "total": found.total,
     }
+    # A bit an image, so that a comparison that goes on can still be paired.
+    return figures | ({"right": np.packbits(found.correct).tobytes().hex()} if with_images else {})
+
+
+def _images_of(figures: Mapping[str, Any]) -> np.ndarray:
+    """(images,) bool, which are right."""
+    bits = np.frombuffer(bytes.fromhex(figures["right"]), np.uint8)
+    return np.unpackbits(bits, count=figures["total"]).astype(bool)
 
 
 def _row(
     method: str, kind: str, part: str, rate: float, figures: dict[str, Any], seed: int | None = None
 ) -> dict[str, Any]:
-    return {"method": method, "kind": kind, "part": part, "rate": rate, **figures, "seed": seed}
+    measured = {name: figures[name] for name in ("top1", "low", "high", "correct", "total")}
+    return {"method": method, "kind": kind, "part": part, "rate": rate, **measured, "seed": seed}
+
+
+def _bench(bench: Context) -> dict[str, Any]:
+    """What the figures of a plan depend on, whoever made it."""
+    dataset = bench.dataset
+    return {
+        "network": models.fingerprint(bench.model),
+        "reference": dataset.reference.fingerprint(),
+        "test": dataset.test.fingerprint(),
+        "curve": [CURVE_PIXELS, CURVE_IMAGES],
+        "logits": dataset.task.logits,
+        "units": [(unit.name, unit.units) for unit in bench.units],
+        "prune": {**asdict(bench.config.prune), "rate": None},
+    }
 
 
 def _key(
-    bench: Context,
+    bench: Mapping[str, Any],
+    name: str,
     best: Proposal,
     rates: Sequence[float],
     presets: Sequence[str],
     criteria: Sequence[str],
     seeds: int,
+    rate: float,
 ) -> str:
-    """Everything that the figures depend on, as one short text."""
+    """Everything that a comparison depends on, as one short text."""
 
     def recipe(of: Proposal) -> dict[str, Any]:
         return {**of.to_dict(), "composite": to_dict(of.composite.renamed(""))}
 
-    dataset = bench.dataset
-    text = json.dumps(
+    return _hash(
         {
-            "network": models.fingerprint(bench.model),
-            "reference": dataset.reference.fingerprint(),
-            "test": dataset.test.fingerprint(),
-            "logits": dataset.task.logits,
-            "units": [(unit.name, unit.units) for unit in bench.units],
-            "prune": asdict(bench.config.prune),
-            "best": recipe(best),
-            "presets": {name: recipe(_proposal(name)) for name in presets},
+            **bench,
+            "rate": rate,
+            "best": {name: recipe(best)},
+            "presets": {preset: recipe(proposal_of_preset(preset)) for preset in presets},
             "criteria": list(criteria),
             "rates": list(rates),
             "seeds": seeds,
-        },
-        sort_keys=True,
+        }
     )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _hash(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Measurements of a comparison under way, kept on disk: one that is killed goes on where it was."""
+"""Measurements on the test split, kept on disk: one that is killed goes on, and the next one is short."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from xaiprune.files import replacing
 
-NAME = "comparison.partial.jsonl"
+NAME = "measured.jsonl"
 
 
 class Measured:
     """Figures by plan, appended to a file as they come.
 
     Args:
-        folder: Of the comparison; gets ``comparison.partial.jsonl``.
-        key: Of the comparison; figures of another one are dropped.
+        folder: Gets ``measured.jsonl``.
+        key: Of network, images and settings; figures of others are dropped.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -36,10 +36,6 @@ class Measured:
         self._figures[plan, images] = figures
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(plan, images, figures))
-
-    def remove(self) -> None:
-        """Forget all: the comparison is complete."""
-        self._path.unlink(missing_ok=True)
 
 
 def _line(plan: str, images: int, figures: dict[str, Any]) -> str:

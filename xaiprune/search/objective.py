@@ -15,6 +15,7 @@ from xaiprune.errors import XaipruneError
 CURVE_RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COSTS = ("params", "macs", "latency")
 BISECTING = "max_rate_at_drop"
+FAITHFULNESS = "faithfulness"
 Combine = Callable[[Sequence[float], Sequence[float]], float]
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 
@@ -78,6 +79,11 @@ class Objective:
         """Which costs of the smaller network have to be known."""
         wanted = {constraint.quantity for constraint in self.constraints} | {self.cost}
         return tuple(cost for cost in COSTS if cost in wanted)
+
+
+def text_of_value(objective: str, value: float) -> str:
+    """A first value for people: ``64.0 %``; a logit for `faithfulness`, which is no fraction."""
+    return f"{value:.3f}" if objective == FAITHFULNESS else f"{100 * value:.1f} %"
 
 
 def mean(rates: Sequence[float], top1: Sequence[float]) -> float:

@@ -1,14 +1,71 @@
-"""From relevance to the scores that units are ranked by: aggregation, and a factor for each depth group."""
+"""From proposals to the scores that units are ranked by: relevance, aggregation, a factor for each group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xaiprune.attribute import Composite, Relevance, Scores, aggregate
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribute import Composite, Relevance, Scores, aggregate, attribute
+from xaiprune.attribute.criteria.registry import SelectsLogits
 from xaiprune.attribute.lrp.composite import DepthGroup, LayerInfo
 from xaiprune.errors import XaipruneError
 from xaiprune.search.proposal import Proposal
 from xaiprune.units import UnitLayer
+
+
+def relevances_of(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    proposals: Sequence[Proposal],
+    *,
+    task: SelectsLogits | None = None,
+    batch_size: int = 32,
+) -> list[Relevance]:
+    """Relevance of the units under each proposal, one forward for all of them.
+
+    (One for each number of references that they ask for.)
+
+    Args:
+        model: In eval mode; left as it was.
+        images: (N, 3, H, W) reference images, normalised.
+        labels: (N,) index of the right class.
+        units: Where relevance is read.
+        proposals: Give composite, start and number of references.
+        task: Picks the task's logits.
+        batch_size: Images in one forward, at most.
+
+    Raises:
+        XaipruneError: A composite or the network cannot be used.
+    """
+    found: dict[int, Relevance] = {}
+    for references in dict.fromkeys(proposal.references for proposal in proposals):
+        chosen = first_of_each_class(labels, references)
+        places = [i for i, proposal in enumerate(proposals) if proposal.references == references]
+        relevances = attribute(
+            model,
+            images[chosen.to(images.device)],
+            labels[chosen.to(labels.device)],
+            units,
+            [proposals[i].composite for i in places],
+            task=task,
+            start=[proposals[i].start for i in places],
+            batch_size=batch_size,
+        )
+        found |= dict(zip(places, relevances, strict=True))
+    return [found[i] for i in range(len(proposals))]
+
+
+def first_of_each_class(labels: Tensor, count: int | None) -> Tensor:
+    """Positions of the first ``count`` images of each class, in their order; None: of all."""
+    labels = labels.cpu()
+    if count is None:
+        return torch.arange(len(labels))
+    own = [(labels == label).nonzero()[:count, 0] for label in labels.unique()]
+    return torch.cat(own).sort().values
 
 
 def scores_of(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from xaiprune.attribute import Aggregation, Composite
 from xaiprune.attribute.lrp.composite import Match
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.attribute.lrp.rules import Rule
+from xaiprune.config import stored_recipe
 from xaiprune.errors import XaipruneError
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.space import ANY, Dimension, Fixed, Number, OneOf, Part, Range, RuleOption, Space
@@ -53,14 +52,7 @@ def known_recipe(path: Any) -> Known:
         )
     file = Path(path).expanduser()
     composite = load_composite(file)
-    provenance = yaml.safe_load(file.read_text(encoding="utf-8")).get("provenance") or {}
-    choices: dict[str, Any] = {}
-    for section in ("attribution", "recipe"):
-        found = provenance.get(section) or {} if isinstance(provenance, Mapping) else None
-        if not isinstance(found, Mapping):
-            raise XaipruneError(f"{path}: provenance.{section} is no section; export the composite again")
-        choices |= found
-    return Known(path, composite.renamed(path), choices)
+    return Known(path, composite.renamed(path), stored_recipe(file))
 
 
 def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:

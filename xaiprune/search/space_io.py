@@ -120,11 +120,12 @@ def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionCon
         for name in _CHOICES
         if name in data or name in fixed
     }
+    references = data.get("references", defaults.references)
     return replace(
         space,
-        references=Dimension(_references(data["references"])) if "references" in data else Dimension(),
+        references=Dimension() if references is None else Dimension(_references(references)),
         rate=_rate(data["rate"]) if "rate" in data else None,
-        scale=_scale(data.get("scale", {})),
+        scale=_scale(data.get("scale", defaults.scale)),
         **dimensions,
     )
 

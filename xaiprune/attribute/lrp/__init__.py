@@ -15,7 +15,7 @@ from xaiprune.attribute.lrp.rules import (
     ZBox,
     ZPlus,
 )
-from xaiprune.attribute.lrp.to_zennit import to_zennit
+from xaiprune.attribute.lrp.to_zennit import to_zennit, zennit_code
 
 __all__ = [
     "RULES",
@@ -39,4 +39,5 @@ __all__ = [
     "save_composite",
     "to_zennit",
     "trace_layers",
+    "zennit_code",
 ]

@@ -1,0 +1,94 @@
+"""``xaiprune compare``: from a stored study with nothing typed again, and from a composite file."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import preset
+from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.cli.__main__ import main
+from xaiprune.search import Context
+from xaiprune.search.final import BEST
+
+FEW = ["compare.rates=[0,0.4]", "compare.presets=[epsilon,zplus]", "compare.criteria=[taylor,fisher]"]
+COMMAND = ["compare", "study.name=one", *FEW, "compare.seeds=2"]
+
+
+def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
+    assert main(COMMAND) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("best        trial ")
+    assert "digits_resnet: 40 % of " in shown
+    assert "inner_filters removed, 20 test images" in shown
+    assert "best preset " in shown
+    folder = Path("studies/one/compare")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("comparison.csv", "comparison.json", "curves.png", "summary.csv")
+    ]
+    table = pd.read_csv(folder / "summary.csv")
+    assert list(table.method) == ["dense", BEST, "LRP epsilon", "LRP zplus", "taylor", "fisher", "random"]
+    assert str(folder.absolute() / "summary.csv") in shown
+
+    monkeypatch.setattr(Context, "accuracy", None)
+    assert main(COMMAND) == 0  # all is read back
+    assert capsys.readouterr().out == shown
+
+
+def test_another_set_up_is_refused(searched, capsys):
+    assert main([*COMMAND, "prune.rate=0.3", "units=filters"]) == 2
+    error = capsys.readouterr().err
+    assert "units.kind was inner_filters, now filters" in error
+    assert "prune.rate was 0.4, now 0.3" in error
+    assert "Leave out what was typed" in error
+    assert len(error.splitlines()) == 1
+    assert not Path("studies/one/compare").exists()
+
+
+def test_the_whole_set_up_may_be_typed(searched, capsys):
+    assert main([*COMMAND, *searched]) == 0
+    assert "40 % of" in capsys.readouterr().out
+
+
+def test_from_another_folder(searched, capsys, monkeypatch, tmp_path):
+    """Paths that were relative to the search's folder are found."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    storage = f"study.storage=sqlite:///{tmp_path}/studies/one.db"
+    assert main([*COMMAND, storage]) == 0
+    assert (elsewhere / "studies/one/compare/summary.csv").is_file()
+
+
+def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
+    file = save_composite(tmp_path / "mine.yaml", preset("attnlrp_gamma").composite)
+    typed = [*searched, "output_dir=out", *FEW]
+    assert main(["compare", f"composite={file}", *typed]) == 0
+    shown = capsys.readouterr().out
+    assert "p: mine.yaml against the method on the same images" in shown
+    table = pd.read_csv("out/compare/summary.csv")
+    assert list(table.method[:2]) == ["dense", "mine.yaml"]
+    assert table.kind[1] == "best"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["study.name=two"], "no study there: "),
+        (["compare.rates=[0.4,0.2]", "study.name=one"], "the rates of a comparison must rise"),
+        (["compare.rates=[1.0]", "study.name=one"], "compare.rates must be"),
+        (["compare.presets=[zpuls]", "study.name=one"], "preset 'zpuls' is unknown"),
+        (["compare.criteria=[tailor]", "study.name=one"], "criterion 'tailor' is unknown"),
+    ],
+)
+def test_what_cannot_be_compared(searched, capsys, overrides, message):
+    assert main(["compare", *overrides]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_nothing_finished(make_study, capsys):
+    make_study("one", "out of memory")
+    assert main(COMMAND) == 2
+    assert "study 'one' has no finished trial yet" in capsys.readouterr().err

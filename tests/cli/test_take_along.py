@@ -1,0 +1,151 @@
+"""``composite=FILE``: what a study found, taken along to the other tasks, on its network and on others."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.search.conftest import MakeConfig
+from xaiprune.cli import export
+from xaiprune.cli.pruning import Pruning
+from xaiprune.config import Config, compose, prepare, sweep_of
+from xaiprune.errors import XaipruneError
+from xaiprune.search import search
+from xaiprune.search.chosen import chosen_proposal
+from xaiprune.search.study import proposal_of
+
+# Everything that a proposal can carry beside its composite.
+SPACE = [
+    "space.scale.low.low=0.2",
+    "space.scale.low.high=5",
+    "space.references=[1, 2]",
+    "space.scope=[global, layer]",
+    "space.compensate=[none, mean]",
+    "data.reference_per_class=2",
+    "pruner=none",
+    "sampler=random",
+]
+RECIPE = {
+    "start": "contrast",
+    "aggregate": "signed",
+    "image_weight": "equal",
+    "normalize": "max",
+}
+
+
+def network_of(config: Config, *overrides: str) -> list[str]:
+    """What one would type for the same network and images."""
+    kwargs = [f"model.kwargs.{key}={value}" for key, value in config.model.kwargs.items()]
+    return [
+        f"model={config.model.name}",
+        f"model.checkpoint={config.model.checkpoint}",
+        *kwargs,
+        f"data.cache_dir={config.data.cache_dir}",
+        f"data.reference_per_class={config.data.reference_per_class}",
+        "data.validation_per_class=4",
+        "data.test_per_class=2",
+        "device=cpu",
+        *overrides,
+    ]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A composite file with a recipe of its own."""
+    file = tmp_path / "mine.yaml"
+    content = {
+        "schema": "xaiprune/composite/1",
+        "default": {"rule": "zplus"},
+        "provenance": {
+            "attribution": RECIPE,
+            "recipe": {"scale": {"low": 2.0}, "references": 3, "compensate": "linear", "rate": 0.25},
+        },
+    }
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> None:
+    asked = config("study.n_trials=16", "prune.rate=0.4", *SPACE)
+    study = search(asked)
+    hashes, kinds = set(), set()
+    for trial in study.trials:
+        file = export.export(study, trial, tmp_path / f"{trial.number}.yaml")
+        pruning = Pruning.of(compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4")))
+        assert chosen_proposal(pruning.config).composite == proposal_of(trial).composite
+        plan = pruning.plan()
+        assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
+        hashes.add(plan.hash)
+        kinds.add((pruning.config.prune.scope, pruning.config.prune.compensate))
+    assert len(hashes) > 8
+    assert len(kinds) > 2
+
+
+def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, session_cache: str) -> None:
+    study = search(config("study.n_trials=8"))
+    trial = next(t for t in study.trials if t.user_attrs.get("preset") == "alpha2beta1_first")
+    file = export.export(study, trial, tmp_path / "found.yaml")
+    other = compose(
+        "prune",
+        [
+            *("model=resnet18", "model.kwargs.num_classes=10", "model.kwargs.in_chans=3"),
+            *(f"composite={file}", f"data.cache_dir={session_cache}", "data.image_size=32"),
+            *("data.reference_per_class=1", "data.label_space=folders", "units=inner_filters", "device=cpu"),
+        ],
+    )
+    pruning = Pruning.of(other)
+    rules = chosen_proposal(other).composite.resolve(pruning.layers)
+    assert [rules[name].name for name in ("conv1", "layer3.0.conv1", "layer4.1.conv2")] == [
+        *("alphabeta", "zplus", "epsilon")
+    ]
+    plan = pruning.plan()
+    assert (plan.n_units, plan.n_removed) == (1920, 960)  # ResNet-18's inner filters
+
+
+def test_the_file_brings_its_recipe_unless_typed(mine: Path) -> None:
+    found = compose("prune", [f"composite={mine}"])
+    assert found.composite.file == str(mine)
+    assert {key: getattr(found.attribution, key) for key in RECIPE} == RECIPE
+    assert (found.attribution.scale, found.attribution.references) == ({"low": 2.0}, 3)
+    assert (found.prune.compensate, found.prune.rate, found.prune.scope) == ("linear", 0.25, "global")
+    typed = ["attribution.start=one", "attribution.scale.low=3", "prune={compensate: mean}"]
+    found = compose("prune", [f"composite={mine}", *typed])
+    assert (found.attribution.start, found.attribution.aggregate) == ("one", "signed")
+    assert (found.attribution.scale, found.prune.compensate) == ({"low": 3.0}, "mean")
+    whole = compose("prune", [f"composite={mine}", "attribution=taylor"])
+    assert (whole.attribution.start, whole.attribution.normalize) == ("logit", "none")
+    assert whole.prune.rate == 0.25
+
+
+@pytest.mark.parametrize("task", ["attribute", "prune", "evaluate", "compare", "export", "train", "studies"])
+def test_every_task_takes_it(mine: Path, task: str) -> None:
+    assert compose(task, [f"composite={mine}"]).attribution.start == "contrast"
+
+
+def test_several_files_in_a_sweep(mine: Path) -> None:
+    assert sweep_of("prune", [f"composite={mine},{mine}"]).overrides == (f"composite.file={mine},{mine}",)
+    assert prepare("prune", ["composite=epsilon"]) == ["composite=epsilon"]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "message"),
+    [
+        ({"attribution": {"start": "two"}}, "provenance: start must be one of one, logit, contrast, got two"),
+        ({"recipe": {"scale": {"lowest": 1}}}, "provenance: scale must be factors above zero"),
+        ({"recipe": {"references": "few"}}, "provenance: references must be at least 1"),
+        ({"recipe": {"flavour": "sweet"}}, "provenance has the unknown entry 'flavour'"),
+        ({"recipe": [1]}, "provenance.recipe is no section"),
+        ([1], "provenance is no section"),
+    ],
+)
+def test_a_recipe_that_cannot_be(tmp_path: Path, provenance: object, message: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump({"schema": "xaiprune/composite/1", "provenance": provenance}))
+    with pytest.raises(XaipruneError, match=message) as refused:
+        compose("prune", [f"composite={file}"])
+    assert str(file) in str(refused.value)
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(XaipruneError, match=r"composite\.file: no such file: nowhere\.yaml"):
+        compose("prune", ["composite=nowhere.yaml"])

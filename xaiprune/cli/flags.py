@@ -1,0 +1,32 @@
+"""Flags that people expect of a command line, beside Hydra's: each is short for an override."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xaiprune.errors import XaipruneError
+
+# Task -> flag -> the key that it sets.
+FLAGS = {"export": {"--format": "export.format"}}
+
+
+def spelled_out(task: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments with each flag of the task as an override: ``--format zennit``, ``export.format=zennit``.
+
+    Raises:
+        XaipruneError: A flag has no value.
+    """
+    found, waiting = [], list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        flag, is_given, value = argument.partition("=")
+        key = FLAGS.get(task, {}).get(flag)
+        if key is None:
+            found.append(argument)
+            continue
+        if not is_given:
+            if not waiting:
+                raise XaipruneError(f"{flag} needs a value: {flag} VALUE, or {key}=VALUE")
+            value = waiting.pop(0)
+        found.append(f"{key}={value}")
+    return found

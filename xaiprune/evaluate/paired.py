@@ -1,0 +1,44 @@
+"""Two networks on the same images: whether their top-1 differs by more than chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from xaiprune.errors import XaipruneError
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How two classifiers disagree on the same images.
+
+    Attributes:
+        only_first: Images that only the first gets right (n10).
+        only_second: Images that only the second gets right (n01).
+    """
+
+    only_first: int
+    only_second: int
+
+    @property
+    def p(self) -> float:
+        """Two-sided, by the exact test of McNemar (1947): for equals each disagreement is a coin toss."""
+        total = self.only_first + self.only_second
+        return 1.0 if total == 0 else float(binomtest(self.only_first, total, 0.5).pvalue)
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> Paired:
+    """Compare two classifiers image by image.
+
+    Args:
+        first: (N,) bool, where the first is right (`Accuracy.correct`).
+        second: (N,) bool, of the second on the same images in the same order.
+
+    Raises:
+        XaipruneError: They are not of equally many images.
+    """
+    if first.shape != second.shape:
+        raise XaipruneError(f"a paired test needs the same images, got {len(first)} and {len(second)}")
+    return Paired(int((first & ~second).sum()), int((~first & second).sum()))
