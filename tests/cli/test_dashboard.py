@@ -1,10 +1,17 @@
 """``xaiprune dashboard``: what it hands to optuna-dashboard, whose server would not return."""
 
+import json
+import re
+import signal
+import subprocess
 import sys
+import time
+import urllib.request
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.cli.browser import chromium, free_port, wait_until_answers
 from xaiprune.cli import dashboard
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
@@ -19,14 +26,16 @@ def served(monkeypatch):
     """Stands in for optuna-dashboard: collects what is served, and raises ``served.raises``."""
     seen = SimpleNamespace(calls=[], raises=None)
 
-    def run_server(storage, host, port):
+    def run_server(storage, host, port, artifact_store):
         seen.calls.append((storage, host, port))
+        assert artifact_store is not None
         if seen.raises is not None:
             raise seen.raises
 
     module = ModuleType("optuna_dashboard")
     module.run_server = run_server
     monkeypatch.setitem(sys.modules, "optuna_dashboard", module)
+    monkeypatch.setattr("xaiprune.report.dashboard.Publisher.publish", lambda _: iter(()))
     return seen
 
 
@@ -86,3 +95,50 @@ def test_no_such_study(make_study, served):
     with pytest.raises(XaipruneError, match=r"two\.db does not exist"):
         run("study.name=two")
     assert not served.calls
+
+
+def test_in_a_real_browser(searched, tmp_path):
+    """The study opens, and a trial's page shows its composite and its picture."""
+    pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    port = free_port()
+    command = [sys.executable, "-m", "xaiprune.cli", "dashboard", "study.name=one", f"dashboard.port={port}"]
+    with chromium(tmp_path) as browser:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            address = re.search(
+                r"http://127\.0\.0\.1:\d+/dashboard/studies/1", _read_until(server, "dashboard  ")
+            )
+            wait_until_answers(f"http://127.0.0.1:{port}/api/studies")
+            _wait_for_artifacts(f"http://127.0.0.1:{port}/api/studies/1", trial=0)
+            browser.open(address.group())
+            browser.wait_for("document.body.innerText.includes('top1_at_rate (rate 0.4)')")
+            browser.open(f"{address.group()}/trials?numbers=0")
+            browser.wait_for("document.body.innerText.includes('Trial 0: preset taylor')")
+            browser.wait_for("[...document.images].some(i => i.complete && i.naturalWidth > 500)")
+            page = browser.text()
+            for text in ("rule: epsilon", "trial-0.yaml", "trial-0.png", "95 % interval", "top-1"):
+                assert text in page
+            assert browser.errors() == []
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=60) == 0
+
+
+def _read_until(server, start):
+    for line in server.stdout:
+        if line.startswith(start):
+            return line
+    raise AssertionError("the server ended")
+
+
+def _wait_for_artifacts(url, trial):
+    """The newest trials come first; a page that is open does not look for files again."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            if len(json.load(answer)["trials"][trial]["artifacts"]) == 2:
+                return
+        time.sleep(0.5)
+    raise AssertionError("no artifacts")

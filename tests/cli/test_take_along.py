@@ -1,5 +1,6 @@
 """``composite=FILE``: what a study found, taken along to the other tasks, on its network and on others."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,11 @@ def test_every_task_takes_it(mine: Path, task: str) -> None:
     assert compose(task, [f"composite={mine}"]).attribution.start == "contrast"
 
 
-def test_several_files_in_a_sweep(mine: Path) -> None:
-    assert sweep_of("prune", [f"composite={mine},{mine}"]).overrides == (f"composite.file={mine},{mine}",)
+def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
+    other = shutil.copy(mine, tmp_path / "other.yaml")
+    sweep = sweep_of("prune", [f"composite={mine},{other}"])
+    assert [run.composite.file for run in sweep.runs] == [str(mine), str(other)]
+    assert f"composite.file={mine},{other}" in sweep.overrides
     assert prepare("prune", ["composite=epsilon"]) == ["composite=epsilon"]
 
 

@@ -8,7 +8,7 @@ import matplotlib.image
 import pytest
 
 from xaiprune.report import draw_curves, show_comparison
-from xaiprune.report.curves import _styles
+from xaiprune.report.palette import method_styles
 
 from .made_up import comparison
 
@@ -39,7 +39,7 @@ def test_a_failure_leaves_the_old_picture(tmp_path: Path) -> None:
 
 def test_a_dozen_methods_keep_their_own_style() -> None:
     names = ["best found", "taylor", "random", *(f"LRP {i}" for i in range(9))]
-    styles = _styles(names)
+    styles = method_styles(names)
     assert len({(s.color, s.line) for s in styles.values()}) == len(names)
 
 

@@ -61,7 +61,7 @@ def opened(config: CompareConfig, console: Console) -> tuple[str, Proposal, Cont
         require_same(study, context.config, context.dataset, context.units, context.network)
         best = proposal_of(trial)
         console.print(
-            f"best        trial {trial.number}: {value_text(study, trial)} on validation; {best.summary()}\n",
+            f"best        trial {trial.number}: {value_text(trial)} on validation; {best.summary()}\n",
             markup=False,
         )
         return BEST, best, context

@@ -1,20 +1,33 @@
-"""``xaiprune dashboard``: optuna-dashboard on a study's storage."""
+"""``xaiprune dashboard``: optuna-dashboard on a study, with what it shows of each trial."""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import optuna
 
-from xaiprune.cli.stored import stored_study
+from xaiprune.cli.stored import require_ours, stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
 from xaiprune.search.urls import shown
 
+if TYPE_CHECKING:
+    from xaiprune.report.dashboard import Publisher
+
+log = logging.getLogger(__name__)
+
 
 def run(config: DashboardConfig) -> None:
-    """Serve until Ctrl-C; nothing is written to the study.
+    """Serve until Ctrl-C, with a note, the composite and a picture at each trial.
+
+    These are written beside the study's trials, which stay as they are, and as files into the study's folder.
 
     Raises:
         XaipruneError: The ``dashboard`` extra is not installed, there is no such study, or the address
@@ -26,20 +39,57 @@ def run(config: DashboardConfig) -> None:
         raise XaipruneError(
             f"the dashboard is not installed ({error}); pip install 'xaiprune[dashboard]'"
         ) from error
+    from xaiprune.report.dashboard import Publisher
+
     host, port = config.dashboard.host, config.dashboard.port
     with stored_study(config) as study:
+        require_ours(study)
+        publisher = Publisher(study, Path(str(config.output_dir)).absolute())
         print(f"study      {study.study_name} in {shown(storage_url(config))}")
+        print(f"files      {publisher.artifacts}")
         print(f"dashboard  {address(study, host, port)} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
             print(f"warning    whoever reaches {host}:{port} can read and change every study in this storage")
-        try:
-            run_server(study._storage, host=host, port=port)  # Optuna has no public way to a study's storage
-        except OSError as error:
-            raise XaipruneError(
-                f"dashboard.host={host} dashboard.port={port}: {error.strerror or error}; choose another"
-            ) from error
-        except KeyboardInterrupt:
-            pass  # how one ends a server
+        with following(publisher):
+            try:
+                # Optuna has no public way to a study's storage
+                run_server(study._storage, host=host, port=port, artifact_store=publisher.store)
+            except OSError as error:
+                raise XaipruneError(
+                    f"dashboard.host={host} dashboard.port={port}: {error.strerror or error}; choose another"
+                ) from error
+            except KeyboardInterrupt:
+                pass  # how one ends a server
+
+
+@contextmanager
+def following(publisher: Publisher, every: float = 5.0) -> Iterator[None]:
+    """Publish the study's trials in the background, also those that end while people look.
+
+    Args:
+        publisher: Writes what is missing.
+        every: Seconds between two looks.
+    """
+    ended = Event()
+
+    def follow() -> None:
+        while True:
+            try:
+                for _ in publisher.publish():
+                    if ended.is_set():
+                        return
+            except Exception as error:  # the server goes on: its numbers do not depend on this
+                log.warning("notes and pictures of the trials: %s", error)
+            if ended.wait(every):
+                return
+
+    thread = Thread(target=follow, name="publisher", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=10)
 
 
 def address(study: optuna.Study, host: str, port: int) -> str:

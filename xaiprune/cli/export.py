@@ -25,10 +25,9 @@ from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.prune import check_folder
-from xaiprune.search import best_trial, proposal_of
+from xaiprune.search import best_trial, proposal_of, value_text
 from xaiprune.search.best import NAME, notes_of, provenance
 from xaiprune.search.notes import RUNS
-from xaiprune.search.study import value_text
 
 # Sections and keys that say how to search, not what is pruned.
 _SEARCH_ALONE = (
@@ -52,7 +51,7 @@ def run(config: ExportConfig) -> None:
         files = {}
         for stem, trial in chosen.items():
             files[stem] = export(study, trial, folder / f"{stem}.yaml")
-            print(f"trial {trial.number:>4}  {value_text(study, trial):>7}  {files[stem]}")
+            print(f"trial {trial.number:>4}  {value_text(trial):>7}  {files[stem]}")
         if len(chosen) < settings.top:
             print(f"the study has only {len(chosen)} finished trials that remove different units")
         write_further(config, study, files, folder)

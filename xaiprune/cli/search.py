@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from xaiprune.cli.portrait import portray
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy
@@ -34,10 +36,11 @@ from xaiprune.search import (
 )
 from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
+from xaiprune.search.notes import without_password
 from xaiprune.search.race import saved
-from xaiprune.search.study import first_value, is_feasible
+from xaiprune.search.study import first_value, is_feasible, value_text
 from xaiprune.search.threads import fitting_threads
-from xaiprune.search.urls import journal_file, shown
+from xaiprune.search.urls import shown
 
 
 def run(config: Config) -> None:
@@ -106,15 +109,32 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
     console.print()
     comparison = compare_on_test(context, proposal_of(trial), folder)
     picture = show_comparison(comparison, folder, console=console)
+    portray(context, study, folder)
     console.print()
     for name, path in (
         ("composite", composite),
         ("table", folder / "comparison.csv"),
         ("curves", picture),
         ("study", shown(url)),
-        ("dashboard", f"optuna-dashboard {journal_file(url) or shown(url)}"),
+        ("dashboard", f"xaiprune dashboard {_stored_where(context.config)}"),
+        ("report", report_command(context.config)),
     ):
         console.print(f"{name:<11} {path}", markup=False)
+
+
+def report_command(config: Config) -> str:
+    """What shows the study to people."""
+    return f"xaiprune report {_stored_where(config)}"
+
+
+def _stored_where(config: Config) -> str:
+    """The overrides by which other tasks find the study and its folder."""
+    found = [f"study.name={config.study.name}"]
+    if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
+        found.append(f"study.storage={without_password(config.study.storage)}")
+    if config.output_dir != str(Path("studies") / str(config.study.name)):
+        found.append(f"output_dir={config.output_dir}")
+    return shlex.join(found)
 
 
 def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, url: str) -> str:
@@ -129,7 +149,9 @@ def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, ur
         "images": f"{len(data.reference)} reference, {len(context.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
         "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
-        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
+        "objective": f"{objective.name}, patches of the validation images flipped"
+        if objective.explains
+        else f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
         "study": f"{study.study_name} in {shown(url)}",
         "trials": f"{done} of {config.study.n_trials} done",
     }
@@ -196,7 +218,9 @@ class Trials:
         if self._best is None:
             return ""
         best = f"best {_value(self._best)}"
-        return best if self._dense is None else f"{best} of {100 * self._dense.top1:.1f} %"
+        if self._dense is None or "faithfulness" in self._best.user_attrs:
+            return best
+        return f"{best} of {100 * self._dense.top1:.1f} %"
 
 
 def _value(trial: FrozenTrial) -> str:
@@ -205,8 +229,7 @@ def _value(trial: FrozenTrial) -> str:
         return "failed"
     if trial.state is TrialState.PRUNED:
         return "stopped"
-    value = f"{100 * first_value(trial):.1f} %"
-    return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
+    return value_text(trial)
 
 
 def _label(trial: FrozenTrial) -> str:

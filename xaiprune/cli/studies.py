@@ -18,7 +18,7 @@ from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, counts, proposal_of, stale, storage_url
 from xaiprune.search.storage import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.search.study import SCHEMA, first_value
+from xaiprune.search.study import SCHEMA, value_text
 from xaiprune.search.turns import exclusive
 from xaiprune.search.urls import absolute_url, shown, storage_file
 
@@ -110,9 +110,7 @@ def show(config: StudiesConfig) -> None:
             _line("versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value))
         if now.done:
             best = best_trial(study)
-            _line(
-                "best", f"trial {best.number}: {_percent(first_value(best))}; {proposal_of(best).summary()}"
-            )
+            _line("best", f"trial {best.number}: {value_text(best)}; {proposal_of(best).summary()}")
         else:
             _line("best", "no trial has finished yet")
         for trial in trials:
@@ -127,8 +125,9 @@ def repair(config: StudiesConfig) -> None:
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
-        stale.recover(study, unseen=config.studies.unseen)
-        optuna.storages.fail_stale_trials(study)
+        with exclusive(storage_url(config)):
+            stale.recover(study, unseen=config.studies.unseen)
+            optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
             print(f"trial {number} was left unfinished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -200,7 +199,7 @@ def _rows(url: str) -> Iterator[Row]:
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             now = counts(study)
-            best = _percent(first_value(best_trial(study))) if is_ours(study) and _finished(study) else "-"
+            best = value_text(best_trial(study)) if is_ours(study) and _finished(study) else "-"
             yield Row(name, str(now.done), str(now.failed), str(now.running), best, _last(study), shown(url))
 
 
@@ -264,7 +263,3 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _short(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) and value else str(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"

@@ -30,6 +30,7 @@ from xaiprune.search.dense import dense_accuracy
 from xaiprune.search.interrupt import graceful
 from xaiprune.search.storage import plain_errors, quiet
 from xaiprune.search.threads import fitting_threads
+from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
@@ -119,7 +120,8 @@ class _Led:
 
     def take_back(self, local: bool) -> None:
         """Queue the trials of killed workers again."""
-        with plain_errors(storage_url(self.config)), quiet():
+        url = storage_url(self.config)
+        with plain_errors(url), exclusive(url), quiet():
             stale.recover(self.study)
             if not local:
                 optuna.storages.fail_stale_trials(self.study)

@@ -121,12 +121,14 @@ class ReportSettings:
     """What `xaiprune report` writes.
 
     Attributes:
-        output: The page (None: next to the study).
-        csv: Also the tables, as CSV.
+        output: The page (None: ``<output_dir>/report.html``).
+        csv: Also trials, layers and (where there is a comparison) accuracy as CSV, beside the page.
+        network: Open network and images again for cost and heatmaps, where the search has not left them.
     """
 
     output: str | None = None
     csv: bool = True
+    network: bool = False
 
 
 @dataclass

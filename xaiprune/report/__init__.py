@@ -1,6 +1,7 @@
 """Studies and comparisons for people: frames, tables, pictures."""
 
 from xaiprune.report.curves import draw_curves
+from xaiprune.report.explaining import faithfulness
 from xaiprune.report.frames import accuracy, layers, methods, trials
 from xaiprune.report.show import show_comparison
 from xaiprune.report.table import plain_text, print_comparison
@@ -10,6 +11,7 @@ __all__ = [
     "Comparison",
     "accuracy",
     "draw_curves",
+    "faithfulness",
     "layers",
     "methods",
     "plain_text",

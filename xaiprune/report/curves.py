@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,20 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from xaiprune.files import replacing
+from xaiprune.report.palette import Style, method_styles
 from xaiprune.search.comparison import Comparison
-
-# Okabe and Ito's palette: told apart with any common colour blindness.
-_BEST, _TAYLOR, _RANDOM = "#D55E00", "#0072B2", "#7A7A7A"
-_MUTED = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C7B00", "#6A51A3", "#3B7A8C", "#A65628", "#5B8C5A")
-
-
-@dataclass(frozen=True)
-class _Style:
-    color: str
-    width: float
-    line: str = "-"
-    alpha: float = 1.0
-    bold: bool = False
 
 
 def draw_curves(comparison: Comparison, path: Path) -> Path:
@@ -43,7 +29,7 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
     axes = figure.add_subplot()
     curves = _curves(comparison)
     _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
-    styles = _styles(list(curves))
+    styles = method_styles(list(curves))
     for method, curve in curves.items():
         style = styles[method]
         order = 3 if style.bold else 2
@@ -86,23 +72,7 @@ def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _styles(methods: Sequence[str]) -> dict[str, _Style]:
-    styles = {}
-    muted = iter(_MUTED * (1 + len(methods) // len(_MUTED)))
-    for method in methods:
-        if method == "best found":
-            style = _Style(_BEST, 2.8, bold=True)
-        elif method == "taylor":
-            style = _Style(_TAYLOR, 1.8)
-        elif method == "random":
-            style = _Style(_RANDOM, 1.3, "--")
-        else:
-            style = _Style(next(muted), 1.2, alpha=0.75)
-        styles[method] = style
-    return styles
-
-
-def _label(axes: Axes, comparison: Comparison, styles: dict[str, _Style]) -> None:
+def _label(axes: Axes, comparison: Comparison, styles: dict[str, Style]) -> None:
     """Names beside the axes, best first at the target rate, with the table's top-1 there.
 
     Beside and not at the curves: at high rates they all meet at chance.

@@ -15,9 +15,14 @@ from xaiprune.files import replacing
 
 
 def draw_heatmaps(
-    pixels: np.ndarray, captions: Sequence[str], relevance: Mapping[str, Tensor], path: Path
+    pixels: np.ndarray,
+    captions: Sequence[str],
+    relevance: Mapping[str, Tensor],
+    path: Path,
+    *,
+    across: bool = False,
 ) -> Path:
-    """Draw a row an image: the image and its heatmap by each network.
+    """Draw a row (or column) an image: the image and its heatmap by each network.
 
     Red speaks for the class and blue against it; each heatmap has its own scale, symmetric around zero.
 
@@ -26,18 +31,21 @@ def draw_heatmaps(
         captions: (N,) what is explained in each image.
         relevance: Network -> (N, H, W).
         path: The file to write; complete, or as it was before.
+        across: Images beside each other, for a page; else one below the other.
     """
-    rows, columns = len(pixels), 1 + len(relevance)
+    images, maps = len(pixels), 1 + len(relevance)
+    rows, columns = (maps, images) if across else (images, maps)
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
-    for row in range(rows):
-        grid[row, 0].imshow(pixels[row])
-        grid[row, 0].set_title(captions[row], fontsize=8)
-        for column, (network, maps) in enumerate(relevance.items(), start=1):
-            _draw(grid[row, column], maps[row].numpy())
-            if row == 0:
-                grid[row, column].set_title(network, fontsize=8)
+    cells = grid.T if across else grid  # a row an image
+    for image in range(images):
+        cells[image, 0].imshow(pixels[image])
+        cells[image, 0].set_title(captions[image], fontsize=8)
+        for place, (network, found) in enumerate(relevance.items(), start=1):
+            _draw(cells[image, place], found[image].numpy())
+            if image == 0:
+                cells[image, place].set_title(network, fontsize=8, loc="left" if across else "center")
     for axes in grid.flat:
         axes.set_axis_off()
     with replacing(path) as temporary:

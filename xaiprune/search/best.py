@@ -47,8 +47,8 @@ def provenance(study: optuna.Study, trial: FrozenTrial, proposal: Proposal) -> d
         proposal: What it tried.
 
     Returns:
-        ``value``: the trial's (first) value; ``interval``: 95 % over the images, where the value is a top-1
-        at one rate; ``scores``: each rate's figures. ``attribution`` and ``recipe`` go with the composite to
+        ``value``: the trial's (first) value; ``interval``: 95 % over the images, where it is one figure (of
+        one rate); ``scores``: each rate's figures. ``attribution`` and ``recipe`` go with the composite to
         make its ranking. ``model``, ``data``, ``units``, ``prune``, ``objective``: of what; ``versions`` and
         ``command``: with what (None: from Python).
     """
@@ -72,8 +72,10 @@ def provenance(study: optuna.Study, trial: FrozenTrial, proposal: Proposal) -> d
 
 
 def interval_of(trial: FrozenTrial) -> list[float] | None:
-    """The 95 % interval of a trial's value over the images; None where it is no top-1 at one rate."""
+    """The 95 % interval of a trial's value over the images; None where it is no single figure."""
     scores = trial.user_attrs["scores"]
+    if found := trial.user_attrs.get("faithfulness"):
+        scores = [found]
     if len(scores) != 1 or not {"low", "high"} <= set(scores[0]):
         return None
     return [scores[0]["low"], scores[0]["high"]]

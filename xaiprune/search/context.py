@@ -281,6 +281,7 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
             compensate=config.prune.compensate,
             rate=objective.rates[0] if len(objective.rates) == 1 else None,
             coupled=config.prune.coupled == "group",
+            explains=objective.explains,
         ),
         objective=objective,
         validation=shuffled(
@@ -320,6 +321,8 @@ def _check(config: Config, objective: Objective, space: Space) -> None:
                 f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
                 "give it to 'xaiprune prune' with the best composite"
             )
+    if space.rate is not None and objective.explains:
+        raise XaipruneError(f"space.rate says nothing with objective={objective.name}: no trial prunes")
     if space.rate is not None and objective.cost is None and not objective.constraints:
         raise XaipruneError(
             "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "
@@ -330,7 +333,7 @@ def _check(config: Config, objective: Objective, space: Space) -> None:
             f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
         )
     racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
-    if racing and (objective.cost is not None or objective.bisects):
+    if racing and (objective.cost is not None or objective.bisects or objective.explains):
         what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
         raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
 

@@ -40,10 +40,12 @@ class Known:
     Attributes:
         plans: Plan key -> the score that has seen most images.
         proposals: Proposal key -> (rate, score) of a finished trial, in the order of measuring.
+        explained: Proposal key -> faithfulness, and the trial that found it.
     """
 
     plans: dict[str, Score] = field(default_factory=dict)
     proposals: dict[str, tuple[tuple[float, Score], ...]] = field(default_factory=dict)
+    explained: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: optuna.Study) -> Known:
@@ -57,6 +59,9 @@ class Known:
         """Take up an ended trial."""
         attrs: dict[str, Any] = trial.user_attrs
         if "scores" not in attrs:  # not one of ours: added by hand
+            return
+        if "faithfulness" in attrs:
+            self.explained.setdefault(attrs["key"], (attrs["faithfulness"], trial.number))
             return
         scores = tuple((s["rate"], _score(s, trial.number)) for s in attrs["scores"])
         for _, score in scores:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import torch
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.samplers import GridSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,6 +32,7 @@ from xaiprune.search.sampler import make_sampler
 from xaiprune.search.storage import plain_errors, quiet
 from xaiprune.search.study import counts, storage_url
 from xaiprune.search.suggest import suggest
+from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 3
@@ -97,6 +98,29 @@ class _Loop:
     def run(self) -> Ending:
         waited = False
         while True:
+            if (ending := self._take()) is not None:
+                return ending
+            if not self._asked:
+                if not waited and self._stop.flag is None:  # of workers who leads them shows the trials
+                    log.info("waiting for %d trials that run elsewhere", counts(self._study).running)
+                waited = True
+                time.sleep(_POLL_SECONDS)
+                continue
+            try:
+                with beating([asked.trial for asked in self._asked]):
+                    self._run_asked()
+            except BaseException:
+                self._queue_again()
+                raise
+            self._queue_again()
+
+    def _take(self) -> Ending | None:
+        """Take the next trials, as many as are missing; why there are none, where that is for good.
+
+        One process at a time: with SQLite, Optuna would hand the same queued trial to two that ask at once,
+        and on any storage both would see as many missing trials and take more than that.
+        """
+        with exclusive(storage_url(self._context.config)):
             optuna.storages.fail_stale_trials(self._study)
             for number in stale.recover(self._study):
                 log.info("trial %d was left unfinished by a worker that is gone; it runs again", number)
@@ -107,22 +131,10 @@ class _Loop:
                 return Ending.INTERRUPTED
             if self._late():
                 return Ending.TIMEOUT
-            if now.done + now.running >= self._wanted:
-                if not waited and self._stop.flag is None:  # of workers who leads them shows the trials
-                    log.info("waiting for %d trials that run elsewhere", now.running)
-                waited = True
-                time.sleep(_POLL_SECONDS)
-                continue
-            self._ask(min(self._batch, self._wanted - now.done - now.running))
-            if not self._asked:
-                return Ending.EXHAUSTED
-            try:
-                with beating([asked.trial for asked in self._asked]):
-                    self._run_asked()
-            except BaseException:
-                self._queue_again()
-                raise
-            self._queue_again()
+            if (missing := self._wanted - now.done - now.running) <= 0:
+                return None
+            self._ask(min(self._batch, missing))
+            return None if self._asked else Ending.EXHAUSTED
 
     def _ask(self, number: int) -> None:
         for _ in range(number):
@@ -141,11 +153,21 @@ class _Loop:
                     asked.proposal = self._proposal(asked.trial)
             except XaipruneError as error:
                 self._fail(asked, str(error))
+            except UpdateFinishedTrialError:
+                self._lost(asked)
         self._attribute()
         for place, asked in enumerate(list(self._asked)):
             if place and (self._stop.asked or self._late()):
                 return  # the rest is queued again: nobody wants to wait for a whole batch
-            self._run_one(asked)
+            try:
+                self._run_one(asked)
+            except UpdateFinishedTrialError:
+                self._lost(asked)
+
+    def _lost(self, asked: _Asked) -> None:
+        """Another process took this one for dead: it had given no sign of life for too long."""
+        self._asked.remove(asked)
+        log.warning("trial %d was taken for abandoned meanwhile, and runs again", asked.trial.number)
 
     def _attribute(self) -> None:
         """One forward for all new proposals; what goes wrong is left to each trial to meet itself."""
@@ -154,8 +176,8 @@ class _Loop:
         for asked in self._asked:
             if asked.proposal is not None and asked.proposal.key not in known.proposals:
                 new.setdefault(asked.proposal.key, []).append(asked)
-        if len(self._asked) == 1 or not new:
-            return  # a single trial attributes for itself
+        if len(self._asked) == 1 or not new or self._context.objective.explains:
+            return  # a single trial attributes for itself, and heatmaps are another matter
         first = [group[0] for group in new.values()]
         watch = one_trial.Stopwatch()
         try:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from xaiprune.attribute import Scores
 from xaiprune.errors import XaipruneError
@@ -47,6 +48,8 @@ class Result:
         wanted: As many as there are to classify without racing and reuse.
         reused: Number of the earlier trial whose figures these are; None where anything was measured.
         constraints: Constraint -> by how much it is missed; zero or less where it is kept.
+        faithfulness: ``area`` between the curves of flipped patches, in logits, its 95 % interval ``low`` to
+            ``high`` and the number of ``images``; None where nothing is explained.
     """
 
     values: tuple[float, ...] | None
@@ -56,6 +59,7 @@ class Result:
     wanted: int
     reused: int | None
     constraints: Mapping[str, float] = field(default_factory=dict)
+    faithfulness: Mapping[str, Any] | None = None
 
 
 class Measuring:

@@ -55,7 +55,7 @@ def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]
     Passwords of a storage are left out: a study is shown to people.
     """
     settings = asdict(config)
-    settings["study"]["storage"] = _without_password(config.study.storage)
+    settings["study"]["storage"] = without_password(config.study.storage)
     return {
         "overrides": None if typed is None else [_shown(override) for override in typed.overrides],
         "config_dir": None if typed is None else typed.config_dir,
@@ -73,13 +73,14 @@ def network_of(study: optuna.Study) -> Network | None:
     return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
 
 
-def _shown(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f"{key}={_without_password(value)}" if key.lstrip("+") == "study.storage" else override
-
-
-def _without_password(url: str | None) -> str | None:
+def without_password(url: str | None) -> str | None:
+    """A storage's URL as it may be shown; what is no URL as it is."""
     try:
         return None if url is None else make_url(url.strip("'\"")).render_as_string(hide_password=True)
     except ArgumentError:
         return url
+
+
+def _shown(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}={without_password(value)}" if key.lstrip("+") == "study.storage" else override

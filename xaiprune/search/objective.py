@@ -1,4 +1,4 @@
-"""What a trial's value is: top-1 at one rate or along a curve, or how much may go; alone or beside a cost."""
+"""What a trial's value is: top-1 at a rate or along a curve, how much may go, or how well it explains."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Objective:
     Attributes:
         name: As in ``objective.name``.
         rates: Rates at which a trial's ranking is measured, rising; none for `max_rate_at_drop`, which finds
-            its own.
+            its own, and `faithfulness`, which prunes nothing.
         combine: (rates, top-1 at each, fractions) -> first value, a fraction, the higher the better.
         keep: Part of the dense top-1 that `max_rate_at_drop` keeps.
         cost: Second value, the lower the better: this cost of the smaller network, as a part of the dense
@@ -70,6 +70,11 @@ class Objective:
         return self.name == BISECTING
 
     @property
+    def explains(self) -> bool:
+        """Whether heatmaps are judged, and nothing is pruned."""
+        return self.name == FAITHFULNESS
+
+    @property
     def directions(self) -> list[StudyDirection]:
         """As Optuna takes them."""
         return [StudyDirection.MAXIMIZE, *([] if self.cost is None else [StudyDirection.MINIMIZE])]
@@ -79,11 +84,6 @@ class Objective:
         """Which costs of the smaller network have to be known."""
         wanted = {constraint.quantity for constraint in self.constraints} | {self.cost}
         return tuple(cost for cost in COSTS if cost in wanted)
-
-
-def text_of_value(objective: str, value: float) -> str:
-    """A first value for people: ``64.0 %``; a logit for `faithfulness`, which is no fraction."""
-    return f"{value:.3f}" if objective == FAITHFULNESS else f"{100 * value:.1f} %"
 
 
 def mean(rates: Sequence[float], top1: Sequence[float]) -> float:
@@ -105,6 +105,7 @@ OBJECTIVES: dict[str, tuple[Combine, tuple[float, ...] | None]] = {
     "curve_mean": (mean, CURVE_RATES),
     "curve_trapezoid": (trapezoid, CURVE_RATES),
     BISECTING: (mean, ()),
+    FAITHFULNESS: (mean, ()),
 }
 
 
@@ -122,6 +123,12 @@ def objective_of(config: Config) -> Objective:
     combine, default = OBJECTIVES[name]
     if name == BISECTING and wanted.rates:
         raise XaipruneError(f"objective.rates says nothing with objective.name={name}, which finds the rate")
+    if name == FAITHFULNESS:
+        for key in ("rates", "cost", "constraints"):
+            if getattr(wanted, key):
+                raise XaipruneError(
+                    f"objective.{key} says nothing with objective.name={name}: no trial prunes"
+                )
     rates = tuple(wanted.rates or ((config.prune.rate,) if default is None else default))
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"objective.rates must rise, got {list(rates)}")

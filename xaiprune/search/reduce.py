@@ -20,6 +20,9 @@ from xaiprune.search.space import Configured, Part, Space
 from xaiprune.search.suggest import GRADIENT
 from xaiprune.units import UnitLayer
 
+# What turns relevance into a ranking, beside scope, normalize and scale.
+_RANKS = ("aggregate", "image_weight", "compensate", "references")
+
 
 def reduce(
     space: Space,
@@ -34,8 +37,9 @@ def reduce(
     compensate: str = "none",
     rate: float | None = None,
     coupled: bool = False,
+    explains: bool = False,
 ) -> Space:
-    """Keep what can change a ranking of this network's units.
+    """Keep what can change a ranking of this network's units, or its heatmaps.
 
     Parts whose layers all lie below the lowest unit layer go: the relevance pass never gets there. A layer
     that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything
@@ -55,6 +59,8 @@ def reduce(
         compensate: ``prune.compensate``.
         rate: The rate that trials are measured at; None where there are several.
         coupled: Whether layers that share their channels are ranked by the sum of their scores.
+        explains: Whether it is heatmaps that count: every layer's rule matters then, and nothing does of what
+            turns relevance into a ranking.
 
     Raises:
         XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
@@ -62,7 +68,7 @@ def reduce(
     """
     if space.centre is not None:
         space.centre.composite.renamed(space.around).resolve(layers)
-    above = reached(layers, units)
+    above = tuple(layers) if explains else reached(layers, units)
     parts = assign(space, above)
     groups = set(unit_groups(space.frame(), units, layers).values()) if space.scale else set()
     configured = Configured(scope, compensate, rate, _available(space, labels), coupled)
@@ -70,7 +76,11 @@ def reduce(
     probe = _Probe(model, images[:1], labels[:1], units, task)
     treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]
     softmax, between = probe.differ(treatments), probe.differ([GRADIENT, *treatments])
-    competing = len(units) > 1 and any(space.layers_compete(s) for s in space.scope.choices or (None,))
+    competing = (
+        not explains
+        and len(units) > 1
+        and any(space.layers_compete(s) for s in space.scope.choices or (None,))
+    )
     # A factor of all scores changes no ranking.
     scale = {g: n for g, n in space.scale.items() if g in groups} if competing and len(groups) > 1 else {}
     centre = space.centre
@@ -80,11 +90,14 @@ def reduce(
         space,
         softmax=replace(space.softmax, matters=softmax),
         between=replace(space.between, matters=between),
-        scope=replace(space.scope, matters=len(units) > 1),
+        scope=replace(space.scope, matters=len(units) > 1 and not explains),
         normalize=replace(space.normalize, matters=competing),
         scale=scale,
         centre=centre,
     )
+    if explains:
+        ranks = {name: replace(getattr(space, name), matters=False) for name in _RANKS}
+        space = replace(space, **ranks)
     check_around(space, space.searched())
     return space
 

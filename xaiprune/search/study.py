@@ -17,7 +17,6 @@ from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.notes import note
-from xaiprune.search.objective import text_of_value
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
 from xaiprune.search.sampler import make_pruner, takes_trials_without_parameters
@@ -159,10 +158,10 @@ def first_value(trial: FrozenTrial) -> float:
     return trial.values[0] if trial.values else 0.0
 
 
-def value_text(study: optuna.Study, trial: FrozenTrial) -> str:
-    """A finished trial's values for people: ``64.0 %``; with a cost beside it ``64.0 % at 0.52``."""
-    objective = study.user_attrs.get("fingerprint", {}).get("objective", {}).get("name", "")
-    value = text_of_value(objective, first_value(trial))
+def value_text(trial: FrozenTrial) -> str:
+    """A finished trial's values for people: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
+    first = first_value(trial)
+    value = f"{first:.3f}" if "faithfulness" in trial.user_attrs else f"{100 * first:.1f} %"
     return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
 
 

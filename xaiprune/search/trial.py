@@ -8,6 +8,7 @@ import numpy as np
 
 from xaiprune.attribute import Relevance
 from xaiprune.evaluate import Accuracy
+from xaiprune.search import explaining
 from xaiprune.search.context import Context
 from xaiprune.search.known import Known, Score
 from xaiprune.search.measuring import Measuring, Result, Stopwatch
@@ -39,6 +40,8 @@ def run(
     Raises:
         XaipruneError: Relevance or logits are not finite; names the layer.
     """
+    if context.objective.explains:
+        return explaining.run(context, proposal, number, known, watch)
     measuring = Measuring(context, proposal, number, known, watch, race)
     finished = known.proposals.get(proposal.key)
     if finished is not None:
@@ -63,6 +66,16 @@ def attributes(context: Context, proposal: Proposal, result: Result, watch: Stop
         "evaluated": result.evaluated,
         "images": result.wanted,
     }
+    # For people who look at a trial in a dashboard, where the proposal is a line of JSON.
+    stored |= {"composite": proposal.summary()}
+    if len(stored["scores"]) == 1:
+        (only,) = stored["scores"]
+        stored["top-1"] = (
+            f"{only['top1']:.1%} [{only['low']:.1%}, {only['high']:.1%}] of {only['images']} images at rate "
+            f"{only['rate']:g}"
+        )
+    if result.faithfulness is not None:
+        stored["faithfulness"] = dict(result.faithfulness)
     if result.kept:
         stored["kept"] = dict(result.kept)
     if result.reused is not None:

@@ -1,4 +1,4 @@
-"""One process at a time creates the tables of a storage and the study in it: Optuna cannot bear two."""
+"""One process at a time creates tables and studies and takes trials: not every storage bears two."""
 
 from __future__ import annotations
 

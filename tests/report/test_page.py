@@ -1,0 +1,207 @@
+"""The report's page: what it says, and what it must not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from xaiprune.errors import XaipruneError
+from xaiprune.report.page import figures, gather, page, settings, tables, write_page
+from xaiprune.report.page.compared import figures_of_merit, headline, verdict
+from xaiprune.report.palette import BEST, method_styles
+from xaiprune.search import comparison as kept
+
+from .made_up import comparison
+from .made_up_study import LAYER_NAMES, findings, make
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def with_cost(folder: Path, trial: int = 3, **changed: object) -> None:
+    count = {"params": 1000, "macs": 20_000_000, "bytes": 4000}
+    pruned = {key: value // 2 for key, value in count.items()}
+    found = {"schema": "xaiprune/cost/1", "trial": trial, "key": "k", "dense": count, "pruned": pruned}
+    (folder / "cost.json").write_text(json.dumps(found | changed))
+    (folder / "heatmaps.png").write_bytes(PNG)
+
+
+def shown(text: str) -> str:
+    """What a reader sees, without scripts and styles."""
+    text = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with everything on it."""
+    folder = tmp_path_factory.mktemp("full")
+    kept.save(comparison(), folder, "key")
+    with_cost(folder)
+    return page(findings(folder))
+
+
+def test_says_what_was_searched_and_found(full: str) -> None:
+    text = shown(full)
+    for piece in (
+        "digits_resnet, weights 5da3355f8eb97cc6",
+        "64 filters in 4 layers (exclude fc)",
+        "rate 0.5 of units, global ranking, floor 1",
+        "top1_at_rate",
+        "TPESampler; pruner NopPruner",
+        "75bf81e8b4d93ca0",
+        "xaiprune search model=digits_resnet prune.rate=0.5 study.name=made_up study.n_trials=30",
+        "1,000 500 50.0 %",
+        "20 M 10 M 50.0 %",
+        "torch",
+    ):
+        assert piece in text
+    assert "report.network=true" not in text
+
+
+def test_every_figure_has_data_and_a_place(full: str) -> None:
+    data = re.search(r'id="figures">(.*?)</script>', full, re.DOTALL)
+    assert data is not None
+    found = json.loads(data.group(1))
+    names = ["curves", "history", "importances", "rules", "numbers", "kept"]
+    assert [figure["id"] for figure in found] == names
+    for figure in found:
+        assert f'id="figure-{figure["id"]}"' in full
+        assert figure["data"]
+
+
+def test_nothing_is_loaded_and_nothing_of_a_study_is_run(full: str) -> None:
+    own = re.sub(r"<script>.*?</script>", "", full, flags=re.DOTALL)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", own)
+    assert "@import" not in own
+    assert "<script>alert(1)" not in full
+    assert "&lt;script&gt;alert(1)" in full
+    assert full.count("</script>") == 3
+
+
+def test_the_headline_has_intervals_and_the_curves_colours(full: str, tmp_path: Path) -> None:
+    kept.save(comparison(), tmp_path, "key")
+    found = findings(tmp_path)
+    rows = headline(found)
+    assert rows[0].name == "dense"
+    assert [row.at for row in rows[1:]] == sorted((row.at for row in rows[1:]), reverse=True)
+    styles = method_styles([str(name) for name in found.methods.method if name != "dense"])
+    assert all(row.color == styles[row.name].color for row in rows[1:])
+    drawn = figures.curves(found.comparison)
+    lines = {trace["name"]: trace["line"]["color"] for trace in drawn.data if trace.get("name")}
+    assert lines == {row.name: row.color for row in rows[1:]}
+    best = next(row for row in rows if row.best)
+    assert best.color == BEST
+    assert f"{best.top1} ({best.interval}) on 200 test images" in verdict(found)
+    assert "intervals do not overlap" in verdict(found)
+    assert figures_of_merit(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
+
+
+def test_without_a_comparison_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:
+    text = shown(page(findings(tmp_path)))
+    assert "There is no comparison on test images yet" in text
+    assert "xaiprune search model=digits_resnet prune.rate=0.5 study.name=made_up study.n_trials=30" in text
+    assert "xaiprune report study.name=made_up report.network=true" in text
+
+
+def test_a_comparison_of_an_earlier_best_is_marked(tmp_path: Path) -> None:
+    kept.save(comparison(), tmp_path, "key")
+    with_cost(tmp_path, trial=0)
+    (tmp_path / "best.yaml").write_text("provenance: {trial: 0}\n")
+    found = findings(tmp_path)
+    assert found.best.number != 0
+    text = shown(page(found))
+    assert f"This comparison is of trial 0; trial {found.best.number} has been better since" in text
+    assert f"network of trial 0 (trial {found.best.number} has been better since" in text
+    (tmp_path / "best.yaml").write_text(f"provenance: {{trial: {found.best.number}}}\n")
+    assert "This comparison is of trial" not in shown(page(findings(tmp_path)))
+
+
+def test_few_trials_give_no_importances(tmp_path: Path) -> None:
+    text = shown(page(findings(tmp_path, make(5))))
+    assert (
+        "No importances of settings: they need at least 20 finished trials with parameters, and there are 5"
+        in text
+    )
+
+
+def test_a_study_of_an_older_version(tmp_path: Path) -> None:
+    found = findings(tmp_path, make(noted=False))
+    text = shown(page(found))
+    assert "made before searches noted the layers" in text
+    assert "made before searches noted their commands" in text
+    assert settings.rules(found) is None
+    assert figures.kept(found) is None
+
+
+def test_two_objectives(tmp_path: Path) -> None:
+    found = findings(tmp_path, make(cost="macs"))
+    drawn = figures.front(found)
+    rows = tables.pareto(found)
+    on = found.complete[found.complete.front]
+    assert len(drawn.data[1]["x"]) == len(rows) == len(on)
+    assert drawn.data[1]["x"] == sorted(drawn.data[1]["x"])
+    assert drawn.data[1]["y"] == sorted(drawn.data[1]["y"])
+    text = shown(page(found))
+    assert "The Pareto front" in text
+    assert "top1_at_rate, minimising macs" in text
+
+
+def test_rules_over_depth(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    drawn = settings.rules(found)
+    assert drawn is not None
+    best, everyone, marks = drawn.data
+    for table in (best, everyone):
+        assert len(table["z"][0]) == len(LAYER_NAMES)
+        assert [sum(column) for column in zip(*table["z"], strict=True)] == pytest.approx([1] * 5, abs=1e-3)
+    # In the made-up study gradient in the middle is what makes a trial good.
+    middle = best["y"].index("gradient")
+    assert best["z"][middle][1] > everyone["z"][middle][1]
+    chosen = found.best["low.rule"]
+    assert marks["y"][0] == chosen
+
+
+def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> None:
+    numbers = [row[0] for row in tables.best_trials(findings(tmp_path))]
+    assert "1" not in numbers
+    assert len(numbers) == 10
+
+
+def test_reasons_of_failed_trials(tmp_path: Path) -> None:
+    rows = tables.failed(findings(tmp_path, make(2, failed=25)))
+    assert rows[0] == ("2", "layer1.conv: relevance is not finite <script>alert(1)</script>")
+    assert rows[-1] == ("…", "and 5 more, in trials.csv")
+
+
+def test_a_damaged_cost_file_is_named(tmp_path: Path) -> None:
+    with_cost(tmp_path, dense={})
+    with pytest.raises(XaipruneError, match=r"cost\.json is damaged .*remove it"):
+        findings(tmp_path)
+
+
+def test_a_cost_file_of_another_version_does_not_count(tmp_path: Path) -> None:
+    with_cost(tmp_path, schema="xaiprune/cost/9")
+    found = findings(tmp_path)
+    assert found.cost is found.heatmaps is None
+
+
+@pytest.mark.parametrize(("trials", "failed"), [(0, 0), (0, 2)])
+def test_nothing_finished(tmp_path: Path, trials: int, failed: int) -> None:
+    with pytest.raises(XaipruneError, match="study 'made_up' has no finished trial yet"):
+        gather(make(trials, failed=failed), "", tmp_path)
+
+
+def test_a_failure_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr(tables, "setup", lambda found: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_page(findings(tmp_path), path)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

@@ -1,0 +1,99 @@
+"""The objective `faithfulness`: heatmaps are judged, nothing is pruned before the comparison."""
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.search.conftest import MakeConfig
+from tests.search.test_trials import recipe
+from xaiprune.attribute.heatmap import heatmaps
+from xaiprune.cli import search as task
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import faithfulness
+from xaiprune.report import faithfulness as faithfulness_of_trials
+from xaiprune.search import best_trial, open_context, proposal_of, search
+from xaiprune.search.known import Known
+from xaiprune.search.trial import Stopwatch, run
+
+EXPLAIN = ("objective=faithfulness", "objective.validation_limit=6")
+
+
+@pytest.mark.parametrize("model", ["digits_resnet", "digits_vit"])
+def test_a_trials_value_is_the_area_between_the_curves(config: MakeConfig, model: str) -> None:
+    units = "filters" if model == "digits_resnet" else "neurons"
+    context = open_context(config(*EXPLAIN, f"units={units}", model=model))
+    images = context.validation
+    for name in ("taylor", "alpha2beta1_first"):
+        proposal = recipe(name)
+        found = run(context, proposal, 0, Known(), Stopwatch())
+        maps = heatmaps(
+            context.model, images.tensor(), images.labels, proposal.composite, start=proposal.start
+        )
+        expected = faithfulness(context.model, images.tensor(), images.labels, maps, context.task)
+        assert found.values == (pytest.approx(expected.area, rel=1e-5),)
+        assert found.faithfulness is not None
+        assert found.faithfulness["low"] <= expected.area <= found.faithfulness["high"]
+
+
+def test_only_what_changes_heatmaps_is_searched(config: MakeConfig) -> None:
+    space = ["space.scale.low.low=0.1", "space.scale.low.high=10", "space.compensate=[none,mean]"]
+    for objective, expected in ((EXPLAIN, False), ((), True)):
+        names = open_context(config(*objective, *space)).space.searched()
+        assert "start" in names
+        assert "low.rule" in names
+        for name in ("aggregate", "image_weight", "normalize", "compensate", "scale.low"):
+            assert (name in names) is expected, name
+    # Also the rule of the layer that reads the image.
+    each = open_context(config(*EXPLAIN, "space=per_layer")).space.searched()
+    assert "conv1.rule" in each
+    assert "conv1.rule" not in open_context(config("space=per_layer")).space.searched()
+
+
+def test_a_search_that_resumes(config: MakeConfig) -> None:
+    whole = search(config(*EXPLAIN, "study.n_trials=4", "study.name=whole"))
+    search(config(*EXPLAIN, "study.n_trials=2"))
+    parts = search(config(*EXPLAIN, "study.n_trials=4", "search.batch=2"))
+    assert [t.values for t in parts.trials] == [t.values for t in whole.trials]
+    done = parts.get_trials(states=(TrialState.COMPLETE,))
+    assert [t.user_attrs["faithfulness"]["images"] for t in done] == [6] * 4
+    # A proposal that comes again (here by hand) takes the figures that are there.
+    context, first = open_context(config(*EXPLAIN)), proposal_of(parts.trials[0])
+    again = run(context, first, 99, Known.of(parts), Stopwatch())
+    assert (again.values, again.reused, again.evaluated) == (tuple(parts.trials[0].values), 0, 0)
+
+
+def test_the_task_shows_logits_and_compares_by_pruning(
+    config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task.run(config(*EXPLAIN, "study.n_trials=2"))
+    shown = capsys.readouterr().out
+    assert "objective   faithfulness, patches of the validation images flipped" in shown
+    best = best_trial(search(config(*EXPLAIN, "study.n_trials=2")))
+    assert f"best        trial {best.number}: {best.value:.3f} on validation" in shown
+    assert "50 % of 472 filters removed" in shown
+
+
+def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
+    asked = config("study.n_trials=5", "objective.validation_limit=3")
+    study, context = search(asked), open_context(asked)
+    frame = faithfulness_of_trials(study, context)
+    done = study.get_trials(states=(TrialState.COMPLETE,))
+    assert frame.number.tolist() == [t.number for t in done]
+    assert frame.value.tolist() == [t.value for t in done]
+    by_preset = frame.set_index("preset")
+    assert by_preset.faithfulness["zplus"] != by_preset.faithfulness["taylor"]
+    assert frame.faithfulness.between(frame.low, frame.high).all()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective.cost=macs"], r"objective\.cost says nothing with objective\.name=faithfulness"),
+        (["objective.rates=[0.5]"], r"objective\.rates says nothing"),
+        (["objective.constraints=['macs <= 0.5']"], r"objective\.constraints says nothing"),
+        (["pruner=wilcoxon"], "cannot race"),
+        (["space.rate=[0.3, 0.5]"], r"space\.rate says nothing"),
+    ],
+)
+def test_what_does_not_go_with_it(config: MakeConfig, overrides: list[str], message: str) -> None:
+    with pytest.raises(XaipruneError, match=message):
+        open_context(config(*EXPLAIN, *overrides))

@@ -1,0 +1,139 @@
+"""What a report shows of the best trial's network and needs the network for: cost and heatmaps."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import chdir, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial
+from torch import Tensor, nn
+
+from xaiprune.attribute import PRESETS
+from xaiprune.attribute.heatmap import heatmaps
+from xaiprune.config import Config
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import cost
+from xaiprune.files import replacing
+from xaiprune.prune import Plan, masked
+from xaiprune.search import Context, best_trial, fingerprint_of, open_context, proposal_of
+from xaiprune.search.fingerprint import check_same
+from xaiprune.search.notes import RUNS
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.ranking import scores_of
+from xaiprune.search.study import first_value
+
+log = logging.getLogger(__name__)
+_PICTURES = 8
+# Made for explaining, for CNNs and transformers; what a search finds is made for ranking units.
+_EXPLAINS = "attnlrp_gamma"
+
+
+def portray(context: Context, study: optuna.Study, folder: Path) -> Path | None:
+    """Write ``cost.json`` and ``heatmaps.png`` of the best trial, unless they are there.
+
+    Test images are looked at, so this belongs after the search. What cannot be drawn is said and left out.
+
+    Args:
+        context: The search's.
+        study: With a finished trial.
+        folder: The study's.
+
+    Returns:
+        The picture's path; None where there is none.
+    """
+    from xaiprune.report.page.findings import COST, COST_SCHEMA, HEATMAPS
+
+    trial = best_trial(study)
+    described, picture = folder / COST, folder / HEATMAPS
+    key = f"{trial.user_attrs['key']} {context.network}"
+    if _key_of(described) == key:
+        return picture if picture.is_file() else None
+    proposal = proposal_of(trial)
+    plan = _plan(context, proposal, trial)
+    smaller = context.pruned(plan, proposal.compensate, smaller=True).model
+    costs = {"dense": context.model, "pruned": smaller}
+    found: dict[str, Any] = {"schema": COST_SCHEMA, "trial": trial.number, "key": key}
+    for side, model in costs.items():
+        counted = cost(model, context.reference_images[:1])
+        found[side] = {"params": counted.params, "macs": counted.macs, "bytes": counted.bytes}
+    picture.unlink(missing_ok=True)  # of an earlier best
+    try:
+        _draw(context, proposal, plan, smaller, picture)
+    except XaipruneError as error:
+        log.warning("no heatmaps: %s", error)
+    with replacing(described) as path:
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return picture if picture.is_file() else None
+
+
+def reopened(study: optuna.Study) -> Context:
+    """The context of the search that made a study, by the settings noted with it.
+
+    Raises:
+        XaipruneError: None are noted, or network or images are not what they were.
+    """
+    runs = study.user_attrs.get(RUNS)
+    if not runs:
+        raise XaipruneError(
+            f"study '{study.study_name}' was made before searches noted their settings; run its search "
+            "command again (no trial is repeated), which also writes what report.network=true would"
+        )
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), runs[-1]["config"]))
+    assert isinstance(config, Config)
+    folder = Path(runs[-1]["folder"])  # relative paths in the settings begin here
+    with chdir(folder) if folder.is_dir() else nullcontext():
+        context = open_context(config)
+    check_same(study.user_attrs["fingerprint"], fingerprint_of(context), study.study_name, "its storage")
+    return context
+
+
+def _key_of(path: Path) -> str | None:
+    """What ``cost.json`` was written for; None where it is missing or cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("key") if isinstance(found, dict) else None
+
+
+def _plan(context: Context, proposal: Proposal, trial: FrozenTrial) -> Plan:
+    (relevance,) = context.relevances([proposal])
+    ranking = scores_of(relevance, proposal, context.units, context.layers)
+    objective = context.objective
+    rate = first_value(trial) if objective.bisects else proposal.rate or context.config.prune.rate
+    return context.plan(ranking, rate, proposal.scope)
+
+
+def _draw(context: Context, proposal: Proposal, plan: Plan, smaller: nn.Module, path: Path) -> None:
+    from xaiprune.report.heatmaps import draw_heatmaps
+
+    test, task = context.dataset.test, context.task
+    count = min(_PICTURES, len(test))
+    shown = test.subset(np.linspace(0, len(test) - 1, count).round().astype(int))
+
+    def maps(model: nn.Module) -> Tensor:
+        images = shown.tensor(device=context.device)
+        return heatmaps(
+            model, images, shown.labels.to(context.device), PRESETS[_EXPLAINS].composite, task=task
+        )
+
+    prune = context.config.prune
+    relevance = {"dense": maps(context.model)}
+    name = f"{plan.n_removed} {context.config.units.kind} removed"
+    if (proposal.compensate or prune.compensate) == "none" and prune.bn == "keep":
+        # The same answers, also where a layer of the smaller network is one that LRP does not know.
+        with masked(context.model, plan, context.units):
+            relevance[name] = maps(context.model)
+    else:
+        relevance[name] = maps(smaller)
+    if not all(torch.isfinite(values).all() for values in relevance.values()):
+        raise XaipruneError("relevance of the pixels is not finite")
+    captions = [task.classes[int(label)] for label in shown.labels]
+    draw_heatmaps(shown.pixels, captions, relevance, path, across=True)

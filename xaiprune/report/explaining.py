@@ -1,0 +1,65 @@
+"""How well a study's composites explain the network, beside how well they prune it."""
+
+from __future__ import annotations
+
+import logging
+
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from xaiprune.attribute.lrp.composite_io import to_dict
+from xaiprune.data import progress
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate import Faithfulness
+from xaiprune.search import Context, proposal_of
+from xaiprune.search.explaining import explained
+
+log = logging.getLogger(__name__)
+
+
+def faithfulness(study: optuna.Study, context: Context) -> pd.DataFrame:
+    """Patch flipping of the heatmaps of every finished trial's composite, on the validation images.
+
+    Trials whose heatmaps are the same (composite and start; the aggregation says nothing to a heatmap) are
+    computed once.
+
+    Args:
+        study: Of any objective.
+        context: Its network and images (`xaiprune.search.open_context`). It costs some 25 forwards of each
+            image for every composite; ``objective.validation_limit`` says how many images.
+
+    Returns:
+        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's, fraction for
+        ours); ``faithfulness`` (area between the curves, in logits, higher is better) with its 95 % interval
+        ``low`` to ``high`` over images; NaN where heatmaps are not finite.
+
+    Example:
+        >>> frame = faithfulness(study, context)
+        >>> frame.value.corr(frame.faithfulness, method="spearman")
+    """
+    found: dict[str, Faithfulness | None] = {}
+    rows = []
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    for trial in progress(trials, "flipping patches"):
+        proposal = proposal_of(trial)
+        key = f"{to_dict(proposal.composite.renamed(''))} {proposal.start}"
+        if key not in found:
+            try:
+                found[key] = explained(context, proposal)
+            except XaipruneError as error:
+                log.info("trial %d: %s", trial.number, error)
+                found[key] = None
+        of = found[key]
+        low, high = (float("nan"), float("nan")) if of is None else of.interval()
+        rows.append(
+            {
+                "number": trial.number,
+                "preset": trial.user_attrs.get("preset"),
+                "value": trial.values[0],
+                "faithfulness": float("nan") if of is None else of.area,
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)

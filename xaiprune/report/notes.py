@@ -1,0 +1,116 @@
+"""A study and its trials in Markdown, as the dashboard's notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import optuna
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from xaiprune.attribute.lrp.composite_io import to_dict
+from xaiprune.search import best_trial, proposal_of, value_text
+from xaiprune.search.best import command_of
+from xaiprune.search.study import is_feasible
+
+
+def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = None) -> str:
+    """What a trial tried and found, and how its composite is taken along.
+
+    Args:
+        study: The trial's.
+        trial: It has ended.
+        picture: Address of its picture, which is shown in the note.
+    """
+    attrs = trial.user_attrs
+    preset = attrs.get("preset")
+    lines = [f"## Trial {trial.number}" + (f": preset {preset}" if preset else ""), ""]
+    if trial.state is TrialState.FAIL:
+        return "\n".join([*lines, f"Failed: {attrs.get('reason', 'left unfinished')}"])
+    if trial.state is TrialState.PRUNED:
+        seen = sum(score["images"] for score in attrs.get("scores", ()))
+        lines += [f"Stopped in a race after {seen} of {attrs.get('images', '?')} image evaluations.", ""]
+    elif trial.values:
+        lines += [f"**{value_text(trial)}** on the validation images" + _standing(study, trial), ""]
+    if "proposal" not in attrs:
+        return "\n".join([*lines, "Not made by xaiprune."])
+    proposal = proposal_of(trial)
+    lines += [proposal.summary(), ""]
+    lines += _scores(trial) + _missed(trial)
+    if attrs.get("reused_from") is not None:
+        lines += [f"Removes the same units as trial {attrs['reused_from']}, whose figures these are.", ""]
+    seconds = attrs.get("seconds", {})
+    if seconds:
+        steps = ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())
+        lines += [f"Took {steps}.", ""]
+    if picture is not None:
+        lines += [f"![top-1 and units kept]({picture})", ""]
+    composite = yaml.safe_dump(to_dict(proposal.composite), sort_keys=False)
+    lines += ["```yaml", composite.rstrip(), "```", ""]
+    if trial.state is TrialState.COMPLETE:
+        name = study.study_name
+        lines += [
+            "To take it along:",
+            "",
+            "```",
+            f"xaiprune export study.name={name} export.trial={trial.number}",
+        ]
+        lines += ["```"]
+    return "\n".join(lines)
+
+
+def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
+    """What is searched, on what, how far it is and what is best."""
+    fingerprint = study.user_attrs["fingerprint"]
+    model, data, units, prune = (fingerprint[key] for key in ("model", "data", "units", "prune"))
+    settings = ", ".join(f"{key} {value}" for key, value in prune.items())
+    dense = study.user_attrs.get("dense")
+    images = [f"{name} {data[name]}" for name in ("reference", "validation", "test") if name in data]
+    lines = [
+        f"## {study.study_name}",
+        "",
+        f"- network: {model['name']}, weights {model['weights']}; {units.get('found', '?')} {units['kind']}",
+        f"- images: {'; '.join(images)}; {len(data['classes'])} classes",
+        f"- objective: {fingerprint['objective']['name']}; prune: {settings}",
+    ]
+    if dense:
+        lines.append(f"- dense network: {100 * dense['top1']:.1f} % of {dense['images']} validation images")
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    if any(map(is_feasible, done)):
+        best = best_trial(study)
+        lines.append(f"- best: trial {best.number}, {value_text(best)}; {proposal_of(best).summary()}")
+    for versions in study.user_attrs.get("versions", ())[-1:]:
+        lines.append(
+            f"- made with {', '.join(f'{name} {value}' for name, value in versions.items() if value)}"
+        )
+    command = command_of(study)
+    return "\n".join([*lines, *(["", "```", command, "```"] if command else [])])
+
+
+def _standing(study: optuna.Study, trial: FrozenTrial) -> str:
+    dense = study.user_attrs.get("dense")
+    if dense is None or "faithfulness" in trial.user_attrs:
+        return ""
+    return f" (dense network: {100 * dense['top1']:.1f} %)"
+
+
+def _scores(trial: FrozenTrial) -> list[str]:
+    """A table of the rates that were measured; the interval of a faithfulness."""
+    found = trial.user_attrs.get("faithfulness")
+    if found and math.isfinite(found["low"]):
+        return [f"95 % interval {found['low']:.3f} to {found['high']:.3f} over {found['images']} images", ""]
+    scores = [score for score in trial.user_attrs["scores"] if score.get("images")]
+    if not scores:
+        return []
+    rows = ["| rate | top-1 | 95 % interval | images |", "|---|---|---|---|"]
+    for score in sorted(scores, key=lambda score: float(score["rate"])):
+        top1 = 100 * score["top1"] if "top1" in score else 100 * score["correct"] / score["images"]
+        interval = f"{100 * score['low']:.1f} to {100 * score['high']:.1f}" if "low" in score else ""
+        rows.append(f"| {score['rate']:g} | {top1:.1f} % | {interval} | {score['images']} |")
+    return [*rows, ""]
+
+
+def _missed(trial: FrozenTrial) -> list[str]:
+    missed = [name for name, excess in trial.constraints.items() if excess > 0]
+    return [f"Misses {', '.join(missed)}.", ""] if missed else []

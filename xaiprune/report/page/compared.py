@@ -1,0 +1,117 @@
+"""How good the best found is: the headline table, the sentence on top of it, and the numbers to take home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xaiprune.report.page.findings import Findings
+from xaiprune.report.page.words import interval, percent, plural, seconds
+from xaiprune.report.palette import method_styles
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the headline table.
+
+    Attributes:
+        name: The method.
+        color: Of its curve; None for the dense network.
+        best: Whether it is what the study found.
+        top1: At the target rate, with its interval as text and as fractions.
+        interval: As text.
+        low: Its lower end.
+        high: Its upper end.
+        at: ``top1`` as a fraction.
+        curve_mean: As text.
+        trapezoid: As text.
+    """
+
+    name: str
+    color: str | None
+    best: bool
+    top1: str
+    interval: str
+    low: float
+    high: float
+    at: float
+    curve_mean: str
+    trapezoid: str
+
+
+def headline(findings: Findings) -> list[Method]:
+    """Who was compared and how each did on the test split; empty without a comparison."""
+    if findings.methods is None:
+        return []
+    table = findings.methods
+    styles = method_styles([str(name) for name in table.method if name != "dense"])
+    rows = [
+        Method(
+            name=str(row["method"]),
+            color=None if row["kind"] == "dense" else styles[str(row["method"])].color,
+            best=row["kind"] == "best",
+            top1=percent(row["top1"]),
+            interval=interval(row["low"], row["high"]),
+            low=float(row["low"]),
+            high=float(row["high"]),
+            at=float(row["top1"]),
+            curve_mean=percent(row["curve_mean"]) if row["kind"] != "dense" else "",
+            trapezoid=percent(row["trapezoid"]) if row["kind"] != "dense" else "",
+        )
+        for row in table.to_dict("records")
+    ]
+    # Most accurate first, the dense network on top as what all are held against.
+    return sorted(rows, key=lambda row: (row.color is not None, -row.at))
+
+
+def verdict(findings: Findings) -> str:
+    """One sentence: how the best found did, and against whom."""
+    rows = headline(findings)
+    best = next((row for row in rows if row.best), None)
+    others = [row for row in rows if row.color is not None and not row.best]
+    if findings.comparison is None or best is None or not others:
+        return ""
+    rival = max(others, key=lambda row: row.at)
+    apart = best.low > rival.high or rival.low > best.high
+    how = "their intervals do not overlap" if apart else "their intervals overlap"
+    if best.at == rival.at:
+        standing = f"as accurate as {rival.name}"
+    else:
+        more = "more" if best.at > rival.at else "less"
+        standing = f"{100 * abs(best.at - rival.at):.1f} points {more} accurate than {rival.name}"
+    comparison = findings.comparison
+    return (
+        f"With {100 * comparison.rate:g} % of the {comparison.unit_count:,} {comparison.units} removed, the "
+        f"best composite found keeps {best.top1} ({best.interval}) on {comparison.test_images:,} test images "
+        f"that the search never saw: {standing}, the best of {plural(len(others), 'other method')} compared "
+        f"({rival.top1}, {rival.interval}; {how})."
+    )
+
+
+def figures_of_merit(findings: Findings) -> list[tuple[str, str, str]]:
+    """(what, figure, small print) of the few numbers to take home."""
+    best, rows = findings.best, headline(findings)
+    found = []
+    compared = next((row for row in rows if row.best), None)
+    if compared is not None and findings.comparison is not None:
+        images = f"{findings.comparison.test_images:,} test images"
+        found.append(("best found, test", compared.top1, f"{compared.interval}; {images}"))
+    bounds = interval(best.value_low, best.value_high)
+    found.append(
+        (
+            "best found, validation",
+            percent(best.value),
+            f"{bounds + '; ' if bounds else ''}trial {best.number}",
+        )
+    )
+    taylor = findings.complete[(findings.complete.preset == "taylor").fillna(False).astype(bool)]
+    if len(taylor):
+        row = taylor.iloc[0]
+        bounds = interval(row.value_low, row.value_high)
+        found.append(("Taylor preset, validation", percent(row.value), bounds or f"trial {row.number}"))
+    if findings.dense is not None:
+        found.append(
+            ("dense, validation", percent(findings.dense["top1"]), f"{findings.dense['images']:,} images")
+        )
+    done = int(findings.trials.state.isin(["complete", "pruned"]).sum())
+    found.append(("trials", f"{done:,}", f"in {seconds(float(findings.trials.seconds.sum()))}"))
+    return found
