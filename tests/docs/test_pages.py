@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import optuna
@@ -19,6 +20,7 @@ from xaiprune.cli.__main__ import tasks
 from xaiprune.cli.demo import STUDIES
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.plan import plan_from_dict
+from xaiprune.search.comparison import Comparison
 from xaiprune.search.space_io import read_space
 
 DEMO = STUDIES[0]
@@ -114,6 +116,11 @@ def test_files_shown_are_read(page: Path) -> None:
             composite_io.from_dict(data, block.where)
         elif kind == "plan":
             plan_from_dict(data, block.where)
+        elif kind == "pruned":
+            plan_from_dict(data["plan"], block.where)
+        elif kind == "comparison":
+            known = {field.name for field in fields(Comparison)} - {"frame"}
+            assert set(data) - {"schema", "key"} <= known, f"{block.where}: a key that no comparison has"
         else:
             raise AssertionError(f"{block.where}: the test cannot read {schema}")
 
