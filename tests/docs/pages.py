@@ -117,6 +117,8 @@ def commands(block: Block) -> Iterator[Command]:
             if _OPERATOR.fullmatch(token):
                 if "<" in token or ">" in token:
                     skip = True  # a file follows
+                    if words[-1:] in (["1"], ["2"]):  # 2> log
+                        words.pop()
                     continue
                 yield from _command(block, words)
                 words = []

@@ -104,7 +104,7 @@ class Typist:
             return "known"
         try:
             configs = self.configs(filled)
-        except XaipruneError as error:
+        except (XaipruneError, SystemExit) as error:  # argparse's, for an unknown flag
             raise AssertionError(f"{command}: {error}") from error
         if any(word.startswith(("hydra.", "hydra/")) for word in filled):
             self.check_hydra(command, filled)
