@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.cli import export, studies
+from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial, counts, load_study, proposal_of, search, stale
@@ -107,6 +108,17 @@ def test_show(make_study, capsys):
     assert "running   trial 3: process 77 on elsewhere\n" in shown
 
 
+def test_actions_read_like_verbs(make_study, capsys):
+    make_study("one", *TRIALS)
+    assert main(["studies", "show", "study.name=one"]) == 0
+    assert "best      trial 2: 94.0 %" in capsys.readouterr().out
+    assert main(["studies", "list"]) == 0
+    assert main(["studies", "shwo"]) == 2
+    assert "studies.action must be one of list, show, repair, copy, got shwo; did you mean 'show'?" in (
+        capsys.readouterr().err
+    )
+
+
 def test_repair_queues_the_trials_of_dead_workers(make_study, capsys):
     study = make_study("one", *TRIALS)
     number = add_running(study, dead_worker())
@@ -184,6 +196,7 @@ def test_copy_is_whole_or_not_there(make_study, monkeypatch):
     [
         (["studies.action=copy"], r"needs studies\.to_name=NAME"),
         (["studies.to_name=two"], r"belong to studies\.action=copy"),
+        (["studies.unseen=true"], r"studies\.unseen belongs to studies\.action=repair"),
         (["studies.action=delete"], r"studies\.action must be one of list, show, repair, copy"),
     ],
 )

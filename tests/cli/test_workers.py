@@ -109,16 +109,18 @@ def test_a_killed_worker(
 ) -> None:
     where = f"study.storage={postgres_url}"
     killed: list[int] = []
+    config = compose("studies", ["study.name=test", where])  # here: Hydra cannot compose in two threads
+
+    over = threading.Event()
 
     def kill() -> None:
-        while not killed:
-            time.sleep(0.02)
+        while not killed and not over.wait(0.1):
             try:
-                trials = stored(where).get_trials(deepcopy=False)
+                trials = load_study(config).get_trials(deepcopy=False)
             except XaipruneError:  # it does not exist yet
                 continue
             running = [t for t in trials if t.state is TrialState.RUNNING and stale.WORKER in t.user_attrs]
-            if len(trials) > 3 and running:
+            if running and sum(trial.state is TrialState.COMPLETE for trial in trials) >= 3:
                 pid = running[0].user_attrs[stale.WORKER]["pid"]
                 assert pid != os.getpid()
                 os.kill(pid, signal.SIGKILL)
@@ -126,8 +128,12 @@ def test_a_killed_worker(
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    assert main(typed("hydra/launcher=joblib", "study.n_trials=16", where)) == 0
-    killer.join()
+    try:
+        assert main(typed("hydra/launcher=joblib", "study.n_trials=16", where)) == 0
+    finally:
+        over.set()
+        killer.join()
+    assert killed
     now = counts(stored(where))
     assert (now.done, now.running) == (16, 0)
     assert compared == ["test"]

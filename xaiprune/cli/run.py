@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args_parser  # Hydra has no public reader 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from xaiprune.cli.allocator import keep_freed_memory
 from xaiprune.cli.flags import spelled_out
 from xaiprune.config import (
     Config,
@@ -156,6 +157,7 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
     """
     import torch
 
+    keep_freed_memory()
     log = logging.getLogger("xaiprune")
     if not log.handlers:
         handler = logging.StreamHandler()

@@ -18,6 +18,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
 from xaiprune.search.fingerprint import check_same, set_up_of
 from xaiprune.search.notes import RUNS
+from xaiprune.search.urls import shown
 from xaiprune.units import UnitLayer
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
@@ -82,7 +83,7 @@ def require_same(
         stored,
         current,
         study.study_name,
-        storage_url(config),
+        shown(storage_url(config)),
         "Leave out what was typed, or type the set-up that it was searched with",
     )
 

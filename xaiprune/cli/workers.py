@@ -34,6 +34,7 @@ from xaiprune.search.turns import exclusive
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
+_FRUITLESS = 2  # starts without a trial that ended, until we give up
 _STOP = "stop"  # a file of this name among the sweep's notes asks its workers to end
 # These start workers on this machine, where it costs nobody anything to start them again.
 _LOCAL = ("basic", "joblib", "submitit_local")
@@ -62,7 +63,7 @@ def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running trials have ended, or are queued again if it came twice.
-        XaipruneError: Workers were killed and no trial ended since the last start.
+        XaipruneError: Workers were killed, again and again before a trial had ended.
     """
     console = Console(highlight=False, soft_wrap=True)
     led = [_Led.prepared(runs[0], len(runs), several=len(sweep.studies()) > 1) for runs in _by_study(sweep)]
@@ -103,7 +104,7 @@ class _Led:
         # GPUs are the workers', and may be reserved for one process each.
         here = replace(config, device="cpu") if resolve_device(config.device).type == "cuda" else config
         context = open_context(here)
-        study = open_study(context)
+        study = open_study(context, leads=True)
         shown = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
         return cls(config, context, study, workers, several, shown)
 
@@ -155,7 +156,8 @@ def _by_study(sweep: Sweep) -> Sequence[Sequence[Config]]:
 def _launch(
     sweep: Sweep, led: Sequence[_Led], launch: Callable[[], None], stopped: Callable[[], bool]
 ) -> None:
-    """Start the workers; again where some were killed, as long as that gets anywhere."""
+    """Start the workers; again where some were killed, unless that got nowhere twice in a row."""
+    fruitless = 0
     while True:
         before = sum(study.missing for study in led)
         try:
@@ -176,7 +178,8 @@ def _launch(
                 raise XaipruneError(
                     f"{what}; the others go on, {missing} trials are missing: run the same command again"
                 ) from error
-            if missing >= before:
+            fruitless = fruitless + 1 if missing >= before else 0
+            if fruitless == _FRUITLESS:
                 raise XaipruneError(f"{what} before a trial had ended; is there enough memory?") from error
             log.warning("%s; starting the workers again, %d trials are missing", what, missing)
 

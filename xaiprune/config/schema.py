@@ -163,7 +163,7 @@ class AttributionConfig:
     normalize: str = one_of("none", "none", "sum", "max", "l2")
     scale: dict[str, float] = factors_of("low", "mid", "high", "classifier")
     references: int | None = within(None, 1)
-    batch_size: int = within(50, 1)
+    batch_size: int = within(20, 1)
 
 
 @dataclass

@@ -33,10 +33,7 @@ class Network:
 
 
 def note(study: optuna.Study, context: Context) -> None:
-    """Note the network's layers, and with which command and settings the study is run now.
-
-    Several workers that start at once may each miss the others' notes; what is missing then is a duplicate.
-    """
+    """Note the network's layers, and with which command and settings the study is run now."""
     attrs = study.user_attrs
     if LAYERS not in attrs or UNITS not in attrs:
         study.set_user_attr(LAYERS, [asdict(layer) for layer in context.layers])

@@ -59,8 +59,12 @@ def storage_url(config: Config) -> str:
     return absolute_url(config.study.storage or f"sqlite:///studies/{config.study.name}.db")
 
 
-def open_study(context: Context) -> optuna.Study:
+def open_study(context: Context, *, leads: bool = False) -> optuna.Study:
     """Create the study, or open it to go on.
+
+    Args:
+        context: Of the search.
+        leads: This process leads workers and runs no trials itself; the first of them notes how it is run.
 
     Raises:
         XaipruneError: It was made with another set-up, or its storage cannot be used.
@@ -73,7 +77,7 @@ def open_study(context: Context) -> optuna.Study:
         if not has_heartbeats(storage) and config.worker is None:  # who leads workers says it for them
             log.info(
                 "this storage has no heartbeats: trials of workers killed on other machines stay running "
-                "until 'xaiprune studies studies.action=repair studies.unseen=true'"
+                "until 'xaiprune studies repair studies.unseen=true'"
             )
         name = str(config.study.name)
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
@@ -96,7 +100,8 @@ def open_study(context: Context) -> optuna.Study:
         else:
             check_same(stored, current, name, shown(url))
         _note_versions(study)
-        note(study, context)
+        if not leads and not config.worker:
+            note(study, context)
         _queue_presets(study, context)
     return study
 
