@@ -153,3 +153,23 @@ def test_a_recipe_that_cannot_be(tmp_path: Path, provenance: object, message: st
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(XaipruneError, match=r"composite\.file: no such file: nowhere\.yaml"):
         compose("prune", ["composite=nowhere.yaml"])
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, inside: bool) -> None:
+    content = {
+        "schema": "xaiprune/composite/1",
+        "default": {"rule": "zplus"} if inside else {"rule": "epsilon", "epsilon": 5.0},
+        "provenance": {"attribution": RECIPE},
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    study = search(config("study.n_trials=2", f"composite={file}"))
+    first = study.trials[0]
+    assert first.user_attrs["preset"] == "mine.yaml"
+    assert bool(first.params) is inside
+    found = proposal_of(first)
+    assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
+    assert study.trials[1].user_attrs["preset"] == "taylor"
+    search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
+    assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1

@@ -29,7 +29,8 @@ def test_from_nothing_to_the_table(
     for name in ("best.yaml", "comparison.csv", "curves.png"):
         assert f"{folder / name}" in shown
         assert (folder / name).is_file()
-    assert f"optuna-dashboard sqlite:///{tmp_path}/studies/test.db" in shown
+    stored = f"study.storage=sqlite:///{tmp_path}/studies/test.db output_dir={folder}"
+    assert f"xaiprune dashboard study.name=test {stored}" in shown
 
     task.run(config("study.n_trials=9"))
     again = capsys.readouterr().out

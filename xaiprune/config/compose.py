@@ -106,7 +106,7 @@ def finish(
     Args:
         composed: By Hydra.
         task: Whose schema.
-        label: Of a run of a sweep, which goes into the names.
+        label: What the default names say beyond model, data, units and rate.
         overrides: As typed, which win over what a composite file brings along; None: those of the running
             Hydra application.
     """

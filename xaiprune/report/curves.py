@@ -29,7 +29,7 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
     axes = figure.add_subplot()
     curves = _curves(comparison)
     _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
-    styles = method_styles(list(curves))
+    styles = method_styles(list(curves), comparison.best)
     for method, curve in curves.items():
         style = styles[method]
         order = 3 if style.bold else 2
@@ -82,7 +82,8 @@ def _label(axes: Axes, comparison: Comparison, styles: dict[str, Style]) -> None
     _beside(axes, 0, f"top-1 at {100 * comparison.rate:g} % removed", "black")
     for position, method in enumerate(ranking, start=1):
         style = styles[method]
-        text = f"{100 * target[method]:.1f} %  {method}"
+        line = {":": " (dotted)", "-.": " (dash-dotted)"}.get(style.line, "")  # its colour is another's, too
+        text = f"{100 * target[method]:.1f} %  {method}{line}"
         _beside(axes, position, text, style.color, bold=style.bold)
 
 

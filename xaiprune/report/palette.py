@@ -31,19 +31,24 @@ class Style:
     bold: bool = False
 
 
-def method_styles(methods: Sequence[str]) -> dict[str, Style]:
-    """A style for each method; the best found, Taylor and random always have the same."""
+def method_styles(methods: Sequence[str], best: str = "best found") -> dict[str, Style]:
+    """A style for each method; the best found, Taylor and random always have the same.
+
+    Args:
+        methods: By name; where they are more than there are colours, further ones are dotted.
+        best: What the best found goes by.
+    """
     styles = {}
-    muted = iter(_MUTED * (1 + len(methods) // len(_MUTED)))
+    muted = iter([Style(color, 1.2, line, 0.75) for line in ("-", ":", "-.") for color in _MUTED] * 9)
     for method in methods:
-        if method == "best found":
+        if method == best:
             style = Style(BEST, 2.8, bold=True)
         elif method == "taylor":
             style = Style(TAYLOR, 1.8)
         elif method == "random":
             style = Style(RANDOM, 1.3, "--")
         else:
-            style = Style(next(muted), 1.2, alpha=0.75)
+            style = next(muted)
         styles[method] = style
     return styles
 

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from xaiprune.search.proposal import Proposal
 from xaiprune.search.race import Race
 from xaiprune.search.sampler import make_sampler
 from xaiprune.search.storage import plain_errors, quiet
-from xaiprune.search.study import counts, storage_url
+from xaiprune.search.study import GIVEN, counts, storage_url
 from xaiprune.search.suggest import suggest
 from xaiprune.search.turns import exclusive
 
@@ -265,12 +265,14 @@ class _Loop:
     def _proposal(self, trial: Trial) -> Proposal:
         preset = trial.user_attrs.get("preset")
         if trial.user_attrs.get("outside_space"):
+            if GIVEN in trial.user_attrs:
+                return Proposal.from_dict(trial.user_attrs[GIVEN], str(preset))
             recipe = PRESETS[str(preset)]
             return Proposal(recipe.composite, recipe.start, recipe.aggregation)
         proposal = suggest(trial, self._context.space)
         if preset is None:
             return proposal
-        return Proposal(proposal.composite.renamed(preset), proposal.start, proposal.aggregation)
+        return replace(proposal, composite=proposal.composite.renamed(preset))
 
     def _seed(self) -> None:
         """A sampler for the next trial, whose seed depends on how many there are."""

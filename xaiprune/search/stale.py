@@ -23,7 +23,7 @@ BEAT_SECONDS = 10
 GRACE_SECONDS = 60
 WORKER = "worker"
 RETRY_OF = "retry_of"
-KEPT = ("preset", "outside_space")  # what makes a trial what it is, beside its parameters
+KEPT = ("preset", "outside_space", "given")  # what makes a trial what it is, beside its parameters
 
 
 _mine: set[str] = set()  # runs of this process that are going on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from xaiprune.attribute import PRESETS
 from xaiprune.config import Config, did_you_mean
 from xaiprune.errors import XaipruneError
+from xaiprune.search.chosen import proposal_of_file
 from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
@@ -27,6 +29,7 @@ from xaiprune.search.versions import versions
 
 log = logging.getLogger(__name__)
 SCHEMA = "xaiprune/study/1"
+GIVEN = "given"  # user attribute: a proposal that is tried as it is
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
 
 
 def _queue_presets(study: optuna.Study, context: Context) -> None:
-    """Queue the presets that the study has not tried yet: the space's centre if it has one, then Taylor.
+    """Queue what the study has not tried yet: a given composite, the space's centre, Taylor, other presets.
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as what it is. Presets that rank the same on this network are tried once.
@@ -225,6 +228,8 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
                 log.warning("preset %s is not tried: outside the space (%s)", name, reason)
                 continue
             log.info("preset %s lies outside the space (%s); it is tried, but not learned from", name, reason)
+            if name not in PRESETS:
+                attrs[GIVEN] = recipe.to_dict()
             study.enqueue_trial({}, user_attrs={**attrs, "outside_space": True})
             continue
         if params in points:  # differs only in what says nothing on this network
@@ -238,6 +243,8 @@ def _recipes(context: Context) -> dict[str, Proposal]:
     """What is tried first, by name, in that order."""
     centre = context.space.centre
     recipes = {} if centre is None else {CENTRE: centre}
+    if (file := context.config.composite.file) is not None:
+        recipes = {Path(file).name: proposal_of_file(file, context.config.attribution), **recipes}
     for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
         preset = PRESETS[name]
         recipes[name] = Proposal(preset.composite, preset.start, preset.aggregation)

@@ -55,7 +55,7 @@ def curves(comparison: Comparison) -> Figure:
                 "line": {
                     "color": style.color,
                     "width": style.width,
-                    "dash": "dash" if style.line == "--" else "solid",
+                    "dash": {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}[style.line],
                 },
                 "marker": {"size": 6 if style.bold else 3.5, "color": style.color},
                 "opacity": style.alpha,
