@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from tests.report.made_up_study import make
 from tests.search.conftest import MakeConfig
-from xaiprune.cli import portrait, report, search
+from xaiprune.cli import report, search
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.report import trials
 from xaiprune.search.storage import quiet
+
+
+@pytest.fixture(autouse=True)
+def _without_hydra() -> Iterator[None]:
+    yield
+    GlobalHydra.instance().clear()
 
 
 @pytest.fixture
@@ -131,7 +139,7 @@ def test_from_search_to_report(config: MakeConfig, tmp_path: Path, capsys) -> No
     assert found["pruned"]["macs"] < found["dense"]["macs"]
 
     def page() -> str:
-        report.run(compose("report", [*command.split(), "report.csv=false", "report.network=true"]))
+        assert main(["report", *command.split(), "report.csv=false", "report.network=true"]) == 0
         return (folder / "report.html").read_text()
 
     before = (folder / "cost.json").stat().st_mtime_ns
@@ -143,13 +151,11 @@ def test_from_search_to_report(config: MakeConfig, tmp_path: Path, capsys) -> No
     assert json.loads((folder / "cost.json").read_text()) == found
 
 
-def test_another_network_than_the_searchs_is_refused(config: MakeConfig, weights, tmp_path: Path) -> None:
-    from xaiprune.search import open_context, open_study
-
-    with quiet():
-        study = open_study(open_context(config()))
-        runs = study.user_attrs["runs"]
-        runs[-1]["config"]["data"]["seed"] = 7
-        study.set_user_attr("runs", runs)
-        with pytest.raises(XaipruneError, match=r"made with another set-up: data\.reference was"):
-            portrait.reopened(study)
+def test_another_set_up_than_the_searchs_is_refused(config: MakeConfig, tmp_path: Path, capsys) -> None:
+    """With the settings noted with the study, and others typed on top."""
+    search.run(config("study.n_trials=1", "prune.rate=0.5"))
+    command = capsys.readouterr().out.split("report      xaiprune report ")[1].splitlines()[0]
+    (tmp_path / "studies" / "test" / "cost.json").unlink()
+    assert main(["report", *command.split(), "report.network=true", "prune.floor=2"]) == 2
+    assert "study 'test' in " in (error := capsys.readouterr().err)
+    assert "was made with another set-up: prune.floor was 1, now 2" in error

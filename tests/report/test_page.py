@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from xaiprune.errors import XaipruneError
 from xaiprune.report.page import figures, gather, page, settings, tables, write_page
 from xaiprune.report.page.compared import figures_of_merit, headline, verdict
 from xaiprune.report.palette import BEST, method_styles
 from xaiprune.search import comparison as kept
+from xaiprune.search.storage import quiet
 
 from .made_up import comparison
 from .made_up_study import LAYER_NAMES, findings, make
@@ -102,6 +107,47 @@ def test_the_headline_has_intervals_and_the_curves_colours(full: str, tmp_path: 
     assert figures_of_merit(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
 
 
+def test_the_paired_test_is_told(tmp_path: Path) -> None:
+    against = {
+        "taylor": {"only_first": 30, "only_second": 9},
+        "LRP epsilon": {"only_first": 5, "only_second": 5},
+    }
+    kept.save(replace(comparison(), against=against), tmp_path, "key")
+    found = findings(tmp_path)
+    p = {row.name: row.p for row in headline(found)}
+    assert p["taylor"] == "0.001"
+    assert p["LRP epsilon"] == "1.000"
+    assert p["random"] == p["best found"] == p["dense"] == ""
+    assert "p 0.001 in a paired test on the same images" in verdict(found)
+    assert "exact McNemar test" in shown(page(found))
+
+
+def test_the_newer_comparison_is_shown(tmp_path: Path) -> None:
+    """The search's, or that of the compare task."""
+    study = make()
+    kept.save(comparison(), tmp_path, "key")
+    kept.save(comparison(test_images=100), tmp_path / "compare", "key")
+    os.utime(tmp_path / "comparison.json", (1, 1))
+    newer = findings(tmp_path, study)
+    assert newer.comparison is not None
+    assert (newer.comparison.test_images, newer.stale) == (100, False)
+    os.utime(tmp_path / "compare" / "comparison.json", (2, 2))
+    found = findings(tmp_path, study)
+    assert found.stale  # the best trial ran later
+    assert "This comparison is of an earlier best" in shown(page(found))
+    os.utime(tmp_path / "comparison.json", (3, 3))
+    older = findings(tmp_path, study)
+    assert older.comparison is not None
+    assert older.comparison.test_images == 200
+
+
+def test_a_comparison_of_another_composite_is_not_the_studys(tmp_path: Path) -> None:
+    made_up = comparison()
+    frame = made_up.frame.replace({"method": {"best found": "mine.yaml"}})
+    kept.save(replace(made_up, frame=frame), tmp_path / "compare", "key")
+    assert findings(tmp_path).comparison is None
+
+
 def test_without_a_comparison_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:
     text = shown(page(findings(tmp_path)))
     assert "There is no comparison on test images yet" in text
@@ -165,6 +211,40 @@ def test_rules_over_depth(tmp_path: Path) -> None:
     assert best["z"][middle][1] > everyone["z"][middle][1]
     chosen = found.best["low.rule"]
     assert marks["y"][0] == chosen
+
+
+def test_no_axis_without_a_dot(tmp_path: Path) -> None:
+    """A number that only stopped trials had; an empty axis is an error in the browser."""
+    study, alpha = make(5, failed=0), FloatDistribution(1, 3)
+    with quiet():
+        stopped = {"params": {"low.alpha": 2.0}, "distributions": {"low.alpha": alpha}}
+        study.add_trial(create_trial(state=TrialState.PRUNED, **stopped))
+    found = findings(tmp_path, study)
+    assert "low.alpha" in found.trials
+    drawn = settings.numbers(found)
+    assert drawn is not None
+    assert all(trace["x"] for trace in drawn.data)
+    titles = [axis["title"]["text"] for key, axis in drawn.layout.items() if key.startswith("xaxis")]
+    assert titles == ["epsilon", "gamma"]
+
+
+def test_stopped_trials_count_among_all_that_were_tried(tmp_path: Path) -> None:
+    study = make(6, failed=0)
+    with quiet():
+        study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED,
+                user_attrs={key: study.trials[0].user_attrs[key] for key in ("proposal", "key")},
+            )
+        )
+    found = findings(tmp_path, study)
+    drawn = settings.rules(found)
+    assert drawn is not None
+    rule = study.trials[0].params["low.rule"]
+    of_seven = sum(trial.params["low.rule"] == rule for trial in study.trials[:6]) + 1
+    everyone = drawn.data[1]
+    assert everyone["z"][everyone["y"].index(rule)][0] == pytest.approx(of_seven / 7, abs=1e-3)
+    assert "not shown: 1 stopped in a race" in figures.history(found).caption
 
 
 def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> None:

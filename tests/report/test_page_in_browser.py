@@ -64,6 +64,18 @@ def test_drawn_silent_and_not_too_wide(browser: Browser, address: str, width: in
     assert browser.complaints() == []
 
 
+@pytest.mark.parametrize("trials", [1, 3])
+def test_a_study_that_has_just_begun(browser: Browser, tmp_path: Path, trials: int) -> None:
+    path = write_page(findings(tmp_path, make(trials)), tmp_path / "report.html")
+    browser.complaints()
+    browser.open(path.as_uri(), 400)
+    browser.wait(
+        "document.querySelectorAll('.canvas').length == document.querySelectorAll('[data-drawn]').length"
+    )
+    assert browser.run("return document.documentElement.scrollWidth") == 400
+    assert browser.complaints() == []
+
+
 def test_a_complaint_would_be_seen(browser: Browser, address: str) -> None:
     browser.open(address)
     browser.run("console.error('a figure is broken')")

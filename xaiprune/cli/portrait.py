@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import torch
-from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 from torch import Tensor, nn
 
 from xaiprune.attribute import PRESETS
 from xaiprune.attribute.heatmap import heatmaps
-from xaiprune.config import Config
+from xaiprune.cli.set_up import as_searched, require_same
+from xaiprune.config.tasks import ReportConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import cost
 from xaiprune.files import replacing
 from xaiprune.prune import Plan, masked
-from xaiprune.search import Context, best_trial, fingerprint_of, open_context, proposal_of
-from xaiprune.search.fingerprint import check_same
+from xaiprune.search import Context, best_trial, open_context, proposal_of
 from xaiprune.search.notes import RUNS
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.ranking import scores_of
@@ -73,24 +71,19 @@ def portray(context: Context, study: optuna.Study, folder: Path) -> Path | None:
     return picture if picture.is_file() else None
 
 
-def reopened(study: optuna.Study) -> Context:
+def reopened(config: ReportConfig, study: optuna.Study) -> Context:
     """The context of the search that made a study, by the settings noted with it.
 
     Raises:
         XaipruneError: None are noted, or network or images are not what they were.
     """
-    runs = study.user_attrs.get(RUNS)
-    if not runs:
+    if not study.user_attrs.get(RUNS):
         raise XaipruneError(
             f"study '{study.study_name}' was made before searches noted their settings; run its search "
             "command again (no trial is repeated), which also writes what report.network=true would"
         )
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), runs[-1]["config"]))
-    assert isinstance(config, Config)
-    folder = Path(runs[-1]["folder"])  # relative paths in the settings begin here
-    with chdir(folder) if folder.is_dir() else nullcontext():
-        context = open_context(config)
-    check_same(study.user_attrs["fingerprint"], fingerprint_of(context), study.study_name, "its storage")
+    context = open_context(as_searched(config, study, "report"))
+    require_same(study, context.config, context.dataset, context.units, context.network)
     return context
 
 

@@ -13,7 +13,8 @@ from xaiprune.files import replacing
 from xaiprune.report import accuracy
 from xaiprune.report.page import Findings, gather, write_page
 from xaiprune.search import best_trial, storage_url
-from xaiprune.search.notes import without_password
+from xaiprune.search.threads import fitting_threads
+from xaiprune.search.urls import shown
 
 
 def run(config: ReportConfig) -> None:
@@ -29,8 +30,10 @@ def run(config: ReportConfig) -> None:
         require_ours(study)
         if settings.network:
             best_trial(study)  # refuses a study without any before the network is opened
-            portray(reopened(study), study, folder)
-        findings = gather(study, str(without_password(storage_url(config))), folder)
+            context = reopened(config, study)
+            with fitting_threads(context):
+                portray(context, study, folder)
+        findings = gather(study, shown(storage_url(config)), folder)
     write_page(findings, path)
     print(f"page      {path}")
     if settings.csv:

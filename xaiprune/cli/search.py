@@ -36,7 +36,6 @@ from xaiprune.search import (
 )
 from xaiprune.search.best import save_best
 from xaiprune.search.dense import dense_accuracy
-from xaiprune.search.notes import without_password
 from xaiprune.search.race import saved
 from xaiprune.search.study import first_value, is_feasible, value_text
 from xaiprune.search.threads import fitting_threads
@@ -131,7 +130,7 @@ def _stored_where(config: Config) -> str:
     """The overrides by which other tasks find the study and its folder."""
     found = [f"study.name={config.study.name}"]
     if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
-        found.append(f"study.storage={without_password(config.study.storage)}")
+        found.append(f"study.storage={shown(str(config.study.storage))}")
     if config.output_dir != str(Path("studies") / str(config.study.name)):
         found.append(f"output_dir={config.output_dir}")
     return shlex.join(found)

@@ -139,8 +139,10 @@ def methods(comparison: Comparison) -> pd.DataFrame:
     """The comparison in one row a method: top-1 at the target rate, and summaries of the curve.
 
     Returns:
-        ``method`` and ``kind`` as in `accuracy`; ``top1``, ``low``, ``high`` at the target rate on all test
-        images; ``curve_mean`` and ``trapezoid`` on the curve images; seeds are averaged.
+        ``method`` and ``kind`` as in `accuracy`, and the columns of `xaiprune.search.comparison.summary`:
+        ``top1``, ``low``, ``high`` at the target rate on all test images; ``curve_mean``, ``trapezoid`` and
+        ``rate_kept`` on the curve images; ``p`` of the paired test against the best found. Seeds are
+        averaged.
     """
     return _compared(summary(comparison))
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from xaiprune.attribute.lrp import LayerInfo
 from xaiprune.config import Config, Typed, typed_here
 from xaiprune.search.context import Context
+from xaiprune.search.urls import shown
 
 RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
 _MOST_RUNS = 10
@@ -52,9 +51,9 @@ def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]
     Passwords of a storage are left out: a study is shown to people.
     """
     settings = asdict(config)
-    settings["study"]["storage"] = without_password(config.study.storage)
+    settings["study"]["storage"] = None if config.study.storage is None else shown(config.study.storage)
     return {
-        "overrides": None if typed is None else [_shown(override) for override in typed.overrides],
+        "overrides": None if typed is None else [_without_password(override) for override in typed.overrides],
         "config_dir": None if typed is None else typed.config_dir,
         "folder": str(Path.cwd()),
         "device": device,
@@ -70,14 +69,9 @@ def network_of(study: optuna.Study) -> Network | None:
     return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
 
 
-def without_password(url: str | None) -> str | None:
-    """A storage's URL as it may be shown; what is no URL as it is."""
-    try:
-        return None if url is None else make_url(url.strip("'\"")).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
-
-
-def _shown(override: str) -> str:
+def _without_password(override: str) -> str:
     key, _, value = override.partition("=")
-    return f"{key}={without_password(value)}" if key.lstrip("+") == "study.storage" else override
+    if key.lstrip("+") != "study.storage" or value in ("", "null"):
+        return override
+    plain = value.strip("'\"")
+    return f"{key}={shown(plain)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.words import interval, percent, plural, seconds
 from xaiprune.report.palette import method_styles
+from xaiprune.report.table import p_text
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Method:
         at: ``top1`` as a fraction.
         curve_mean: As text.
         trapezoid: As text.
+        kept: Highest rate that keeps 95 % of the dense top-1, as text.
+        p: Of the paired test against the best found, as text.
     """
 
     name: str
@@ -36,6 +40,8 @@ class Method:
     at: float
     curve_mean: str
     trapezoid: str
+    kept: str
+    p: str
 
 
 def headline(findings: Findings) -> list[Method]:
@@ -56,6 +62,8 @@ def headline(findings: Findings) -> list[Method]:
             at=float(row["top1"]),
             curve_mean=percent(row["curve_mean"]) if row["kind"] != "dense" else "",
             trapezoid=percent(row["trapezoid"]) if row["kind"] != "dense" else "",
+            kept="" if row["kind"] == "dense" else _rate(row["rate_kept"]),
+            p=p_text(row["p"]),
         )
         for row in table.to_dict("records")
     ]
@@ -71,8 +79,11 @@ def verdict(findings: Findings) -> str:
     if findings.comparison is None or best is None or not others:
         return ""
     rival = max(others, key=lambda row: row.at)
-    apart = best.low > rival.high or rival.low > best.high
-    how = "their intervals do not overlap" if apart else "their intervals overlap"
+    if rival.p:
+        how = f"p {rival.p} in a paired test on the same images, where being the best of several favours it"
+    else:
+        apart = best.low > rival.high or rival.low > best.high
+        how = "their intervals do not overlap" if apart else "their intervals overlap"
     if best.at == rival.at:
         standing = f"as accurate as {rival.name}"
     else:
@@ -115,3 +126,7 @@ def figures_of_merit(findings: Findings) -> list[tuple[str, str, str]]:
     done = int(findings.trials.state.isin(["complete", "pruned"]).sum())
     found.append(("trials", f"{done:,}", f"in {seconds(float(findings.trials.seconds.sum()))}"))
     return found
+
+
+def _rate(rate: float) -> str:
+    return "none" if math.isnan(rate) else f"{100 * rate:g} %"

@@ -29,7 +29,7 @@ _MOST_TEXTS = 2000  # trials beyond which a dot says no more than its number
 def curves(comparison: Comparison) -> Figure:
     """Top-1 along the rates for every method."""
     frame = accuracy(comparison)
-    dense = frame[frame.kind == "dense"].iloc[0]
+    dense = frame[frame.kind == "dense"].sort_values("part").iloc[0]  # on the curve images, if it was
     rows = frame[frame.kind != "dense"]
     if comparison.curve_images < comparison.test_images:
         rows = rows[rows.part == "curve"]  # the target's figures are of other images
@@ -121,7 +121,8 @@ def history(findings: Findings) -> Figure:
         "history",
         "Every trial, and the best so far",
         "Each dot is a trial: one composite, tried. Diamonds are the known presets, which every study tries "
-        "first; the line is the best value up to there. Values are measured on the validation images.",
+        "first; the line is the best value up to there. Values are measured on the validation images."
+        + _without_value(findings),
         data,
         {
             "xaxis": {"title": {"text": "trial"}, "rangemode": "tozero"},
@@ -227,6 +228,14 @@ def value_name(findings: Findings) -> str:
         )
     kind = "area under the curve" if objective["name"] == "curve_trapezoid" else "mean top-1"
     return f"{kind} over {len(rates)} rates"
+
+
+def _without_value(findings: Findings) -> str:
+    """A sentence on the trials that have no dot; nothing where all have one."""
+    counts = findings.trials.state.value_counts()
+    words = {"pruned": "stopped in a race", "fail": "failed", "running": "running", "waiting": "queued"}
+    parts = [f"{counts[state]:,} {word}" for state, word in words.items() if counts[state]]
+    return f" Without a value, and not shown: {', '.join(parts)}." if parts else ""
 
 
 def _cost_word(findings: Findings) -> str:

@@ -21,12 +21,14 @@ from xaiprune.report.reading import StoredTrials, read_trials
 from xaiprune.search.best import NAME as BEST_FILE
 from xaiprune.search.comparison import Comparison
 from xaiprune.search.comparison import load as load_comparison
+from xaiprune.search.final import BEST
 from xaiprune.search.notes import RUNS, network_of
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.study import best_trial
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"
+COMPARE = "compare"  # folder of the compare task's files
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Findings:
         comparison: On the test split, where one lies in the folder.
         methods: `xaiprune.report.methods` of it.
         compared: Number of the trial whose composite was compared; None: not known.
+        stale: Whether the comparison is of an earlier best than ``best``.
+        written: Number of the trial whose composite lies in the folder; None: none does.
         cost: Params, MACs and bytes of the dense network and the best trial's, where the folder has them.
         heatmaps: The picture of test images as a data URI, where the folder has it.
     """
@@ -70,6 +74,8 @@ class Findings:
     comparison: Comparison | None
     methods: pd.DataFrame | None
     compared: int | None
+    stale: bool
+    written: int | None
     cost: Mapping[str, Any] | None
     heatmaps: str | None
 
@@ -123,7 +129,12 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
         best_trial(study)  # says which of the two it is
     attrs = study.user_attrs
     network = network_of(study)
-    comparison = load_comparison(folder)
+    best = candidates.iloc[int(candidates.value.argmax())]
+    written = _trial_of(folder / BEST_FILE)
+    comparison, own = _comparison(folder)
+    # A search writes both at its end; the compare task does not say which trial was the best when it ran.
+    compared = written if own else None
+    stale = compared != int(best.number) if compared is not None else _older(folder / COMPARE, best)
     cost = _cost(folder / COST)
     return Findings(
         name=study.study_name,
@@ -138,13 +149,37 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
         stored=read_trials(study, ("proposal",)),
         network=() if network is None else network.layers,
         units={} if network is None else network.units,
-        best=candidates.iloc[int(candidates.value.argmax())],
+        best=best,
         comparison=comparison,
         methods=None if comparison is None else methods(comparison),
-        compared=_trial_of(folder / BEST_FILE),
+        compared=compared,
+        stale=comparison is not None and stale,
+        written=written,
         cost=cost,
         heatmaps=_picture(folder / HEATMAPS) if cost is not None else None,
     )
+
+
+def _comparison(folder: Path) -> tuple[Comparison | None, bool]:
+    """The newer of the search's comparison and the compare task's, and whether it is the search's."""
+    search, task = load_comparison(folder), load_comparison(folder / COMPARE)
+    if task is None or task.best != BEST:  # the compare task can be about any composite
+        return search, True
+    newer = search is None or _written(folder / COMPARE) >= _written(folder)
+    return (task, False) if newer else (search, True)
+
+
+def _written(folder: Path) -> float:
+    """When a comparison was finished; seconds since 1970."""
+    return (folder / "comparison.json").stat().st_mtime
+
+
+def _older(folder: Path, best: pd.Series) -> bool:
+    """Whether a comparison was finished before the best trial was."""
+    path = folder / "comparison.json"
+    if not path.is_file() or pd.isna(best.started) or pd.isna(best.seconds):
+        return False
+    return bool(path.stat().st_mtime < best.started.timestamp() + best.seconds)
 
 
 def _trial_of(path: Path) -> int | None:

@@ -84,7 +84,8 @@ def numbers(findings: Findings) -> Figure | None:
     shown = {
         kind: [name for name in findings.distributions if kind in name.split(".")[1:]] for kind in _NUMBERS
     }
-    shown = {kind: [n for n in names if n in runs] for kind, names in shown.items()}
+    # An axis without a single dot would have no range.
+    shown = {kind: [n for n in names if n in runs and runs[n].notna().any()] for kind, names in shown.items()}
     kinds = [kind for kind, names in shown.items() if names]
     if not kinds:
         return None
@@ -254,10 +255,11 @@ def best_rules(findings: Findings) -> dict[str, str]:
 
 
 def _shares(findings: Findings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(rule x layer) shares of all finished trials, and of the best tenth of them."""
+    """(rule x layer) shares of all trials that ran, and of the best tenth of the finished ones."""
     runs = findings.complete.sort_values("value", ascending=False, kind="stable")
     best = [int(number) for number in runs.number[: max(1, math.ceil(_BEST * len(runs)))]]
-    rest = [int(number) for number in runs.number[len(best) :]]
+    ran = findings.trials[findings.trials.state.isin(["complete", "pruned"])]
+    rest = [int(number) for number in ran.number if int(number) not in best]
     rest = rest[:: max(1, math.ceil(len(rest) / _MOST_TRIALS))]
     counts = {number: rules for number in (*best, *rest) if (rules := _rules_of(findings, number))}
     layers = [layer.name for layer in findings.network]
