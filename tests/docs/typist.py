@@ -204,7 +204,7 @@ class Typist:
                     return self.placeholders[known]
             raise AssertionError(f"{command}: the test has nothing to put in the place of {name}")
 
-        return _CAPITALS.sub(replaced, _VARIABLE.sub("1", word))
+        return _CAPITALS.sub(replaced, _VARIABLE.sub("1", word).replace("FILE.yaml", "FILE"))
 
     def make(self, command: Command, words: list[str]) -> str:
         """The Makefile must have the targets."""
@@ -277,7 +277,7 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
     (inputs / "plan.json").touch()
     composite = save_composite(inputs / "composite.yaml", PRESETS["epsilon"].composite)
     folder = tmp_path / "here"
-    folder.mkdir()
+    save_composite(folder / "studies" / "mine" / "best.yaml", PRESETS["epsilon"].composite)
     monkeypatch.chdir(folder)
     return Typist(
         folder,
@@ -285,6 +285,7 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
             "FOLDER": str(inputs / "photos"),
             "IMAGENET_FOLDER": str(inputs / "imagenet"),
             "FILE": str(inputs / "weights.safetensors"),
+            "WEIGHTS": str(inputs / "weights.safetensors"),
             "composite:FILE": str(composite),
             "composite.file:FILE": str(composite),
             "space.around:FILE": str(composite),
