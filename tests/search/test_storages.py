@@ -105,7 +105,7 @@ def _create(url: str, start, answers) -> None:
 
 
 def test_two_processes_start_the_same_new_study(storage: str, request: pytest.FixtureRequest) -> None:
-    """Twenty times with SQLite. They fork after all imports: starting Python would take longer than the race."""
+    """Twenty times with SQLite. They fork after all imports: starting Python takes longer than the race."""
     kind = storage.partition(":")[0]
     for round_ in range(20 if kind == "sqlite" else 5):
         url = storage.replace("test.", f"test-{round_}.") if kind != "postgresql" else _fresh(request, round_)
