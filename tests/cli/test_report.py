@@ -108,9 +108,13 @@ def test_nothing_finished(tmp_path, monkeypatch, empty_storage, capsys) -> None:
     assert not Path("studies/made_up").exists()
 
 
-def test_a_study_of_somebody_elses(make_study) -> None:
-    study = make_study("made_up")
-    study.set_user_attr("schema", None)
+def test_a_study_of_somebody_elses(tmp_path, monkeypatch, empty_storage) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir()
+    Path("studies/made_up.db").write_bytes(empty_storage)
+    with quiet():
+        theirs = optuna.create_study(study_name="made_up", storage="sqlite:///studies/made_up.db")
+        theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     with pytest.raises(XaipruneError, match="study 'made_up' was not made by xaiprune"):
         run()
 
