@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import optuna
 
-from xaiprune.cli.stored import require_ours, stored_study
+from xaiprune.cli.stored import is_ours, stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.search import storage_url
@@ -43,14 +43,14 @@ def run(config: DashboardConfig) -> None:
 
     host, port = config.dashboard.host, config.dashboard.port
     with stored_study(config) as study:
-        require_ours(study)
         publisher = Publisher(study, Path(str(config.output_dir)).absolute())
         print(f"study      {study.study_name} in {shown(storage_url(config))}")
         print(f"files      {publisher.artifacts}")
         print(f"dashboard  {address(study, host, port)} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
             print(f"warning    whoever reaches {host}:{port} can read and change every study in this storage")
-        with following(publisher):
+        # What another program stored is shown as it is.
+        with following(publisher) if is_ours(study) else nullcontext():
             try:
                 # Optuna has no public way to a study's storage
                 run_server(study._storage, host=host, port=port, artifact_store=publisher.store)

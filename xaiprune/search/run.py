@@ -61,8 +61,8 @@ def compare(
     Args:
         config: Of the search.
         network: As given to `search`.
-        criteria: Names of baseline criteria, also of your own (`xaiprune.register_criterion`); None: Taylor,
-            activation and weight magnitude.
+        criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
+            Taylor, activation and weight magnitude.
 
     Returns:
         The figures; ``.frame`` has one row a measurement, `xaiprune.report.draw_curves` draws them.
