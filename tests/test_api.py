@@ -2,11 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import xaiprune as xp
+from tests.search.conftest import FEW_IMAGES
+from xaiprune.attribute import CRITERIA
 
 
 @pytest.mark.parametrize("name", xp.__all__)
@@ -33,3 +38,119 @@ def test_importing_the_package_does_not_import_torch() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'atribute'"):
         _ = xp.atribute
+
+
+class Plain(nn.Module):
+    """A classifier that no name stands for, on 12 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+IMAGES = {"image_size": 12, "crop_pct": 1.0, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+
+
+@pytest.fixture
+def own_criterion() -> Iterator[str]:
+    """One that a notebook registers; gone again afterwards."""
+
+    @xp.register_criterion("last_first")
+    def last_first(model, images, labels, units, task=None, *, seed=0, batch_size=32):  # type: ignore[no-untyped-def]
+        return {unit.name: torch.arange(unit.units, 0, -1, dtype=torch.float64) for unit in units}
+
+    yield "last_first"
+    del CRITERIA["last_first"]
+
+
+def overrides(tmp_path: Path, session_cache: str) -> list[str]:
+    return [
+        *(f"data.{key}={value}".replace(" ", "") for key, value in IMAGES.items()),
+        f"data.cache_dir={session_cache}",
+        f"study.storage=sqlite:///{tmp_path}/study.db",
+        "study.n_trials=2",
+        "device=cpu",
+        *FEW_IMAGES,
+    ]
+
+
+def test_a_network_of_ones_own_is_searched_and_compared(
+    tmp_path: Path, session_cache: str, own_criterion: str
+) -> None:
+    network = Plain()
+    config = xp.compose("search", [*overrides(tmp_path, session_cache), f"output_dir={tmp_path}/out"])
+    config.space = {
+        "schema": "xaiprune/space/1",
+        "rules": {"epsilon": {"rule": "epsilon", "epsilon": [0.001, 0.1]}, "zplus": {"rule": "zplus"}},
+        "parts": {"all": {}},
+    }
+    study = xp.search(config, network=network)
+    assert study.study_name == "Plain-digits-filters-0.5"
+    assert study.user_attrs["fingerprint"]["model"]["name"] == "Plain"
+    assert not network.training
+    assert isinstance(xp.proposal_of(xp.best_trial(study)).composite, xp.Composite)
+    comparison = xp.compare(config, network=network, criteria=["taylor", own_criterion])
+    assert comparison.network == "Plain"
+    assert {"best found", "taylor", own_criterion, "random"} <= set(comparison.frame.method)
+    assert (tmp_path / "out" / "comparison.csv").is_file()
+    with pytest.raises(xp.XaipruneError, match=r"model\.weights was"):
+        xp.search(config, network=Plain())  # another network under the same name
+
+
+def test_the_callers_configuration_is_left_alone(tmp_path: Path, session_cache: str) -> None:
+    config = xp.compose("search", [*overrides(tmp_path, session_cache), "study.name=mine"])
+    before = repr(config)
+    assert xp.search(config, network=Plain()).study_name == "mine"
+    assert repr(config) == before
+
+
+def test_there_must_be_a_study_to_compare(tmp_path: Path, session_cache: str) -> None:
+    config = xp.compose("search", overrides(tmp_path, session_cache))
+    with pytest.raises(xp.XaipruneError, match=r"no study there: .*study\.db does not exist; search first"):
+        xp.compare(config, network=Plain())
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_come_as_a_network_wants_them(session_cache: str) -> None:
+    data = xp.load_data("digits", Plain(), cache_dir=session_cache, reference_per_class=2, **IMAGES)
+    assert data.reference.tensor().shape == (20, 3, 12, 12)
+    assert len(data.task.classes) == 10
+    training = xp.load_training_data("digits", Plain(), cache_dir=session_cache, **IMAGES)
+    assert not set(training.train.files) & {*data.validation.files, *data.test.files}
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "message"),
+    [
+        ("digits", {"imagesize": 12}, r"unknown key 'data\.imagesize'; did you mean 'image_size'\?"),
+        ("digit", {}, r"data\.source must be one of .*; did you mean 'digits'\?"),
+        ("digits", {"reference_per_class": 0}, r"data\.reference_per_class must be at least 1, got 0"),
+        ("digits", {"resize": 8, "image_size": 12}, r"data\.resize must be at least data\.image_size \(12\)"),
+        ("image_folder", {}, r"data\.root is required with data=image_folder"),
+        ("image_folder", {"root": Path("not/there")}, r"data\.root: no such folder: not/there"),
+    ],
+)
+def test_settings_of_images_are_checked(source: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(xp.XaipruneError, match=message):
+        xp.load_data(source, Plain(), **settings)
+
+
+def test_a_criterion_does_not_take_the_place_of_a_known_one(own_criterion: str) -> None:
+    first = xp.criterion(own_criterion)
+    xp.register_criterion(own_criterion)(lambda *_, **__: {})  # a notebook's cell runs again
+    assert xp.criterion(own_criterion) is not first
+    with pytest.raises(xp.XaipruneError, match="criterion 'taylor' is taken"):
+        xp.register_criterion("taylor")(lambda *_, **__: {})
+
+
+def test_composites_are_written_by_hand_and_kept(tmp_path: Path) -> None:
+    composite = xp.Composite(
+        default=xp.make_rule("epsilon", epsilon=1e-3),
+        layers=((xp.Match(groups=("low",)), xp.make_rule("gamma", gamma=0.25)),),
+    )
+    assert xp.load_composite(xp.save_composite(tmp_path / "own.yaml", composite)) == composite

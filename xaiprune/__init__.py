@@ -5,12 +5,11 @@
     model = xp.load_model("resnet18", checkpoint="resnet18.safetensors")
     data = xp.load_data("image_folder", model, root="photographs")
     units = xp.find_units(model, "inner_filters")
-    reference = data.reference
-    images, labels = reference.tensor(), reference.labels
+    images, labels = data.reference.tensor(), data.reference.labels
     relevance = xp.attribute(model, images, labels, units, xp.Composite(), task=data.task)
     plan = xp.make_plan(xp.aggregate(relevance), units, rate=0.4)
     small = xp.remove(model, plan, units)
-    print(xp.accuracy(small, data.test, data.task), xp.cost(small, reference.tensor([0])))
+    print(xp.accuracy(small, data.test, data.task), xp.cost(small, images[:1]))
 
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
@@ -25,14 +24,17 @@ if TYPE_CHECKING:
         PRESETS,
         Aggregation,
         Composite,
+        Match,
         aggregate,
         attribute,
         criterion,
+        heatmaps,
         load_composite,
+        make_rule,
         register_criterion,
         save_composite,
     )
-    from xaiprune.config import compose
+    from xaiprune.config.compose import compose
     from xaiprune.errors import UnsupportedOperation, XaipruneError
     from xaiprune.evaluate.accuracy import accuracy
     from xaiprune.evaluate.cost import cost
@@ -51,10 +53,13 @@ _ROOMS = {
         "PRESETS",
         "Aggregation",
         "Composite",
+        "Match",
         "aggregate",
         "attribute",
         "criterion",
+        "heatmaps",
         "load_composite",
+        "make_rule",
         "register_criterion",
         "save_composite",
     ),
@@ -81,6 +86,7 @@ __all__ = [
     "PRESETS",
     "Aggregation",
     "Composite",
+    "Match",
     "Plan",
     "UnsupportedOperation",
     "XaipruneError",
@@ -95,12 +101,14 @@ __all__ = [
     "criterion",
     "export_onnx",
     "find_units",
+    "heatmaps",
     "load_composite",
     "load_data",
     "load_model",
     "load_pruned",
     "load_training_data",
     "make_plan",
+    "make_rule",
     "masked",
     "proposal_of",
     "register_criterion",

@@ -98,8 +98,8 @@ def test_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest
         for output in cell.outputs
         if output.output_type == "stream" and output.name == "stderr"
     ]
-    # Jupyter's own widgets are the reader's to install.
-    assert not [text for text in noise if "IProgress not found" not in text]
+    # Jupyter's own widgets are the reader's to install, and a GPU need not be there.
+    assert not [text for text in noise if not re.search("IProgress not found|No CUDA runtime", text)]
 
 
 def use_this_python_as_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

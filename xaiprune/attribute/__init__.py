@@ -3,7 +3,8 @@
 from xaiprune.attribute.attribution import Start, attribute
 from xaiprune.attribute.criteria.registry import CRITERIA, Scores, criterion
 from xaiprune.attribute.criteria.registry import register as register_criterion
-from xaiprune.attribute.lrp.composite import Composite
+from xaiprune.attribute.heatmap import heatmaps
+from xaiprune.attribute.lrp.composite import Composite, Match, make_rule
 from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
 from xaiprune.attribute.presets import PRESETS, Preset
 from xaiprune.attribute.relevance import Aggregation, Relevance, aggregate
@@ -14,6 +15,7 @@ __all__ = [
     "PRESETS",
     "Aggregation",
     "Composite",
+    "Match",
     "Preset",
     "Relevance",
     "Scores",
@@ -21,7 +23,9 @@ __all__ = [
     "aggregate",
     "attribute",
     "criterion",
+    "heatmaps",
     "load_composite",
+    "make_rule",
     "register_criterion",
     "save_composite",
 ]

@@ -55,7 +55,11 @@ class EvaluateSettings:
 
 @dataclass
 class AttributeSettings:
-    """What `xaiprune attribute` writes: relevance per unit, and pictures of this many images."""
+    """What `xaiprune attribute` writes beside the relevance of every unit.
+
+    Attributes:
+        heatmaps: Test images that it draws heatmaps of, before and after pruning.
+    """
 
     heatmaps: int = within(8, 0)
 
@@ -103,7 +107,11 @@ class ExportSettings:
 
 @dataclass
 class PruneSettings:
-    """What `xaiprune prune` writes beside the pruned network."""
+    """What `xaiprune prune` writes beside the pruned network.
+
+    Attributes:
+        onnx: Also ``model.onnx``, checked against onnxruntime.
+    """
 
     onnx: bool = False
 
@@ -125,7 +133,12 @@ class ReportSettings:
 
 @dataclass
 class DashboardSettings:
-    """Where `xaiprune dashboard` listens."""
+    """Where `xaiprune dashboard` listens.
+
+    Attributes:
+        host: Address; the default is reached from this machine only.
+        port: Number.
+    """
 
     host: str = "127.0.0.1"
     port: int = within(8080, 1, 65535)
@@ -158,7 +171,12 @@ class TrainConfig(Config):
 
 @dataclass
 class EvaluateConfig(Config):
-    """Also how well the composite explains the network, where ``faithfulness`` is true."""
+    """What `xaiprune evaluate` knows beside what every task does.
+
+    Attributes:
+        evaluate: What is measured.
+        faithfulness: Also measure how well the composite explains the network, by flipping patches.
+    """
 
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     faithfulness: bool = False

@@ -1,0 +1,41 @@
+"""docs/configuration.md is what the schemas say."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+from tests.docs.pages import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "configuration.md"
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    """docs/make_configuration.py, which lies in no package."""
+    spec = importlib.util.spec_from_file_location(
+        "make_configuration", PAGE.with_name("make_configuration.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date(program: ModuleType) -> None:
+    assert program.main(["--check"]) == 0, "run: python docs/make_configuration.py"
+
+
+def test_every_key_has_a_meaning() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    empty = [row for row in rows if row.count(" | ") == 3 and row.endswith("|  |")]
+    assert not empty, "say what they mean, in the docstrings of xaiprune/config"
+
+
+def test_every_group_of_files_is_there() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for path in (REPOSITORY / "conf").glob("*/*.yaml"):
+        assert f"`{path.parent.name}={path.stem}`" in text
