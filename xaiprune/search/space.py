@@ -113,7 +113,7 @@ class RuleOption:
     def for_type(self, layer_type: LayerType) -> RuleOption:
         """The same option with the numbers of one layer type."""
         own = {
-            name: {ANY: by_type.get(ANY, by_type.get(layer_type))}
+            name: {ANY: by_type[ANY] if ANY in by_type else by_type[layer_type]}
             for name, by_type in self.parameters.items()
         }
         return replace(self, parameters=own)

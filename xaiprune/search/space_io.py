@@ -115,7 +115,7 @@ def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionCon
         "softmax": "attnlrp",
         **{name: getattr(defaults, name) for name in _ATTRIBUTION},
     }
-    dimensions = {
+    dimensions: dict[str, Any] = {
         name: _dimension(name, data.get(name, fixed.get(name)))
         for name in _CHOICES
         if name in data or name in fixed
