@@ -123,7 +123,7 @@ def test_in_a_real_browser(searched, tmp_path):
                 assert text in page
             assert not [line for line in browser.complaints() if "artifacts" in line]
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)  # who runs in the background may be deaf to SIGINT
         assert server.wait(timeout=60) == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -50,7 +51,7 @@ def run(config: DashboardConfig) -> None:
         if not is_loopback(host):
             print(f"warning    whoever reaches {host}:{port} can read and change every study in this storage")
         # What another program stored is shown as it is.
-        with following(publisher) if is_ours(study) else nullcontext():
+        with _ending_as_with_ctrl_c(), following(publisher) if is_ours(study) else nullcontext():
             try:
                 # Optuna has no public way to a study's storage
                 run_server(study._storage, host=host, port=port, artifact_store=publisher.store)
@@ -60,6 +61,16 @@ def run(config: DashboardConfig) -> None:
                 ) from error
             except KeyboardInterrupt:
                 pass  # how one ends a server
+
+
+@contextmanager
+def _ending_as_with_ctrl_c() -> Iterator[None]:
+    """SIGTERM, by which service managers end what they run, does what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

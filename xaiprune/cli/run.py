@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 import hydra
 from hydra._internal.utils import get_args_parser  # Hydra has no public reader of its own flags
@@ -71,6 +72,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
             application()
         finally:
             sys.argv = typed
+            HydraConfig.instance().cfg = None  # what comes next in this process was not typed
 
     if sweep is not None and sweep.has_workers:
         from xaiprune.cli import workers
@@ -100,17 +102,21 @@ class _Job:
         swept: Keys that have other values in other runs.
         notes: Folder in which the runs of a sweep and who leads them tell each other; None: there is one run.
         at_once: Runs that share this machine's processor.
+        folder: In which the command was typed, and its relative paths count; a launcher may have kept
+            processes from an earlier command in another one.
     """
 
     task: str
     swept: Sequence[str] = ()
     notes: Path | None = None
     at_once: int = 1
+    folder: Path = field(default_factory=Path.cwd)
     _failed: list[XaipruneError] = field(default_factory=list)
 
     def run(self, composed: DictConfig) -> None:
         """Run the task; what the user can mend is kept for the end, so that a sweep's other runs go on."""
         register_schema(self.task)  # a launcher's worker is another process
+        os.chdir(self.folder)
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
@@ -160,7 +166,7 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
     keep_freed_memory()
     log = logging.getLogger("xaiprune")
     if not log.handlers:
-        handler = logging.StreamHandler()
+        handler = _ToStderr()
         handler.setFormatter(logging.Formatter("xaiprune: %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
@@ -170,6 +176,18 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
     elif at_once > 1:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors() // at_once)))
     torch.manual_seed(config.seed)
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """To what is stderr when a message comes: notebooks and tests replace it, and close the old one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where messages go."""
+        return sys.stderr
 
 
 def _sweep_folder(sweep: Sweep) -> str:

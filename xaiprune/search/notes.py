@@ -51,9 +51,12 @@ def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]
     Passwords of a storage are left out: a study is shown to people.
     """
     settings = asdict(config)
-    settings["study"]["storage"] = None if config.study.storage is None else shown(config.study.storage)
+    storage = None if config.study.storage is None else shown(config.study.storage)
+    settings["study"]["storage"] = storage
     return {
-        "overrides": None if typed is None else [_without_password(override) for override in typed.overrides],
+        "overrides": None
+        if typed is None
+        else [_without_password(override, storage) for override in typed.overrides],
         "config_dir": None if typed is None else typed.config_dir,
         "folder": str(Path.cwd()),
         "device": device,
@@ -69,9 +72,8 @@ def network_of(study: optuna.Study) -> Network | None:
     return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
 
 
-def _without_password(override: str) -> str:
+def _without_password(override: str, storage: str | None) -> str:
     key, _, value = override.partition("=")
     if key.lstrip("+") != "study.storage" or value in ("", "null"):
         return override
-    plain = value.strip("'\"")
-    return f"{key}={shown(plain)}"
+    return f"{key}={storage}"  # not what was typed, in which Hydra's sweeps escape the colons

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from xaiprune.search.holders import holders
 from xaiprune.search.journal import open_journal
 from xaiprune.search.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
 
-_SQLITE_HEADER = b"SQLite format 3\x00"
 # What PostgreSQL, MySQL and the network say when the server is not there, or not any more.
 _UNREACHABLE = (
     "connection",
@@ -128,20 +128,29 @@ def _explained(message: str, url: str) -> str:
 
 
 def _check_sqlite(path: Path) -> None:
-    """Refuse what is there but is no database, before anything touches it."""
+    """Refuse what is there but is no database, before anything touches it.
+
+    Through SQLite, never by opening the file: closing it would drop the locks that other connections of this
+    process hold on it, another process would throw away the log that they read, and what it writes would no
+    longer be seen here (sqlite.org/howtocorrupt.html, 2.2).
+    """
     if path.is_dir():
         raise XaipruneError(f"study.storage: {path} is a folder, not a database file")
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     try:
-        with path.open("rb") as file:
-            header = file.read(len(_SQLITE_HEADER))
-    except OSError as error:
-        raise XaipruneError(f"study.storage: {path} cannot be read ({error.strerror})") from error
-    if header and header != _SQLITE_HEADER:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            return  # so it is one; opening it for good will tell who holds it
+        if "not a database" in str(error):
+            raise XaipruneError(
+                f"study.storage: {path} is no SQLite database (left untouched); choose another study.storage"
+            ) from error
         raise XaipruneError(
-            f"study.storage: {path} is no SQLite database (left untouched); choose another study.storage"
-        )
+            f"study.storage: {path}: {_explained(str(error), f'sqlite:///{path}')}"
+        ) from error
 
 
 def _line(error: BaseException) -> str:
