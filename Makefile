@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   search, prune and compare on handwritten digits (about 3 minutes after installation)"
+	@echo "make demo   search, prune and compare on handwritten digits (about 2 minutes after installation)"
 	@echo "make test   run the tests        make lint   ruff and mypy"
 
 $(BIN)/.installed: pyproject.toml

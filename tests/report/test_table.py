@@ -70,6 +70,7 @@ def test_says_how_the_best_and_its_strongest_rivals_disagree() -> None:
     _, preset, criterion, *_ = footnotes(made_up)
     assert preset.startswith("best preset taylor: 9 images that only best found gets right, 1 that only")
     assert "favours it" in preset
+    assert criterion.startswith("best other criterion magnitude_l1: ")
     assert "p <0.001" in criterion
 
 

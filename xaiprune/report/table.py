@@ -61,10 +61,12 @@ def _paired_lines(comparison: Comparison) -> list[str]:
     lines = [f"p: {comparison.best} against the method on the same images, exact McNemar test, two-sided"]
     for kind, method in sorted(rivals(comparison).items(), reverse=True):
         found = comparison.paired(method)
+        # Taylor is compared as a criterion and counts as a preset.
+        what = {"preset": "best preset", "criterion": "best other criterion"}[kind]
         if found is not None:
             lines.append(
-                f"best {kind} {method}: {found.only_first} images that only {comparison.best} gets right, "
-                f"{found.only_second} that only {method} does, p {p_text(found.p)} (chosen as best {kind} "
+                f"{what} {method}: {found.only_first} images that only {comparison.best} gets right, "
+                f"{found.only_second} that only {method} does, p {p_text(found.p)} (chosen "
                 "on these images, which favours it)"
             )
     return lines
