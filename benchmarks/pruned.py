@@ -106,7 +106,11 @@ def run(name: str, rates: list[float], methods: list[str], limit: int | None, ti
         print(f"dense: {measured}")
     statistics = statistics_of(model, units, images)
     for rate in rates:
-        plan = make_plan(scores, units, rate)
+        try:
+            plan = make_plan(scores, units, rate)
+        except XaipruneError as error:  # few units in each layer, as with heads
+            print(f"rate {rate:.1f}  {error}", flush=True)
+            continue
         for method in methods:
             kind, _, how = method.partition(" ")
             started = time.perf_counter()
