@@ -72,6 +72,7 @@ def test_open_sections_take_new_keys_without_a_plus():
         ("study.n_trials=0", "study.n_trials must be at least 1, got 0"),
         ("model.pretrained=maybe", "model.pretrained must be true or false, got maybe"),
         ("model=resnet81", "unknown model 'resnet81'; did you mean 'resnet18'?"),
+        ("study=mine", "unknown study 'mine'; a study is named study.name=mine"),
         ("model=resnet18.a1_in2k", "timm has no weights 'a1_in2k' of model 'resnet18'"),
         ("model=timm", "model.name is required"),
         ("units=filter", "unknown units 'filter'; did you mean 'filters'?"),

@@ -113,4 +113,6 @@ def _check_option(
         register_model_option(str(option))
         return
     closest = did_you_mean(str(option), options) or f"; there are {', '.join(options)}"
+    if group == "study":  # a group of settings, but people name studies
+        closest = f"; a study is named study.name={option}"
     raise XaipruneError(f"unknown {group} '{option}'{closest}")
