@@ -20,8 +20,9 @@ from xaiprune.evaluate import Paired
 from xaiprune.models import fingerprint
 from xaiprune.prune import masked
 from xaiprune.search import Context, Proposal, final, read_space
-from xaiprune.search.final import compare_on_test, curve_part
+from xaiprune.search.final import compare_on_test
 from xaiprune.search.measured import NAME
+from xaiprune.search.meter import curve_part
 from xaiprune.search.objective import objective_of
 from xaiprune.units import find_units
 
