@@ -76,7 +76,7 @@ def compare_on_test(
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others = known_presets(presets), known_criteria(criteria)
     meter = Meter(bench, measured_in or out_dir)
-    key = _key(meter.depends_on, name, best, rates, names, others, seeds, bench.config.prune.rate)
+    key = _key(bench, meter.depends_on, name, best, rates, names, others, seeds, bench.config.prune.rate)
     if (found := kept.load(out_dir, key)) is not None:
         return found
     ranked, left_out = rank(bench, name, best, names, others, seeds)
@@ -161,7 +161,8 @@ def _row(
 
 
 def _key(
-    bench: Mapping[str, Any],
+    bench: Context,
+    depends_on: Mapping[str, Any],
     name: str,
     best: Proposal,
     rates: Sequence[float],
@@ -177,7 +178,8 @@ def _key(
 
     return short_hash(
         {
-            **bench,
+            **depends_on,
+            "reference": bench.dataset.reference.fingerprint(),
             "rate": rate,
             "best": {name: recipe(best)},
             "presets": {preset: recipe(proposal_of_preset(preset)) for preset in presets},

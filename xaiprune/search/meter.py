@@ -34,13 +34,14 @@ class Meter:
 
     Attributes:
         bench: As given.
-        depends_on: What the figures of a plan depend on, whoever made it.
+        depends_on: What figures depend on beside the plan (and the reference images, in compensation).
     """
 
     def __init__(self, bench: Context, folder: Path) -> None:
         self.bench = bench
         self.depends_on = _depends_on(bench)
         self._measured = Measured(folder, short_hash(self.depends_on))
+        self._reference = bench.dataset.reference.fingerprint()
 
     @property
     def test(self) -> LabelledImages:
@@ -69,6 +70,9 @@ class Meter:
         images = self.test if images is None else images
         # By plan: methods often agree, and all do at rate 0.
         key = self.bench.plan_key(plan, compensate)
+        # Reference images say nothing to a plan whose units are merely gone.
+        if key != plan.hash or self.bench.config.prune.bn != "keep":
+            key = f"{key} {self._reference}"
         if (known := self._measured.get(key, len(images))) is not None:
             return known
         pruned = self.bench.pruned(plan, compensate, images=len(images))
@@ -123,7 +127,6 @@ def _depends_on(bench: Context) -> dict[str, Any]:
     dataset = bench.dataset
     return {
         "network": models.fingerprint(bench.model),
-        "reference": dataset.reference.fingerprint(),
         "test": dataset.test.fingerprint(),
         "curve": [CURVE_PIXELS, CURVE_IMAGES],
         "logits": dataset.task.logits,
