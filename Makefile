@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format proof clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   search, prune and compare on handwritten digits (about 2 minutes after installation)"
 	@echo "make test   run the tests        make lint   ruff and mypy"
+	@echo "make proof  measure what docs/results shows (hours; goes on where it was stopped)"
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xaiprune needs Python 3.11 or newer: PYTHON=python3.12 make ..."; exit 1; }
@@ -33,6 +34,9 @@ lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+proof: $(BIN)/.installed-dev
+	$(BIN)/python -m benchmarks.proof
 
 format: $(BIN)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,81 @@
+"""Makes the proof, part by part; what is there already is not made again.
+
+    python -m benchmarks.proof                                # everything that is missing
+    python -m benchmarks.proof studies curves --cases vit_tiny-neurons --seeds 0
+
+Studies lie in studies/proof/, figures and pictures in docs/results/. Without the shared networks and
+photographs (XAIPRUNE_SHARED_DATA says where they are) only pictures and page are drawn again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks.proof import compensation, curves, explaining, kept, page, pictures, travel, worth
+from benchmarks.proof.cases import CASES, ROOT, SHARED, Case
+from benchmarks.proof.studies import DEPTH_GROUPS, FIRST, STAGES, run
+from xaiprune.errors import XaipruneError
+
+Part = Callable[[Case, int], None]
+
+
+def main() -> int:
+    """Parse the command line and make the parts asked for."""
+    os.chdir(ROOT)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--seeds", nargs="+", type=int, help="only these of the case's seeds")
+    arguments = parser.parse_args()
+    if SHARED.is_dir():
+        try:
+            for name in arguments.parts or PARTS:
+                for case in (CASES[name] for name in arguments.cases):
+                    for seed in case.seeds if arguments.seeds is None else arguments.seeds:
+                        PARTS[name](case, seed)
+        except XaipruneError as error:
+            print(f"benchmarks.proof: {error}", file=sys.stderr)
+            return 2
+    else:
+        print(
+            f"proof: nothing is measured, {SHARED} is missing; XAIPRUNE_SHARED_DATA says where the data are"
+        )
+    pictures.draw()
+    page.refresh()
+    return 0
+
+
+def _first_studies(case: Case, seed: int) -> None:
+    run(case, seed, DEPTH_GROUPS, trials=FIRST)
+
+
+def _studies(case: Case, seed: int) -> None:
+    run(case, seed, DEPTH_GROUPS)
+
+
+def _further_studies(case: Case, seed: int) -> None:
+    for name, stage in STAGES.items():
+        if name != DEPTH_GROUPS.name and seed == case.seeds[0]:
+            run(case, seed, stage)
+
+
+PARTS: dict[str, Part] = {
+    "first": _first_studies,
+    "studies": _studies,
+    "further": _further_studies,
+    curves.NAME: curves.run,
+    kept.HALF: kept.run_half,
+    worth.NAME: worth.run,
+    worth.REFERENCES: worth.run_references,
+    kept.NAME: kept.run,
+    travel.NAME: travel.run,
+    compensation.NAME: compensation.run,
+    explaining.NAME: lambda case, seed: explaining.run(case, seed) if seed == case.seeds[0] else None,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Rankings of a case and their top-1 on its test images, each computed once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from benchmarks.proof.cases import STUDIES, Case, context_of
+from benchmarks.proof.studies import found
+from xaiprune.attribute import Scores
+from xaiprune.data import LabelledImages
+from xaiprune.search import Context
+from xaiprune.search.meter import Meter, curve_part
+from xaiprune.search.methods import Method, known_presets, rank
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.ranking import scores_of
+
+# Curves have many points; each takes a third of the test images, evenly from all classes.
+CURVE_IMAGES = 400
+CRITERIA = ("taylor", "integrated_gradients", "activation", "magnitude_l1")
+RANDOM = 3
+OURS = "depth_groups"
+
+
+@lru_cache(maxsize=1)
+def meter_of(case: Case, seed: int) -> Meter:
+    """The case's meter; seeds share what they have measured."""
+    return Meter(context_of(case, seed), STUDIES / "measured" / case.name)
+
+
+def curve_images(meter: Meter) -> LabelledImages:
+    """The part of the test images that curves are measured on."""
+    height, width = meter.test.pixels.shape[1:3]
+    part = curve_part(meter.test, pixels=CURVE_IMAGES * height * width)
+    return meter.test.subset(part)
+
+
+@lru_cache(maxsize=1)
+def methods_of(case: Case, seed: int) -> tuple[Method, ...]:
+    """Ours, the presets, the baselines and chance: rankings by the same reference images.
+
+    Ours come first, by stage; empty without a finished search.
+    """
+    ours = found(case, seed)
+    if not ours:
+        return ()
+    context = context_of(case, seed)
+    ranked, left_out = rank(
+        context,
+        OURS,
+        ours[OURS] if OURS in ours else next(iter(ours.values())),
+        known_presets(None),
+        CRITERIA,
+        RANDOM,
+    )
+    for name, reason in left_out.items():
+        print(f"  {name} is left out: {reason}", flush=True)
+    return (*rankings(context, ours), *ranked[1:])
+
+
+def rankings(context: Context, proposals: dict[str, Proposal]) -> list[Method]:
+    """Proposals as methods of kind ``best``."""
+    return [
+        Method(name, "best", scores, None, proposals[name].scope, proposals[name].compensate)
+        for name, scores in scores_by(context, proposals).items()
+    ]
+
+
+def scores_by(context: Context, proposals: dict[str, Proposal]) -> dict[str, Scores]:
+    """Scores of several proposals, by name, from one pass over the reference images."""
+    relevances = context.relevances(list(proposals.values()))
+    return {
+        name: scores_of(relevance, proposal, context.units, context.layers)
+        for (name, proposal), relevance in zip(proposals.items(), relevances, strict=True)
+    }

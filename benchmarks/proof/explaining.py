@@ -1,0 +1,59 @@
+"""Best for explaining against best for pruning: faithfulness of a study's composites beside their score."""
+
+from __future__ import annotations
+
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.studies import DEPTH_GROUPS, config_for, done_of
+from benchmarks.proof.tables import Table, made_of
+from xaiprune.errors import XaipruneError
+from xaiprune.search import load_study, proposal_of
+from xaiprune.search.explaining import explained
+
+NAME = "explaining"
+ABOUT = (
+    "Trials of one study, evenly spread over their validation top-1 (of the images that a raced trial came "
+    "to see): faithfulness of the composite's heatmaps on 50 validation images by patch flipping "
+    "(LeRF - MoRF, logits)"
+)
+TRIALS, IMAGES = 24, 50
+
+
+def run(case: Case, seed: int) -> None:
+    """Explain the validation images by trials of one study."""
+    table, config = Table(NAME, ABOUT), config_for(case, seed)
+    if done_of(config) < config.study.n_trials:
+        return
+    trials = [trial for trial in load_study(config).trials if trial.user_attrs.get("scores")]
+    trials.sort(key=lambda trial: trial.user_attrs["scores"][0]["top1"])
+    picked = [trials[round(i * (len(trials) - 1) / (TRIALS - 1))] for i in range(min(TRIALS, len(trials)))]
+    of = made_of(case, [trial.number for trial in picked], IMAGES)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    context = context_of(case, seed, (f"objective.validation_limit={IMAGES}",))
+    rows = []
+    for trial in picked:
+        proposal, score = proposal_of(trial), trial.user_attrs["scores"][0]
+        try:
+            faithful = explained(context, proposal)
+        except XaipruneError as error:
+            print(f"  trial {trial.number}: {error}", flush=True)
+            continue
+        low, high = faithful.interval()
+        print(
+            f"  trial {trial.number:<4} top-1 {score['top1']:.1%}, faithfulness {faithful.area:.2f}",
+            flush=True,
+        )
+        rows.append(
+            {
+                "trial": trial.number,
+                "space": DEPTH_GROUPS.name,
+                "preset": trial.user_attrs.get("preset"),
+                "validation_top1": score["top1"],
+                "validation_images": score["images"],
+                "faithfulness": faithful.area,
+                "low": low,
+                "high": high,
+            }
+        )
+    table.replace(case, seed, of, rows)

@@ -1,0 +1,104 @@
+"""How much can go: the highest rate that keeps 95 % of the dense accuracy, and where half of it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.studies import found
+from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.worth import TAYLOR
+from xaiprune.attribute import PRESETS
+from xaiprune.errors import XaipruneError
+from xaiprune.search.meter import Meter
+from xaiprune.search.methods import Method, proposal_of_preset
+
+NAME, HALF = "kept", "half"
+ABOUT = (
+    "The highest rate (steps of 0.01, bisection over nested plans) at which 400 test images keep 95 % of the "
+    "dense top-1, by ranking and compensation"
+)
+ABOUT_HALF = (
+    "At the rate where the strongest preset (Taylor among them) has lost half of the dense top-1 (steps of "
+    "0.01, on 400 test images): all 1,200 test images for it and for what the searches found"
+)
+COMPENSATE = ("none", "linear")
+KEEP = 0.95
+_STEPS = 100
+
+
+def run(case: Case, seed: int) -> None:
+    """Bisect for the best found (Taylor where no search has finished) and Taylor."""
+    table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
+    recipes = {} if recipe is None else {OURS: recipe}
+    recipes[TAYLOR] = proposal_of_preset(TAYLOR)
+    of = made_of(case, recipes, COMPENSATE, KEEP)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    meter = meter_of(case, seed)
+    part = curve_images(meter)
+    rows = []
+    for method in rankings(context_of(case, seed), recipes):
+        dense = meter.figures(method, 0.0, part)["top1"]
+        for compensate in COMPENSATE:
+            rate = highest(top1_of(meter, method, compensate), KEEP * dense)
+            print(f"  {method.name:<14} {compensate:<7} {rate:.0%}", flush=True)
+            rows.append({"method": method.name, "compensate": compensate, "rate": rate, "dense": dense})
+    table.replace(case, seed, of, rows)
+
+
+def run_half(case: Case, seed: int) -> None:
+    """Find where the strongest preset has lost half, without and with compensation on both sides."""
+    table, ours = Table(HALF, ABOUT_HALF), found(case, seed)
+    if OURS not in ours:
+        return
+    of = made_of(case, ours, list(PRESETS), COMPENSATE)
+    if table.has(case, seed, of):
+        return
+    print(f"{HALF}: {case.name}, seed {seed}", flush=True)
+    meter, context = meter_of(case, seed), context_of(case, seed)
+    part = curve_images(meter)
+    presets = rankings(context, {name: proposal_of_preset(name) for name in PRESETS})
+    mine = rankings(context, ours)
+    rows: list[dict[str, Any]] = []
+    for compensate in COMPENSATE:
+        half = meter.figures(presets[0], 0.0, part)["top1"] / 2
+        rate, strongest = 0.0, presets[0]
+        for preset in presets:  # only those that are still above half where the strongest so far was
+            top1 = top1_of(meter, preset, compensate)
+            if rate == 0.0 or top1(rate + 1 / _STEPS) >= half:
+                rate, strongest = highest(top1, half), preset
+        rate += 1 / _STEPS  # the first step at which it has lost half
+        for method in [strongest, *mine]:
+            figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
+            print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)
+            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
+            kind = "preset" if method is strongest else "ours"
+            rows.append({"compensate": compensate, "rate": rate, "method": method.name, "kind": kind, **kept})
+    table.replace(case, seed, of, rows)
+
+
+def top1_of(meter: Meter, method: Method, compensate: str) -> Callable[[float], float]:
+    """Top-1 on the curve's images as a function of the rate; zero where so much cannot go."""
+    part = curve_images(meter)
+
+    def top1(rate: float) -> float:
+        try:
+            plan = meter.bench.plan(method.scores, round(rate, 2), method.scope)
+        except XaipruneError:  # prune.floor: each layer keeps a unit
+            return 0.0
+        return float(meter.figures_of(plan, compensate, part)["top1"])
+
+    return top1
+
+
+def highest(top1: Callable[[float], float], least: float) -> float:
+    """The highest rate in steps of 0.01 with at least so much, as if the curve only fell."""
+    low, high = 0, _STEPS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if top1(middle / _STEPS) >= least else (low, middle)
+    return low / _STEPS

@@ -1,0 +1,113 @@
+"""The proof's pictures, drawn from the CSV files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from benchmarks.proof.bench import OURS
+from benchmarks.proof.cases import CASES, RESULTS
+from benchmarks.proof.tables import read
+from xaiprune.files import replacing
+from xaiprune.report.palette import BEST, TAYLOR, method_styles
+
+_SHOWN = 7  # methods named in the picture: ours, Taylor, chance and the strongest others
+_ALWAYS = ("taylor", "random")
+_LINES = {"none": "-", "mean": ":", "linear": "--"}
+
+
+def draw() -> None:
+    """Draw every picture whose figures are there."""
+    for name, one in (("curves", curves), ("compensation", compensation), ("explaining", explaining)):
+        frame = read(name)
+        if len(frame):
+            _grid(name, frame, one)
+
+
+def curves(axes: Axes, frame: pd.DataFrame) -> None:
+    """Top-1 over the rate: means over the seeds, ours with the range of its seeds."""
+    rows = frame[(frame.part == "curve") & (frame.method != "dense")]
+    dense = frame[(frame.part == "curve") & (frame.method == "dense")].top1.mean()
+    means = rows.groupby(["method", "rate"]).top1.mean().unstack().sort_index(axis=1)
+    means.insert(0, 0.0, dense)
+    ours = OURS if OURS in means.index else means.index[0]
+    strength = means.drop(index=rows[rows.kind == "best"].method.unique()).mean(axis=1)
+    others = [
+        name for name in strength.sort_values(ascending=False).index if name not in ("taylor", "random")
+    ]
+    shown = [ours, _ALWAYS[0], *others[: _SHOWN - 3], _ALWAYS[1]]
+    styles = method_styles(shown, ours)
+    for method in reversed(shown):
+        curve, style = means.loc[method], styles[method]
+        axes.plot(
+            curve.index, curve, style.line, color=style.color, lw=style.width, alpha=style.alpha, label=method
+        )
+    spread = rows[rows.method == ours].groupby("rate").top1
+    axes.fill_between(spread.min().index, spread.min(), spread.max(), color=BEST, alpha=0.15, lw=0)
+    axes.axhline(dense, color="black", lw=1, ls=(0, (1, 2)))
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8)
+    _rates(axes, "test")
+
+
+def compensation(axes: Axes, frame: pd.DataFrame) -> None:
+    """Top-1 over the rate by ranking (colour) and compensation (line)."""
+    for method, color in ((OURS, BEST), ("taylor", TAYLOR)):
+        for compensate, line in _LINES.items():
+            own = (
+                frame[(frame.method == method) & (frame.compensate == compensate)].groupby("rate").top1.mean()
+            )
+            if len(own):
+                axes.plot(own.index, own, line, color=color, lw=1.8, label=f"{method}, {compensate}")
+    axes.legend(frameon=False, fontsize=8)
+    _rates(axes, "test")
+
+
+def explaining(axes: Axes, frame: pd.DataFrame) -> None:
+    """Faithfulness of the heatmaps over the pruning score, a dot a trial."""
+    axes.errorbar(
+        frame.validation_top1,
+        frame.faithfulness,
+        yerr=[frame.faithfulness - frame.low, frame.high - frame.faithfulness],
+        fmt="o",
+        ms=4,
+        color=TAYLOR,
+        ecolor="#BBBBBB",
+        lw=0.8,
+    )
+    for _, row in frame[frame.preset.notna()].iterrows():
+        place = (row.validation_top1, row.faithfulness)
+        axes.annotate(str(row.preset), place, fontsize=7, xytext=(4, 3), textcoords="offset points")
+    axes.set(xlabel="top-1 after pruning, validation", ylabel="faithfulness, logits (LeRF - MoRF)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _grid(name: str, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], None]) -> None:
+    cases = [case for case in CASES if case in set(frame.case)]
+    columns = min(2, len(cases))
+    lines = -(-len(cases) // columns)
+    figure = Figure(figsize=(6.2 * columns, 4.4 * lines), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, case in enumerate(cases):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        part = frame[frame.case == case]
+        one(axes, part)
+        seeds = part.seed.nunique()
+        axes.set_title(
+            f"{CASES[case].title} ({seeds} seed{'s' if seeds > 1 else ''})", loc="left", fontsize=10
+        )
+        axes.grid(alpha=0.15, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(RESULTS / f"{name}.png") as path:
+        figure.savefig(path, metadata={"Software": None})
+
+
+def _rates(axes: Axes, split: str) -> None:
+    axes.set(ylim=(0, None), xlim=(0, None), xlabel="rate: units removed", ylabel=f"top-1, {split}")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

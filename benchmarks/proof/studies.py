@@ -1,0 +1,143 @@
+"""The proof's studies: run, gone on with, and kept in files that tell nobody's folders."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.proof.cases import STUDIES, Case, config_of
+from xaiprune.config import Config
+from xaiprune.search import counts, load_study, proposal_of, search
+from xaiprune.search.best import save_best
+from xaiprune.search.notes import RUNS
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.study import first_value
+
+FIRST = 100  # trials, which the search's own issue asks about
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One search of a case.
+
+    Attributes:
+        name: Part of the study's name.
+        overrides: Space and sampler; ``{best}`` is the file of the best composite of ``depth_groups``.
+        trials: Wanted in all; None: the case's.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    trials: int | None = None
+
+
+_RACING = ("pruner=wilcoxon", "search.batch=4")
+DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
+STAGES = {
+    stage.name: stage
+    for stage in (
+        DEPTH_GROUPS,
+        # Also what a depth's relevance weighs in the global ranking, which no rule decides.
+        Stage(
+            "refine",
+            (
+                "space=refine",
+                "space.around={best}",
+                *(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high")),
+                *_RACING,
+            ),
+            60,
+        ),
+        Stage("per_layer", ("space=per_layer", "composite.file={best}", *_RACING), 60),
+    )
+}
+
+
+def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
+    """Settings of one study."""
+    name = f"{case.name}-{case.rate:g}-{stage.name}-s{seed}"
+    best = STUDIES / f"{case.name}-{case.rate:g}-{DEPTH_GROUPS.name}-s{seed}" / "best.yaml"
+    overrides = [text.replace("{best}", str(best)) for text in stage.overrides]
+    return config_of(
+        case,
+        seed,
+        (
+            *overrides,
+            f"study.n_trials={stage.trials or case.trials}",
+            f"study.name={name}",
+            f"study.storage=sqlite:///{STUDIES / name}.db",
+            f"output_dir={STUDIES / name}",
+        ),
+    )
+
+
+def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS, trials: int | None = None) -> None:
+    """Run what is missing of a study; its file is fit to be published whenever this returns."""
+    config = config_for(case, seed, stage)
+    if trials is not None:
+        config.study.n_trials = trials
+    if (done := done_of(config)) >= config.study.n_trials:
+        return
+    print(f"{config.study.name}: {done} of {config.study.n_trials} trials done", flush=True)
+    study = search(config, on_trial=_print)
+    publish(study, _file(config))
+    save_best(study, STUDIES / str(config.study.name))
+
+
+def done_of(config: Config) -> int:
+    """Finished trials of a study; 0 where there is none."""
+    return counts(load_study(config)).done if _file(config).is_file() else 0
+
+
+def publish(study: optuna.Study, path: Path) -> None:
+    """Take the folder of this machine out of what the study notes, and out of its file."""
+    runs: list[object] = []
+    for noted in study.user_attrs.get(RUNS, []):
+        portable = {**noted, "folder": "."}  # paths in the settings are relative already
+        if portable not in runs:
+            runs.append(portable)
+    study.set_user_attr(RUNS, runs)
+    # What was overwritten stays in the file's free pages otherwise.
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("VACUUM")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def best_of(
+    case: Case, seed: int, stage: Stage = DEPTH_GROUPS, first: int | None = None
+) -> FrozenTrial | None:
+    """The trial that scored best on the validation images, of the first so many; None without a study."""
+    config = config_for(case, seed, stage)
+    if not _file(config).is_file():
+        return None
+    study = load_study(config)
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trials = [trial for trial in trials if first is None or trial.number < first]
+    return max(trials, key=lambda trial: (first_value(trial), -trial.number), default=None)
+
+
+def found(case: Case, seed: int) -> dict[str, Proposal]:
+    """What the finished searches of a case have found, by name of the method."""
+    at_hundred = (f"{DEPTH_GROUPS.name} at {FIRST}", DEPTH_GROUPS, FIRST)
+    recipes = {}
+    for name, stage, first in (at_hundred, *((stage.name, stage, None) for stage in STAGES.values())):
+        config = config_for(case, seed, stage)
+        trial = best_of(case, seed, stage, first)
+        if trial is not None and done_of(config) >= (first or config.study.n_trials):
+            recipes[name] = proposal_of(trial)
+    return recipes
+
+
+def _print(trial: FrozenTrial, done: int) -> None:
+    value = "" if not trial.values or trial.state is not TrialState.COMPLETE else f"{trial.values[0]:.1%}"
+    print(f"  {done:>4}  trial {trial.number:<4} {trial.state.name.lower():<9} {value}", flush=True)
+
+
+def _file(config: Config) -> Path:
+    return Path(str(config.study.storage).removeprefix("sqlite:///"))

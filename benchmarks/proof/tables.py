@@ -1,0 +1,80 @@
+"""Figures of the proof as CSV: what a stopped run had measured is there for the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import torch
+
+from benchmarks.proof.cases import RESULTS, Case
+from xaiprune.files import replacing
+from xaiprune.search.meter import short_hash
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.versions import versions
+
+
+class Table:
+    """A CSV file of one part, with what it is and what it was made with in comment lines above.
+
+    Args:
+        name: Of the file, without suffix.
+        about: One line: what the rows are, of which images.
+    """
+
+    def __init__(self, name: str, about: str) -> None:
+        self.path = RESULTS / f"{name}.csv"
+        self._name, self._about = name, about
+        self.frame = read(name)
+
+    def has(self, case: Case, seed: int, of: str) -> bool:
+        """Whether the rows of a case and seed are there, made of the same (`made_of`)."""
+        rows = self.frame
+        return len(rows) > 0 and bool(
+            ((rows.case == case.name) & (rows.seed == seed) & (rows.of == of)).any()
+        )
+
+    def replace(self, case: Case, seed: int, of: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Put rows in the place of those of the same case and seed, and write the file."""
+        new = pd.DataFrame([{"case": case.name, "seed": seed, **row, "of": of} for row in rows])
+        old = self.frame
+        if len(old):
+            old = old[(old.case != case.name) | (old.seed != seed)]
+        self.frame = pd.concat([old, new], ignore_index=True) if len(old) else new
+        self.frame = self.frame.sort_values(["case", "seed"], kind="stable", ignore_index=True)
+        with replacing(self.path) as path:
+            path.write_text(self._head() + self.frame.to_csv(index=False), encoding="utf-8")
+
+    def _head(self) -> str:
+        made = ", ".join(f"{key} {value}" for key, value in versions().items() if value)
+        command = f"python -m benchmarks.proof {self._name}"
+        return (
+            f"# {self._about}\n# {command}; last written with {made}, {torch.get_num_threads()} CPU threads\n"
+        )
+
+
+def read(name: str) -> pd.DataFrame:
+    """The rows of a part; empty where it was never measured."""
+    path = RESULTS / f"{name}.csv"
+    return pd.read_csv(path, comment="#", dtype={"of": str}) if path.is_file() else pd.DataFrame()
+
+
+def made_of(*things: Any) -> str:
+    """A short text that changes with anything the rows are made of: recipes, rates, names."""
+    return short_hash({"of": [_plain(thing) for thing in things]})
+
+
+def _plain(thing: Any) -> Any:
+    if isinstance(thing, Proposal):
+        return thing.key
+    if isinstance(thing, Case):
+        # How long it is searched says nothing: what was found does.
+        return {k: v for k, v in asdict(thing).items() if k not in ("title", "trials", "seeds")}
+    if isinstance(thing, dict):
+        return {str(key): _plain(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_plain(one) for one in thing]
+    return json.loads(json.dumps(thing))

@@ -1,0 +1,134 @@
+"""What each dimension is worth: the best found with one of its choices taken back; and how many references.
+
+Every variant prunes at the rate that was searched and is measured on all test images, so what a choice brings
+is the difference to the first row of the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings, scores_by
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.studies import found
+from benchmarks.proof.tables import Table, made_of
+from xaiprune.attribute import PRESETS, Composite
+from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
+from xaiprune.evaluate import paired
+from xaiprune.search.meter import Meter, right_images
+from xaiprune.search.methods import Method, proposal_of_preset
+from xaiprune.search.proposal import Proposal
+
+NAME, REFERENCES = "dimensions", "references"
+ABOUT = (
+    "Top-1 on all 1,200 test images of the best found (space depth_groups, 100 references), and of the "
+    "same recipe with one choice taken back. difference: to the best found of the same seed; p: "
+    "McNemar's exact test"
+)
+ABOUT_REFERENCES = (
+    "Top-1 on 400 test images of the best found and of Taylor by reference images a class: the first so many "
+    "of 30 drawn at random (the recipe itself was searched with 10)"
+)
+COUNTS = (1, 2, 5, 10, 30)
+_LRP = {"softmax": "attnlrp", "activation": "identity", "norm": "detach", "product": "uniform"}
+_GRADIENT = Epsilon(0.0)
+TAYLOR = "taylor"
+
+
+def run(case: Case, seed: int) -> None:
+    """Measure the variants of one case's and seed's best."""
+    table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
+    if recipe is None:
+        return
+    recipes = {OURS: recipe, **variants(recipe)}
+    of = made_of(case, recipes)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    table.replace(case, seed, of, _rows(meter_of(case, seed), recipes))
+
+
+def run_references(case: Case, seed: int) -> None:
+    """Measure the best found and Taylor with fewer and more reference images."""
+    table, recipe = Table(REFERENCES, ABOUT_REFERENCES), found(case, seed).get(OURS)
+    if recipe is None:
+        return
+    of = made_of(case, recipe, COUNTS)
+    if table.has(case, seed, of):
+        return
+    print(f"{REFERENCES}: {case.name}, seed {seed}", flush=True)
+    context = context_of(case, seed, (f"data.reference_per_class={max(COUNTS)}",))
+    meter = meter_of(case, seed)
+    part, rate = curve_images(meter), case.rate
+    rows = []
+    for count in COUNTS:
+        recipes = {
+            name: replace(proposal, references=count)
+            for name, proposal in ((OURS, recipe), (TAYLOR, proposal_of_preset(TAYLOR)))
+        }
+        for method in rankings(context, recipes):
+            figures = meter.figures(method, rate, part)
+            print(f"  {count} a class: {method.name:<14} {figures['top1']:.1%}", flush=True)
+            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
+            rows.append({"method": method.name, "references": count, "rate": rate, **kept})
+    table.replace(case, seed, of, rows)
+
+
+def variants(best: Proposal) -> dict[str, Proposal]:
+    """The best found with one choice at a time as the papers or Taylor have it, where it has another."""
+    taylor = PRESETS[TAYLOR]
+    composite, aggregation = best.composite, best.aggregation
+    tried = {
+        "the papers' epsilon, gamma, alpha": replace(best, composite=fixed_numbers(composite)),
+        "gradient in every layer": replace(
+            best, composite=replace(best.composite, default=_GRADIENT, layers=())
+        ),
+        "between: lrp": replace(best, composite=replace(composite, **_LRP)),
+        "start: one": replace(best, start="one"),
+        "start: logit": replace(best, start="logit"),
+        "aggregate: abs_of_sum": replace(best, aggregation=replace(aggregation, mode="abs_of_sum")),
+        "image_weight: as_is": replace(best, aggregation=replace(aggregation, image_weight="as_is")),
+        "normalize: none": replace(best, aggregation=replace(aggregation, normalize="none")),
+        "Taylor's rules, our ranking": replace(best, composite=taylor.composite),
+        "our rules, Taylor's ranking": replace(best, start=taylor.start, aggregation=taylor.aggregation),
+        "Taylor": proposal_of_preset(TAYLOR),
+    }
+    return {name: proposal for name, proposal in tried.items() if proposal.key != best.key}
+
+
+def fixed_numbers(composite: Composite) -> Composite:
+    """The same rules with the numbers of the papers' grid (Hatefi et al. 2024, section 4.1)."""
+    return replace(
+        composite,
+        default=_fixed(composite.default),
+        layers=tuple((match, _fixed(rule, match.types)) for match, rule in composite.layers),
+    )
+
+
+def _fixed(rule: Rule, types: tuple[str, ...] = ()) -> Rule:
+    match rule:
+        case Epsilon():
+            return rule if rule.epsilon == 0 else replace(rule, epsilon=1e-6)
+        case Gamma():
+            return replace(rule, gamma=0.05 if types == ("linear",) else 0.25)
+        case AlphaBeta():
+            return replace(rule, alpha=2.0, beta=1.0)
+    return rule
+
+
+def _rows(meter: Meter, recipes: dict[str, Proposal]) -> Iterator[dict[str, Any]]:
+    rate = meter.bench.config.prune.rate
+    scores = scores_by(meter.bench, recipes)
+    best = meter.figures(Method(OURS, "best", scores[OURS]), rate)
+    for name in recipes:
+        figures = meter.figures(Method(name, "best", scores[name]), rate)
+        print(f"  {name:<36} {figures['top1']:.1%}", flush=True)
+        yield {
+            "variant": name,
+            "rate": rate,
+            **{key: figures[key] for key in ("top1", "low", "high", "correct", "total")},
+            "difference": figures["top1"] - best["top1"],
+            "p": paired(right_images(best), right_images(figures)).p,
+        }

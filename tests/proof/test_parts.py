@@ -1,0 +1,121 @@
+"""The proof's own reckoning, without any network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.proof import tables
+from benchmarks.proof.cases import CASES
+from benchmarks.proof.kept import highest
+from benchmarks.proof.page import rendered
+from benchmarks.proof.tables import Table, made_of, read
+from benchmarks.proof.worth import fixed_numbers, variants
+from xaiprune.attribute import Aggregation, Composite
+from xaiprune.attribute.lrp.composite import Match
+from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma
+from xaiprune.search.methods import proposal_of_preset
+from xaiprune.search.proposal import Proposal
+
+CASE = CASES["vit_tiny-neurons"]
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_rows_replace_those_of_their_case_and_seed_only(results: Path) -> None:
+    table = Table("curves", "what it is")
+    table.replace(CASE, 1, "a", [{"method": "x", "top1": 0.5}])
+    table.replace(CASE, 0, "a", [{"method": "x", "top1": 0.4}])
+    Table("curves", "what it is").replace(CASE, 1, "b", [{"method": "x", "top1": 0.6}])
+    found = read("curves")
+    assert found[["seed", "top1", "of"]].to_numpy().tolist() == [[0, 0.4, "a"], [1, 0.6, "b"]]
+    assert Table("curves", "").has(CASE, 1, "b")
+    assert not Table("curves", "").has(CASE, 1, "a")
+    assert (
+        (results / "curves.csv").read_text().startswith("# what it is\n# python -m benchmarks.proof curves")
+    )
+
+
+def test_rows_are_stale_once_another_recipe_was_found() -> None:
+    taylor, epsilon = proposal_of_preset("taylor"), proposal_of_preset("epsilon")
+    assert made_of(CASE, {"ours": taylor}) == made_of(CASE, {"ours": taylor})
+    assert made_of(CASE, {"ours": taylor}) != made_of(CASE, {"ours": epsilon})
+    assert made_of(replace(CASE, trials=9, title="")) == made_of(CASE)  # neither changes a figure
+    assert made_of(replace(CASE, rate=0.1)) != made_of(CASE)
+
+
+@pytest.mark.parametrize("knee", [0.0, 0.01, 0.37, 0.99])
+def test_the_highest_rate_that_keeps_enough(knee: float) -> None:
+    asked: list[float] = []
+
+    def top1(rate: float) -> float:
+        asked.append(rate)
+        return 1.0 if rate <= knee + 1e-9 else 0.0
+
+    assert highest(top1, 0.5) == pytest.approx(knee)
+    assert len(asked) <= 7
+
+
+def test_variants_take_one_choice_back_each() -> None:
+    composite = Composite(
+        layers=((Match(groups=("low",)), Gamma(3.0)), (Match(groups=("mid",)), AlphaBeta(2.5, 1.5)))
+    )
+    best = Proposal(composite, "contrast", Aggregation("sum_of_abs", "confidence", "l2"))
+    found = variants(best)
+    one = found["aggregate: abs_of_sum"]
+    assert one.aggregation == Aggregation("abs_of_sum", "confidence", "l2")
+    assert (one.composite, one.start) == (best.composite, best.start)
+    assert found["Taylor's rules, our ranking"].aggregation == best.aggregation
+    assert found["our rules, Taylor's ranking"].composite == composite
+    assert found["Taylor"] == proposal_of_preset("taylor")
+    assert "between: lrp" not in found  # it is so already
+
+
+def test_the_papers_numbers_keep_the_rules() -> None:
+    composite = Composite(
+        Epsilon(0.3),
+        layers=(
+            (Match(groups=("low",)), Gamma(3.0)),
+            (Match(types=("linear",)), Gamma(3.0)),
+            (Match(groups=("high",)), Epsilon(0.0)),
+            (Match(groups=("mid",)), AlphaBeta(2.5, 1.5)),
+        ),
+    )
+    fixed = fixed_numbers(composite)
+    assert fixed.default == Epsilon(1e-6)
+    assert [rule for _, rule in fixed.layers] == [Gamma(0.25), Gamma(0.05), Epsilon(0.0), AlphaBeta(2.0, 1.0)]
+
+
+def test_tables_are_written_between_their_markers(results: Path) -> None:
+    frame = pd.DataFrame(
+        [
+            {
+                "method": method,
+                "kind": kind,
+                "part": part,
+                "rate": rate,
+                "top1": top1,
+                "low": 0.1,
+                "high": 0.9,
+            }
+            for method, kind, part, rate, top1 in (
+                ("dense", "dense", "target", 0.0, 0.8),
+                ("depth_groups", "best", "target", 0.5, 0.4),
+                ("taylor", "criterion", "target", 0.5, 0.3),
+                ("depth_groups", "best", "curve", 0.5, 0.5),
+            )
+        ]
+    )
+    Table("curves", "").replace(CASE, 0, "a", frame.to_dict("records"))
+    text = "story\n\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n\n<!-- table: half -->\n<!-- end -->\n"
+    new = rendered(text)
+    assert "| **depth_groups** | 40.0 [10.0, 90.0] | **40.0** | 50.0 |" in new
+    assert new.index("dense") < new.index("depth_groups") < new.index("taylor")
+    assert "old" not in new
+    assert "*Not measured yet.*" in new
+    assert rendered(new) == new

@@ -1,0 +1,62 @@
+"""What the proof has published: studies that open anywhere, and a page that says what its tables say."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from benchmarks.proof.cases import CASES
+from benchmarks.proof.page import rendered
+from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.search import best_trial, proposal_of
+from xaiprune.search.study import SCHEMA
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIES = sorted((ROOT / "studies" / "proof").glob("*.db"))
+TABLES = sorted((ROOT / "docs" / "results").glob("*.csv"))
+_FOLDERS = re.compile(rb"(?:/|\\)(?:home|work|root|tmp|mnt|Users)(?:/|\\)\w+")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_published_study_opens_and_names_no_machine(path: Path, tmp_path: Path) -> None:
+    assert _FOLDERS.findall(path.read_bytes()) == []
+    copy = tmp_path / path.name  # opening may write
+    copy.write_bytes(path.read_bytes())
+    study = optuna.load_study(study_name=path.stem, storage=f"sqlite:///{copy}")
+    assert study.user_attrs["schema"] == SCHEMA
+    case = CASES[
+        study.user_attrs["runs"][-1]["config"]["study"]["name"].rpartition("-s")[0].rsplit("-", 2)[0]
+    ]
+    assert study.user_attrs["fingerprint"]["prune"]["rate"] == case.rate
+    best = proposal_of(best_trial(study))
+    kept = load_composite(path.with_suffix("") / "best.yaml")
+    assert kept == best.composite
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_published_study_is_one_whole_file(path: Path) -> None:
+    assert not list(path.parent.glob(f"{path.name}-*"))  # nothing left in a journal beside it
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_table_says_how_it_was_made(path: Path) -> None:
+    about, command, _ = path.read_text(encoding="utf-8").split("\n", 2)
+    assert about.startswith("# ")
+    assert f"python -m benchmarks.proof {path.stem}" in command
+    assert "torch" in command
+    frame = pd.read_csv(path, comment="#")
+    assert set(frame.case) <= set(CASES)
+    if "correct" in frame:
+        assert (frame.top1 - frame.correct / frame.total).abs().max() < 1e-9
+
+
+def test_the_page_has_the_tables_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs" / "results" / "README.md").read_text(encoding="utf-8")
+    assert rendered(text) == text, "python -m benchmarks.proof writes them anew"
