@@ -36,9 +36,9 @@ def test_rows_replace_those_of_their_case_and_seed_only(results: Path) -> None:
     assert found[["seed", "top1", "of"]].to_numpy().tolist() == [[0, 0.4, "a"], [1, 0.6, "b"]]
     assert Table("curves", "").has(CASE, 1, "b")
     assert not Table("curves", "").has(CASE, 1, "a")
-    assert (
-        (results / "curves.csv").read_text().startswith("# what it is\n# python -m benchmarks.proof curves")
-    )
+    head = (results / "curves.csv").read_text().splitlines()
+    assert head[0] == "# what it is"
+    assert head[1].startswith("# python -m benchmarks.proof curves; last written with xaiprune")
 
 
 def test_rows_are_stale_once_another_recipe_was_found() -> None:
@@ -112,7 +112,7 @@ def test_tables_are_written_between_their_markers(results: Path) -> None:
         ]
     )
     Table("curves", "").replace(CASE, 0, "a", frame.to_dict("records"))
-    text = "story\n\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n\n<!-- table: half -->\n<!-- end -->\n"
+    text = "story\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n<!-- table: half -->\n<!-- end -->\n"
     new = rendered(text)
     assert "| **depth_groups** | 40.0 [10.0, 90.0] | **40.0** | 50.0 |" in new
     assert new.index("dense") < new.index("depth_groups") < new.index("taylor")
