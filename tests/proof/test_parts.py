@@ -112,7 +112,9 @@ def test_tables_are_written_between_their_markers(results: Path) -> None:
         ]
     )
     Table("curves", "").replace(CASE, 0, "a", frame.to_dict("records"))
-    text = "story\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n<!-- table: half -->\n<!-- end -->\n"
+    text = (
+        "a\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n<!-- table: half -->\n<!-- end -->\n"
+    )
     new = rendered(text)
     assert "| **depth_groups** | 40.0 [10.0, 90.0] | **40.0** | 50.0 |" in new
     assert new.index("dense") < new.index("depth_groups") < new.index("taylor")
