@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from benchmarks.proof import compensation, curves, explaining, kept, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, ROOT, SHARED, Case
-from benchmarks.proof.studies import DEPTH_GROUPS, FIRST, STAGES, run
+from benchmarks.proof.studies import DEPTH_GROUPS, STAGES, run
 from xaiprune.errors import XaipruneError
 
 Part = Callable[[Case, int], None]
@@ -48,10 +48,6 @@ def main() -> int:
     return 0
 
 
-def _first_studies(case: Case, seed: int) -> None:
-    run(case, seed, DEPTH_GROUPS, trials=FIRST)
-
-
 def _studies(case: Case, seed: int) -> None:
     run(case, seed, DEPTH_GROUPS)
 
@@ -63,7 +59,6 @@ def _further_studies(case: Case, seed: int) -> None:
 
 
 PARTS: dict[str, Part] = {
-    "first": _first_studies,
     "studies": _studies,
     "further": _further_studies,
     curves.NAME: curves.run,

@@ -41,20 +41,14 @@ def methods_of(case: Case, seed: int) -> tuple[Method, ...]:
     Ours come first, by stage; empty without a finished search.
     """
     ours = found(case, seed)
-    if not ours:
+    if OURS not in ours:
         return ()
     context = context_of(case, seed)
-    ranked, left_out = rank(
-        context,
-        OURS,
-        ours[OURS] if OURS in ours else next(iter(ours.values())),
-        known_presets(None),
-        CRITERIA,
-        RANDOM,
-    )
+    ranked, left_out = rank(context, OURS, ours.pop(OURS), known_presets(None), CRITERIA, RANDOM)
     for name, reason in left_out.items():
         print(f"  {name} is left out: {reason}", flush=True)
-    return (*rankings(context, ours), *ranked[1:])
+    further = rankings(context, ours) if ours else []
+    return (ranked[0], *further, *ranked[1:])
 
 
 def rankings(context: Context, proposals: dict[str, Proposal]) -> list[Method]:

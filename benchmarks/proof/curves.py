@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.proof.bench import CRITERIA, CURVE_IMAGES, RANDOM, curve_images, meter_of, methods_of
+from benchmarks.proof.bench import CRITERIA, CURVE_IMAGES, OURS, RANDOM, curve_images, meter_of, methods_of
 from benchmarks.proof.cases import Case
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
@@ -26,25 +26,41 @@ def run(case: Case, seed: int) -> None:
     table = Table(NAME, ABOUT)
     ours = found(case, seed)
     of = made_of(case, ours, list(PRESETS), CRITERIA, RANDOM, CURVE_IMAGES)
-    if not ours or table.has(case, seed, of):
+    if OURS not in ours or table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    table.replace(case, seed, of, rows(meter_of(case, seed), methods_of(case, seed), case.rates))
+    everyone = seed == case.seeds[0]
+    found_rows = rows(meter_of(case, seed), methods_of(case, seed), case.rates, everyone=everyone)
+    table.replace(case, seed, of, list(found_rows))
 
 
-def rows(meter: Meter, methods: tuple[Method, ...], rates: tuple[float, ...]) -> Iterator[dict[str, Any]]:
-    """A row a measurement: the target rate on all test images, the curve on a part."""
+def rows(
+    meter: Meter, methods: Sequence[Method], rates: Sequence[float], *, everyone: bool
+) -> Iterator[dict[str, Any]]:
+    """A row a measurement: the target rate on all test images, the curve on a part.
+
+    Args:
+        meter: Of the case and seed.
+        methods: The first is what others are paired with.
+        rates: Of the curves.
+        everyone: Whether all methods get a curve, or only ours and the two strongest others.
+    """
     part, target = curve_images(meter), meter.bench.config.prune.rate
     for images, name in ((None, "target"), (part, "curve")):
         yield _row("dense", "dense", name, 0.0, meter.figures(methods[0], 0.0, images))
-    first = None
+    at_target = {}
     for method in methods:
-        figures = meter.figures(method, target)
-        first = right_images(figures) if first is None else first
-        p = None if method.kind == "random" else paired(first, right_images(figures)).p
+        figures = at_target[method.name] = meter.figures(method, target)
+        p = None
+        if method.kind != "random":
+            p = paired(right_images(at_target[methods[0].name]), right_images(figures)).p
         print(f"  {method.name:<28} {figures['top1']:.1%} at {target:g}", flush=True)
         yield _row(method.name, method.kind, "target", target, figures, method.seed, p)
-    for method in methods:
+    others = [method for method in methods if method.kind != "best"]
+    others.sort(key=lambda method: -at_target[method.name]["top1"])
+    strongest = {method.name for method in others[:2]}
+    along = [m for m in methods if everyone or m.kind == "best" or m.name in strongest]
+    for method in along:
         for rate in rates:
             figures = meter.figures(method, rate, part)
             yield _row(method.name, method.kind, "curve", rate, figures, method.seed)

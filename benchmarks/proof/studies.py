@@ -12,13 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.proof.cases import STUDIES, Case, config_of
 from xaiprune.config import Config
-from xaiprune.search import counts, load_study, proposal_of, search
+from xaiprune.search import best_trial, counts, load_study, proposal_of, search
 from xaiprune.search.best import save_best
 from xaiprune.search.notes import RUNS
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.study import first_value
-
-FIRST = 100  # trials, which the search's own issue asks about
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,9 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
     )
 
 
-def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS, trials: int | None = None) -> None:
+def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     """Run what is missing of a study; its file is fit to be published whenever this returns."""
     config = config_for(case, seed, stage)
-    if trials is not None:
-        config.study.n_trials = trials
     if (done := done_of(config)) >= config.study.n_trials:
         return
     print(f"{config.study.name}: {done} of {config.study.n_trials} trials done", flush=True)
@@ -109,28 +104,13 @@ def publish(study: optuna.Study, path: Path) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def best_of(
-    case: Case, seed: int, stage: Stage = DEPTH_GROUPS, first: int | None = None
-) -> FrozenTrial | None:
-    """The trial that scored best on the validation images, of the first so many; None without a study."""
-    config = config_for(case, seed, stage)
-    if not _file(config).is_file():
-        return None
-    study = load_study(config)
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    trials = [trial for trial in trials if first is None or trial.number < first]
-    return max(trials, key=lambda trial: (first_value(trial), -trial.number), default=None)
-
-
 def found(case: Case, seed: int) -> dict[str, Proposal]:
-    """What the finished searches of a case have found, by name of the method."""
-    at_hundred = (f"{DEPTH_GROUPS.name} at {FIRST}", DEPTH_GROUPS, FIRST)
+    """What the finished searches of a case have found, by the name of the search."""
     recipes = {}
-    for name, stage, first in (at_hundred, *((stage.name, stage, None) for stage in STAGES.values())):
+    for name, stage in STAGES.items():
         config = config_for(case, seed, stage)
-        trial = best_of(case, seed, stage, first)
-        if trial is not None and done_of(config) >= (first or config.study.n_trials):
-            recipes[name] = proposal_of(trial)
+        if done_of(config) >= config.study.n_trials:
+            recipes[name] = proposal_of(best_trial(load_study(config)))
     return recipes
 
 
