@@ -67,6 +67,7 @@ PARTS: dict[str, Part] = {
     worth.REFERENCES: worth.run_references,
     kept.NAME: kept.run,
     travel.NAME: travel.run,
+    travel.TASKS: travel.run_tasks,
     compensation.NAME: compensation.run,
     explaining.NAME: lambda case, seed: explaining.run(case, seed) if seed == case.seeds[0] else None,
 }

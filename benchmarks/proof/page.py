@@ -163,6 +163,20 @@ def travel(case: str) -> list[str]:
     return _markdown(["top-1, %", *(f"references of seed {seed}" for seed in seeds)], rows)
 
 
+def tasks(_: str) -> list[str]:
+    """Recipes of the 1000-way search where ten logits count, mean over the seeds."""
+    frame = read("tasks")
+    if not len(frame):
+        return []
+    rates = sorted(frame.rate.unique())
+    rows = []
+    for (case, method), part in frame.groupby(["case", "method"], sort=False):
+        means = part.groupby("rate").top1.mean()
+        cells = [_percent(means[rate]) if rate in means else "" for rate in rates]
+        rows.append([CASES[case].title, str(method), *cells])
+    return _markdown(["top-1 among the ten, %", "ranking", *(f"{rate:g}" for rate in rates)], rows)
+
+
 def compensation(case: str) -> list[str]:
     """The curve by ranking and compensation, mean over the seeds."""
     frame = read("compensation")
@@ -218,6 +232,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "references": references,
     "kept": kept,
     "travel": travel,
+    "tasks": tasks,
     "compensation": compensation,
     "explaining": explaining,
 }

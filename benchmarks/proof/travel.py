@@ -1,19 +1,28 @@
-"""Does a composite travel: one seed's best with another seed's reference images, and to another rate."""
+"""Does a composite travel: one seed's best with another seed's reference images, and to another task.
+
+(To other rates: the curves show it, every one of which is of a recipe that was searched at one rate.)
+"""
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, meter_of, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings
+from benchmarks.proof.cases import STUDIES, Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from benchmarks.proof.worth import TAYLOR
+from xaiprune.search.meter import Meter
 from xaiprune.search.methods import proposal_of_preset
 
-NAME = "travel"
+NAME, TASKS = "travel", "tasks"
 ABOUT = (
     "Top-1 on all 1,200 test images of the best found with one draw of references (column searched_with) "
     "when the references are those of another draw (column seed), at the rate that was searched; Taylor "
     "beside it"
+)
+
+ABOUT_TASKS = (
+    "Top-1 on 400 test images among the ten classes' logits (10 of 1000) by the best found among all 1,000, "
+    "with the same references; Taylor (on ten logits, too) beside it"
 )
 
 
@@ -35,4 +44,27 @@ def run(case: Case, seed: int) -> None:
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
         rows.append({"searched_with": method.name, "rate": case.rate, **kept})
+    table.replace(case, seed, of, rows)
+
+
+def run_tasks(case: Case, seed: int) -> None:
+    """Use a recipe that was searched among all outputs where only ten count."""
+    table, recipe = Table(TASKS, ABOUT_TASKS), found(case, seed).get(OURS)
+    if recipe is None or "data.task=all" not in case.overrides:
+        return
+    recipes = {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}
+    of = made_of(case, recipes)
+    if table.has(case, seed, of):
+        return
+    print(f"{TASKS}: {case.name}, seed {seed}", flush=True)
+    context = context_of(case, seed, ("data.task=classes",))
+    meter = Meter(context, STUDIES / "measured" / f"{case.name}-classes")
+    part = curve_images(meter)
+    rows = []
+    for method in rankings(context, recipes):
+        for rate in (0.0, *case.rates):
+            figures = meter.figures(method, rate, part)
+            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
+            rows.append({"method": method.name, "rate": rate, **kept})
+        print(f"  {method.name:<14} curve done", flush=True)
     table.replace(case, seed, of, rows)
