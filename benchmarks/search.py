@@ -19,7 +19,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -218,20 +218,21 @@ def run(name: str, trials: int, plain: int) -> list[str]:
     return [*lines, ""]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Parse the command line and run every case asked for."""
+    words = sys.argv[1:] if words is None else words
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--plain", type=int, default=3, help="trials of the plain way")
     parser.add_argument("--write", action="store_true", help=f"store the tables in {RESULTS}")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     head = f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU ({platform.machine()})"
     print(head)
     lines = [
         "# Search: what trials cost",
         "",
-        f"`python -m benchmarks.search {' '.join(sys.argv[1:])}`: {head}.",
+        f"`python -m benchmarks.search {' '.join(words)}`: {head}.",
         "",
     ]
     try:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from benchmarks.proof import compensation, curves, explaining, kept, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, ROOT, SHARED, Case
 from benchmarks.proof.studies import DEPTH_GROUPS, STAGES, run
+from benchmarks.search import RESULTS as TRIALS
+from benchmarks.search import main as measure_trials
 from xaiprune.errors import XaipruneError
 
 Part = Callable[[Case, int], None]
@@ -58,6 +60,12 @@ def _further_studies(case: Case, seed: int) -> None:
             run(case, seed, stage)
 
 
+def _trials(case: Case, seed: int) -> None:
+    """What a trial costs, beside the plain way, with racing and without; of all its networks at once."""
+    if not TRIALS.is_file() and measure_trials(["--trials", "24", "--write"]):
+        raise XaipruneError("trials could not be measured")
+
+
 PARTS: dict[str, Part] = {
     "studies": _studies,
     "further": _further_studies,
@@ -69,6 +77,7 @@ PARTS: dict[str, Part] = {
     travel.NAME: travel.run,
     travel.TASKS: travel.run_tasks,
     compensation.NAME: compensation.run,
+    "trials": _trials,
     explaining.NAME: lambda case, seed: explaining.run(case, seed) if seed == case.seeds[0] else None,
 }
 
