@@ -3,6 +3,8 @@
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -253,3 +255,13 @@ def test_of_a_real_search(config, tmp_path, capsys):
     assert f"trial {best_trial(study).number}: " in capsys.readouterr().out
     export.run(compose("export", ["study.name=test", stored, "export.top=2", f"output_dir={tmp_path}"]))
     assert load_composite(tmp_path / "top-01.yaml") == proposal_of(best_trial(study)).composite
+
+
+def test_a_reader_that_has_gone_is_no_error(make_study):
+    make_study("one", *TRIALS)
+    command = [sys.executable, "-m", "xaiprune.cli", "studies", "show", "study.name=one"]
+    read, write = os.pipe()
+    os.close(read)  # as head does when it has seen enough
+    with os.fdopen(write, "w") as nobody:
+        ended = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -84,6 +84,8 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
             launch()
         except BrokenProcessPool as error:
             raise XaipruneError("a run of the sweep was killed; is there enough memory for all?") from error
+    if job.unread:
+        raise BrokenPipeError
     failures = job.failures()
     if job.notes is not None:
         shutil.rmtree(job.notes, ignore_errors=True)
@@ -104,6 +106,7 @@ class _Job:
         at_once: Runs that share this machine's processor.
         folder: In which the command was typed, and its relative paths count; a launcher may have kept
             processes from an earlier command in another one.
+        unread: Who read the output (head, less) has gone.
     """
 
     task: str
@@ -111,6 +114,7 @@ class _Job:
     notes: Path | None = None
     at_once: int = 1
     folder: Path = field(default_factory=Path.cwd)
+    unread: bool = False
     _failed: list[XaipruneError] = field(default_factory=list)
 
     def run(self, composed: DictConfig) -> None:
@@ -130,6 +134,10 @@ class _Job:
         except XaipruneError as error:
             # Hydra would write a line of its own before handing it on, and only the first one.
             self._keep(error, composed)
+        except BrokenPipeError:
+            if self.notes is not None:  # in another process, perhaps
+                raise
+            self.unread = True
 
     def failures(self) -> list[XaipruneError]:
         """What went wrong in the runs that have ended."""
