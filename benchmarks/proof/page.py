@@ -10,8 +10,12 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
+from benchmarks.proof.studies import config_for, done_of
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
+from xaiprune.report.page.importances import importances as settings_importances
+from xaiprune.report.reading import read_trials
+from xaiprune.search import load_study
 
 PAGE = RESULTS / "README.md"
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -111,6 +115,24 @@ def dimensions(case: str) -> list[str]:
         cells = [_difference(by_seed.loc[seed]) if seed in by_seed.index else "as it is" for seed in seeds]
         rows.append([str(variant), *cells])
     return _markdown(["points, against the best found", *(f"seed {seed}" for seed in seeds)], rows)
+
+
+def importances(case: str) -> list[str]:
+    """What tells the best tenth of the trials from the rest, of the settings that every trial has."""
+    columns = {}
+    for seed in CASES[case].seeds:
+        config = config_for(CASES[case], seed)
+        if done_of(config):
+            table = settings_importances(read_trials(load_study(config), ("scores",)))
+            if not isinstance(table, str):
+                shared = table[table.trials == table.trials.max()].set_index("parameter")
+                columns[f"seed {seed}"] = shared.importance / shared.importance.sum()
+    if not columns:
+        return []
+    frame = pd.DataFrame(columns).fillna(0.0)
+    frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
+    rows = [[f"`{name}`", *(f"{share:.2f}" for share in shares)] for name, shares in frame.T.items()]
+    return _markdown(["share of importance", *columns], rows)
 
 
 def references(_: str) -> list[str]:
@@ -229,6 +251,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "target": target,
     "half": half,
     "dimensions": dimensions,
+    "importances": importances,
     "references": references,
     "kept": kept,
     "travel": travel,

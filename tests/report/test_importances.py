@@ -32,6 +32,27 @@ def test_the_setting_that_matters_comes_first() -> None:
     assert table.trials.tolist() == [60, 60]
 
 
+def test_trials_that_racing_ended_count_with_what_they_reached() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        good = trial.suggest_categorical("mid.rule", ["gradient", "zplus"]) == "gradient"
+        trial.suggest_categorical("start", ["one", "logit"])
+        top1 = 0.9 * good + 1e-3 * (7 * trial.number % 59)
+        trial.set_user_attr("scores", [{"top1": top1, "images": 200}])
+        trial.report(0.5, step=3)  # its last chunk alone, which says little
+        if trial.number > 5:
+            raise optuna.TrialPruned
+        return top1
+
+    with quiet():
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+        study.optimize(objective, n_trials=40)
+    assert isinstance(importances(read_trials(study, ())), str)  # six are too few
+    table = importances(read_trials(study, ("scores",)))
+    assert not isinstance(table, str)
+    assert table.parameter[0] == "mid.rule"
+    assert table.trials.tolist() == [40, 40]
+
+
 def test_the_same_every_time() -> None:
     stored = read_trials(make(), ())
     one, other = importances(stored), importances(stored)

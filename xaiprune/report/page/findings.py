@@ -45,7 +45,7 @@ class Findings:
         dense: ``correct``, ``images``, ``top1`` of the dense network on the validation images.
         trials: `xaiprune.report.trials`.
         layers: `xaiprune.report.layers`.
-        stored: The trials' parameters, and of attributes the proposals.
+        stored: The trials' parameters, and of attributes the proposals and scores.
         network: Layers that rules are given to; empty where the study did not note them.
         units: Unit layer -> its units; likewise.
         best: Row of ``trials``.
@@ -146,7 +146,7 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
         dense=attrs.get("dense"),
         trials=frame,
         layers=layers(study),
-        stored=read_trials(study, ("proposal",)),
+        stored=read_trials(study, ("proposal", "scores")),
         network=() if network is None else network.layers,
         units={} if network is None else network.units,
         best=best,
