@@ -52,7 +52,7 @@ class Case:
     rate: float
     seeds: tuple[int, ...] = (0,)
     trials: int = 100
-    rates: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    rates: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 CASES = {

@@ -39,6 +39,7 @@ class Table:
 
     def replace(self, case: Case, seed: int, of: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same case and seed, and write the file."""
+        self.frame = read(self._name)  # another run may have added to it meanwhile, of another case
         new = pd.DataFrame([{"case": case.name, "seed": seed, **row, "of": of} for row in rows])
         old = self.frame
         if len(old):
