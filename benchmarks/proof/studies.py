@@ -34,6 +34,7 @@ class Stage:
 
 
 _RACING = ("pruner=wilcoxon", "search.batch=4")
+_FAST = (*_RACING, "objective.precision=bfloat16")
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
 STAGES = {
     stage.name: stage
@@ -46,11 +47,11 @@ STAGES = {
                 "space=refine",
                 "space.around={best}",
                 *(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high")),
-                *_RACING,
+                *_FAST,
             ),
             60,
         ),
-        Stage("per_layer", ("space=per_layer", "composite.file={best}", *_RACING), 60),
+        Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), 60),
     )
 }
 

@@ -25,6 +25,23 @@ class Fixed(nn.Module):
         return -(x[:, 0, 0, 0, None] - torch.arange(5.0)).abs()
 
 
+def test_bfloat16_is_what_the_network_computes_in():
+    kinds = []
+
+    class Sees(nn.Linear):
+        def forward(self, x):
+            out = super().forward(x.mean((2, 3)))
+            kinds.append(out.dtype)
+            return out
+
+    model, images = Sees(3, 5).eval(), labelled([0, 60, 120, 250], [0, 1, 3, 4])
+    exact = accuracy(model, images, Task(tuple("abcde"), None))
+    low = accuracy(model, images, Task(tuple("abcde"), None), precision="bfloat16")
+    assert kinds == [torch.float32, torch.bfloat16]
+    assert low.total == exact.total
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_top1_in_order_over_batches():
     images = labelled([0, 1, 2, 4, 3], [0, 1, 3, 4, 0])
     for batch_size in (1, 2, 100):

@@ -1,14 +1,19 @@
 """Objectives beyond top-1: the highest rate, costs beside accuracy, constraints."""
 
+from typing import Any
+
 import pytest
 from optuna.trial import TrialState
+from torch import nn
 
 from tests.search.conftest import MakeConfig
 from tests.search.test_trials import by_hand, recipe
+from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import cost
+from xaiprune.evaluate import Accuracy, accuracy, cost
 from xaiprune.prune import remove
 from xaiprune.search import best_trial, load_study, open_context, search
+from xaiprune.search import context as context_module
 from xaiprune.search.known import Known
 from xaiprune.search.objective import constraint_of
 from xaiprune.search.trial import Stopwatch, run
@@ -98,3 +103,31 @@ def test_latency_is_measured(config: MakeConfig) -> None:
     found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
     assert found.constraints["latency <= 100"] < 0
     assert found.scores[0][1].cost["latency"] > 0
+
+
+def test_trials_classify_in_bfloat16_and_nothing_else_does(
+    config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = config("objective.precision=bfloat16", "study.n_trials=3", "study.name=low")
+    used: list[tuple[int, str]] = []
+
+    def spy(model: nn.Module, images: LabelledImages, *args: Any, **kwargs: Any) -> Accuracy:
+        used.append((len(images), kwargs["precision"]))
+        return accuracy(model, images, *args, **kwargs)
+
+    monkeypatch.setattr(context_module, "accuracy", spy)
+    study = search(asked)
+    assert used
+    assert {precision for _, precision in used} == {"bfloat16"}
+    used.clear()
+    context = open_context(asked)
+    context.accuracy(images=context.dataset.test)
+    assert used == [(len(context.dataset.test), "float32")]
+    assert study.user_attrs["fingerprint"]["objective"]["precision"] == "bfloat16"
+    with pytest.raises(XaipruneError, match=r"objective\.precision was bfloat16, now unset"):
+        search(config("study.n_trials=4", "study.name=low"))
+
+
+def test_a_precision_without_trials_that_classify(config: MakeConfig) -> None:
+    with pytest.raises(XaipruneError, match=r"objective\.precision says nothing with objective=faithfulness"):
+        open_context(config("objective=faithfulness", "objective.precision=bfloat16"))

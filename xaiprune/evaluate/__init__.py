@@ -1,6 +1,6 @@
 """Honest numbers: top-1 with its interval, accuracy-rate curves, cost."""
 
-from xaiprune.evaluate.accuracy import Accuracy, accuracy
+from xaiprune.evaluate.accuracy import Accuracy, Precision, accuracy
 from xaiprune.evaluate.cost import Cost, Latency, cost, latency, macs
 from xaiprune.evaluate.curve import Curve, curve
 from xaiprune.evaluate.faithfulness import Faithfulness, faithfulness
@@ -13,6 +13,7 @@ __all__ = [
     "Faithfulness",
     "Latency",
     "Paired",
+    "Precision",
     "accuracy",
     "cost",
     "curve",

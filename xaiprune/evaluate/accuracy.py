@@ -1,6 +1,7 @@
 """Top-1 over labelled images, with its interval."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 
 from xaiprune.data import LabelledImages, Task
 from xaiprune.errors import XaipruneError
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def accuracy(
     task: Task,
     batch_size: int = 100,
     device: torch.device | str | None = None,
+    precision: Precision = "float32",
 ) -> Accuracy:
     """Classify the images among the task's classes.
 
@@ -66,6 +70,9 @@ def accuracy(
         task: Which outputs are its classes.
         batch_size: Images in one forward.
         device: Where to run; None: where the model is.
+        precision: ``bfloat16`` runs matrix products and convolutions in it (torch's autocast): several times
+            as fast on GPUs and on CPUs with AMX, slower on others. Its three significant digits can tip
+            images between two classes that are nearly equal.
 
     Raises:
         XaipruneError: If there are no images, or the network gives NaN.
@@ -74,13 +81,14 @@ def accuracy(
         raise XaipruneError("there are no images to evaluate on")
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    kind, low = torch.device(device).type, precision == "bfloat16"
     correct = []
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=low):
         for pixels, labels in images.batches(batch_size, device):
             if pixels.device.type == "cpu":
                 # convolutions on a CPU are 1.2 to 1.6 times as fast with channels last; others do not mind
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-            logits = task.select(model(pixels))
+            logits = task.select(model(pixels)).float()
             if bool(logits.isnan().any()):
                 raise XaipruneError("the network gives NaN; its weights or the pruning are broken")
             correct.append((logits.argmax(1) == labels).cpu().numpy())

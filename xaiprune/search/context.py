@@ -17,7 +17,7 @@ from xaiprune.attribute.lrp import LayerInfo, trace_layers
 from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
+from xaiprune.evaluate import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.prune import Plan, Statistics, carry_out, couple, make_plan, masked, statistics_of
 from xaiprune.search.objective import Objective, objective_of
 from xaiprune.search.proposal import Proposal
@@ -165,12 +165,19 @@ class Context:
             ).model
         )
 
-    def accuracy(self, pruned: Pruned | None = None, images: LabelledImages | None = None) -> Accuracy:
+    def accuracy(
+        self,
+        pruned: Pruned | None = None,
+        images: LabelledImages | None = None,
+        *,
+        precision: Precision = "float32",
+    ) -> Accuracy:
         """Top-1 of the dense or a pruned network.
 
         Args:
             pruned: As `pruned` makes it; None: the dense network.
             images: None: all validation images.
+            precision: Of the forward; `precision` is that of the trials.
         """
         with self._entered(pruned or Pruned(self.model)) as model:
             return accuracy(
@@ -179,7 +186,13 @@ class Context:
                 self.task,
                 batch_size=self.config.data.batch_size,
                 device=self.device,
+                precision=precision,
             )
+
+    @property
+    def precision(self) -> Precision:
+        """Of the networks that trials classify with."""
+        return "bfloat16" if self.config.objective.precision == "bfloat16" else "float32"
 
     @contextmanager
     def _entered(self, pruned: Pruned) -> Iterator[nn.Module]:
@@ -207,8 +220,8 @@ class Context:
 
     @cached_property
     def dense(self) -> Accuracy:
-        """Top-1 of the dense network on the validation images."""
-        return self.accuracy()
+        """Top-1 of the dense network on the validation images, as trials measure it."""
+        return self.accuracy(precision=self.precision)
 
     @cached_property
     def dense_cost(self) -> Cost:
@@ -331,6 +344,11 @@ def _check(config: Config, objective: Objective, space: Space) -> None:
     if space.rate is not None and (objective.bisects or len(objective.rates) > 1):
         raise XaipruneError(
             f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
+        )
+    if objective.explains and config.objective.precision != "float32":
+        raise XaipruneError(
+            f"objective.precision says nothing with objective={objective.name}: heatmaps and logits stay in "
+            "float32; leave it out"
         )
     racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
     if racing and (objective.cost is not None or objective.bisects or objective.explains):

@@ -29,6 +29,8 @@ def fingerprint_of(context: Context) -> dict[str, Any]:
         objective["keep"] = context.objective.keep
     if context.objective.cost is not None:
         objective["cost"] = context.objective.cost
+    if context.precision != "float32":
+        objective["precision"] = context.precision
     if context.objective.constraints:
         objective["constraints"] = [constraint.text for constraint in context.objective.constraints]
     return {

@@ -211,7 +211,7 @@ class Measuring:
                 start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self._total)
                 whole = start == 0 and stop == self._total
                 images = context.validation if whole else context.validation.subset(slice(start, stop))
-                found = context.accuracy(entry.pruned, images).correct
+                found = context.accuracy(entry.pruned, images, precision=context.precision).correct
                 self._evaluated += len(found)
                 more = tuple(int(found[i : i + CHUNK].sum()) for i in range(0, len(found), CHUNK))
                 score = replace(score, correct=(*score.correct, *more))
