@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.studies import config_for, done_of
+from benchmarks.proof.studies import STAGES, config_for, done_of
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
 from xaiprune.report.page.importances import importances as settings_importances
@@ -18,6 +18,7 @@ from xaiprune.report.reading import read_trials
 from xaiprune.search import load_study
 
 PAGE = RESULTS / "README.md"
+SEARCHES = tuple(STAGES)
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -78,28 +79,18 @@ def half(_: str) -> list[str]:
     frame = read("half")
     if not len(frame):
         return []
-    rows = []
+    rows, searches = [], [name for name in SEARCHES if (frame.method == name).any()]
     for (case, compensate, seed), part in frame.groupby(["case", "compensate", "seed"], sort=False):
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
-        cells = [_percent(mine[name]) if name in mine else "" for name in (OURS, "refine", "per_layer")]
+        cells = [_percent(mine[name]) if name in mine else "" for name in searches]
         gain = 100 * (mine.get(OURS, float("nan")) - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {_interval(preset)}"
         rows.append(
             [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]
         )
-    head = [
-        "network",
-        "compensation",
-        "seed",
-        "rate",
-        "strongest preset",
-        OURS,
-        "refine",
-        "per_layer",
-        "gain, points",
-    ]
-    return _markdown(head, rows)
+    head = ["network", "compensation", "seed", "rate", "strongest preset"]
+    return _markdown([*head, *searches, "gain, points"], rows)
 
 
 def dimensions(case: str) -> list[str]:

@@ -35,22 +35,15 @@ class Stage:
 
 _RACING = ("pruner=wilcoxon", "search.batch=4")
 _FAST = (*_RACING, "objective.precision=bfloat16")
+_SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
 STAGES = {
     stage.name: stage
     for stage in (
         DEPTH_GROUPS,
-        # Also what a depth's relevance weighs in the global ranking, which no rule decides.
-        Stage(
-            "refine",
-            (
-                "space=refine",
-                "space.around={best}",
-                *(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high")),
-                *_FAST,
-            ),
-            60,
-        ),
+        # Also what a depth's relevance weighs in the global ranking.
+        Stage("scaled", ("space=depth_groups", *_SCALE, *_FAST)),
+        Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), 60),
         Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), 60),
     )
 }
