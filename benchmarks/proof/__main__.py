@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks.proof import compensation, curves, explaining, kept, page, pictures, travel, worth
+from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, ROOT, SHARED, Case
 from benchmarks.proof.studies import DEPTH_GROUPS, STAGES, run
 from benchmarks.search import RESULTS as TRIALS
@@ -71,6 +71,7 @@ PARTS: dict[str, Part] = {
     "further": _further_studies,
     curves.NAME: curves.run,
     kept.HALF: kept.run_half,
+    layers.NAME: layers.run,
     worth.NAME: worth.run,
     worth.REFERENCES: worth.run_references,
     kept.NAME: kept.run,

@@ -1,4 +1,4 @@
-"""The tables of docs/results/README.md, written between its markers from the CSV files beside it."""
+"""The tables of docs/results/README.md and README.md, written between their markers from the CSV files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from xaiprune.report.page.importances import importances as settings_importances
 from xaiprune.report.reading import read_trials
 from xaiprune.search import load_study
 
-PAGE = RESULTS / "README.md"
+PAGES = (RESULTS / "README.md", Path("README.md"))
 SEARCHES = tuple(STAGES)
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def refresh(page: Path = PAGE) -> None:
+def refresh() -> None:
     """Write every marked table anew; the text between them is people's."""
-    text = page.read_text(encoding="utf-8")
-    with replacing(page) as path:
-        path.write_text(rendered(text), encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (new := rendered(text)) != text:
+            with replacing(page) as path:
+                path.write_text(new, encoding="utf-8")
 
 
 def rendered(text: str) -> str:
@@ -39,6 +41,36 @@ def _table(name: str) -> str:
     kind, _, case = name.partition("-")
     lines = TABLES[kind](case)
     return "\n".join(["", *(lines or ["*Not measured yet.*"]), "", ""])
+
+
+def headline(_: str) -> list[str]:
+    """The searched rate: ours and the strongest of the others, means over the seeds with their range."""
+    frame = read("curves")
+    if not len(frame):
+        return []
+    rows = []
+    for case in (case for case in CASES.values() if case.name in set(frame.case)):
+        own = frame[(frame.case == case.name) & (frame.part == "target")]
+        means = own.groupby("method").top1.agg(["mean", "min", "max"])
+        presets = own[own.kind == "preset"].groupby("method").top1.mean()
+        strongest = str(presets.idxmax())
+        cells = [_spread(means.loc[name]) for name in (OURS, "taylor", "integrated_gradients", strongest)]
+        cells[-1] += f" ({strongest.removeprefix('LRP ')})"
+        seeds = own.seed.nunique()
+        dense = _percent(means.loc["dense", "mean"])
+        rows.append(
+            [f"{case.title}, {case.rate:.0%} removed", str(seeds), dense, f"**{cells[0]}**", *cells[1:]]
+        )
+    head = [
+        "top-1, %",
+        "seeds",
+        "dense",
+        "best found",
+        "Taylor",
+        "integrated gradients",
+        "strongest LRP preset",
+    ]
+    return _markdown(head, rows)
 
 
 def target(case: str) -> list[str]:
@@ -91,6 +123,24 @@ def half(_: str) -> list[str]:
         )
     head = ["network", "compensation", "seed", "rate", "strongest preset"]
     return _markdown([*head, *searches, "gain, points"], rows)
+
+
+def layers(case: str) -> list[str]:
+    """Units that each layer loses, mean over the seeds, and how much the two rankings agree."""
+    frame = read("layers")
+    if not len(frame):
+        return []
+    frame = frame[frame.case == case]
+    sizes = frame.groupby("layer", sort=False).units.first()
+    rows = []
+    for method, part in frame.groupby("method", sort=False):
+        removed = part.groupby("layer", sort=False).removed.mean()
+        rows.append([str(method), *(f"{100 * removed[name] / sizes[name]:.0f}" for name in sizes.index)])
+    shared = frame[frame.method == OURS].groupby("layer", sort=False)[["shared", "removed"]].sum()
+    both = [f"{100 * row.shared / row.removed:.0f}" if row.removed else "" for row in shared.itertuples()]
+    rows.append(["of ours, Taylor removes, too", *both])
+    names = [str(name).replace("blocks.", "").replace(".mlp.fc1", "") for name in sizes.index]
+    return _markdown(["removed, % of the layer", *names], rows)
 
 
 def dimensions(case: str) -> list[str]:
@@ -239,8 +289,10 @@ def explaining(_: str) -> list[str]:
 
 
 TABLES: dict[str, Callable[[str], list[str]]] = {
+    "headline": headline,
     "target": target,
     "half": half,
+    "layers": layers,
     "dimensions": dimensions,
     "importances": importances,
     "references": references,
@@ -261,6 +313,11 @@ def _one(rows: pd.DataFrame) -> str:
 
 def _interval(row: pd.Series) -> str:
     return f"{_percent(row.top1)} [{_percent(row.low)}, {_percent(row.high)}]"
+
+
+def _spread(row: pd.Series) -> str:
+    spread = f" ({_percent(row['min'])} to {_percent(row['max'])})" if row["max"] > row["min"] else ""
+    return f"{_percent(row['mean'])}{spread}"
 
 
 def _range(grouped: pd.core.groupby.SeriesGroupBy, key: object) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.proof.cases import CASES
-from benchmarks.proof.page import rendered
+from benchmarks.proof.page import PAGES, rendered
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.search import best_trial, proposal_of
 from xaiprune.search.study import SCHEMA
@@ -55,9 +55,11 @@ def test_a_table_says_how_it_was_made(path: Path) -> None:
         assert (frame.top1 - frame.correct / frame.total).abs().max() < 1e-9
 
 
-def test_the_page_has_the_tables_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_page_has_the_tables_of_its_files(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "docs" / "results" / "README.md").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- table: " in text
     assert rendered(text) == text, "python -m benchmarks.proof writes them anew"
 
 

@@ -1,0 +1,44 @@
+"""Where the units go: how many each layer loses under the best found and under Taylor."""
+
+from __future__ import annotations
+
+from benchmarks.proof.bench import OURS, rankings
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.studies import found
+from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.worth import TAYLOR
+from xaiprune.search.methods import proposal_of_preset
+
+NAME = "layers"
+ABOUT = (
+    "Units that each layer loses at the rate that was searched; shared: how many of them the other ranking of "
+    "the same seed removes, too"
+)
+
+
+def run(case: Case, seed: int) -> None:
+    """Plan with both rankings of one seed."""
+    table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
+    if recipe is None:
+        return
+    of = made_of(case, recipe)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    context = context_of(case, seed)
+    methods = rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)})
+    plans = {method.name: context.plan(method.scores, case.rate, method.scope).removed for method in methods}
+    rows = []
+    for name, other in ((OURS, TAYLOR), (TAYLOR, OURS)):
+        for unit in context.units:
+            mine, theirs = (set(plans[which].get(unit.name, ())) for which in (name, other))
+            rows.append(
+                {
+                    "method": name,
+                    "layer": unit.name,
+                    "units": unit.units,
+                    "removed": len(mine),
+                    "shared": len(mine & theirs),
+                }
+            )
+    table.replace(case, seed, of, rows)
