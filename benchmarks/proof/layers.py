@@ -11,8 +11,8 @@ from xaiprune.search.methods import proposal_of_preset
 
 NAME = "layers"
 ABOUT = (
-    "Units that each layer loses at the rate that was searched; shared: how many of them the other ranking of "
-    "the same seed removes, too"
+    "Units that each layer loses at the rate that was searched; shared: how many of them the other ranking "
+    "of the same seed removes, too"
 )
 
 
