@@ -43,6 +43,7 @@ WAYS = {
     "search, one by one": ("search.batch=1", "pruner=none"),
     "search, batch of 8": ("search.batch=8", "pruner=none"),
     "search, batch of 8, racing": ("search.batch=8", "pruner=wilcoxon"),
+    "the same in bfloat16": ("search.batch=8", "pruner=wilcoxon", "objective.precision=bfloat16"),
 }
 
 
@@ -168,19 +169,19 @@ def _zennit(rule: Rule) -> object:
     return z.ZPlus(stabilizer=1e-6)
 
 
-def run(name: str, trials: int, plain: int) -> list[str]:
-    """Measure a case; the lines of its table."""
+def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -> list[str]:
+    """Measure a case in some of the ways; the lines of its table."""
     case = CASES[name]
     print(f"{name}: {case.title}", flush=True)
     rows: list[tuple[str, float, str]] = []
     contexts: list[tuple[Context, list[tuple[Composite, str]]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for way, overrides in WAYS.items():
+        for way in ways:
             config = compose(
                 "search",
                 [
                     *case.overrides,
-                    *overrides,
+                    *WAYS[way],
                     f"study.n_trials={trials}",
                     "study.name=benchmark",
                     f"study.storage=sqlite:///{folder}/{len(rows)}.db",
@@ -225,6 +226,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--plain", type=int, default=3, help="trials of the plain way")
+    numbers = ", ".join(f"{i}: {way}" for i, way in enumerate(WAYS))
+    parser.add_argument(
+        "--ways", nargs="+", type=int, choices=range(len(WAYS)), help=f"only these; {numbers}"
+    )
     parser.add_argument("--write", action="store_true", help=f"store the tables in {RESULTS}")
     arguments = parser.parse_args(words)
     head = f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU ({platform.machine()})"
@@ -241,7 +246,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 raise XaipruneError(
                     f"{SHARED} is missing; XAIPRUNE_SHARED_DATA says where the shared data are"
                 )
-            lines += run(name, arguments.trials, arguments.plain)
+            ways = [way for i, way in enumerate(WAYS) if arguments.ways is None or i in arguments.ways]
+            lines += run(name, arguments.trials, arguments.plain, ways)
     except XaipruneError as error:
         print(f"benchmarks.search: {error}", file=sys.stderr)
         return 2

@@ -22,6 +22,7 @@ from xaiprune.units.layer import UnitLayer
 Start = Literal["one", "logit", "contrast"]
 
 _CPU_BUDGET = 2 * 2**30
+_BLOCK = 2**18  # elements, a megabyte: relevance is summed in blocks that stay in the cache
 
 
 @overload
@@ -167,21 +168,26 @@ def _batch_relevance(
     part = _Part(zeros, [z.clone() for z in zeros])
 
     def read(index: int, activation: Tensor, g: Tensor) -> None:
-        for i, (a, b) in enumerate(zip(activation.detach().chunk(count), g.chunk(count), strict=True)):
-            relevance = per_unit(a * b, units[index])
-            part.sums[index][i] += relevance.sum((0, 2)).cpu()
-            part.abs_sums[index][i] += relevance.abs_().sum((0, 2)).cpu()
+        # As many images at once as stay in the processor's cache: of large layers one.
+        step = max(1, _BLOCK // (activation.numel() // count))
+        width = len(activation) // count  # of the first dimension, for each image: 1, or its windows (Swin)
+        for first in range(0, count, step):
+            block = slice(first * width, (first + step) * width)
+            a, b = activation[block].detach(), g[block]
+            relevance = per_unit(a * b, units[index], len(a) // width)
+            part.sums[index][first : first + step] += relevance.sum((1, 3)).cpu()
+            part.abs_sums[index][first : first + step] += relevance.abs_().sum((1, 3)).cpu()
 
     recording.backward(composite, seed(recording.logits, target, start, task), read)
     return part
 
 
-def per_unit(values: Tensor, unit: UnitLayer) -> Tensor:
-    """Rearrange one sample's tapped tensor to (positions, units, width).
+def per_unit(values: Tensor, unit: UnitLayer, count: int) -> Tensor:
+    """Rearrange the tapped tensor of ``count`` samples to (count, positions, units, width).
 
-    Windows and tokens count as positions: the first dimension is 1, or a sample's windows (Swin).
+    Windows and tokens count as positions: the first dimension is a sample's, or its windows' (Swin).
     """
-    return values.movedim(unit.dim, -1).reshape(-1, unit.units, unit.width)
+    return values.movedim(unit.dim, -1).reshape(count, -1, unit.units, unit.width)
 
 
 def seed(logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None) -> Tensor:
