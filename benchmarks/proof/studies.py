@@ -49,10 +49,15 @@ STAGES = {
 }
 
 
+def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:
+    """The study's database; its folder beside it has the same name without suffix."""
+    return STUDIES / f"{case.name}-{case.rate:g}-{stage.name}-s{seed}.db"
+
+
 def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
     """Settings of one study."""
-    name = f"{case.name}-{case.rate:g}-{stage.name}-s{seed}"
-    best = STUDIES / f"{case.name}-{case.rate:g}-{DEPTH_GROUPS.name}-s{seed}" / "best.yaml"
+    file = file_of(case, seed, stage)
+    best = file_of(case, seed).with_suffix("") / "best.yaml"
     overrides = [text.replace("{best}", str(best)) for text in stage.overrides]
     return config_of(
         case,
@@ -60,9 +65,9 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
         (
             *overrides,
             f"study.n_trials={stage.trials or case.trials}",
-            f"study.name={name}",
-            f"study.storage=sqlite:///{STUDIES / name}.db",
-            f"output_dir={STUDIES / name}",
+            f"study.name={file.stem}",
+            f"study.storage=sqlite:///{file}",
+            f"output_dir={file.with_suffix('')}",
         ),
     )
 
@@ -102,6 +107,8 @@ def found(case: Case, seed: int) -> dict[str, Proposal]:
     """What the finished searches of a case have found, by the name of the search."""
     recipes = {}
     for name, stage in STAGES.items():
+        if not file_of(case, seed, stage).is_file():  # nor is what it would start from, perhaps
+            continue
         config = config_for(case, seed, stage)
         if done_of(config) >= config.study.n_trials:
             recipes[name] = proposal_of(best_trial(load_study(config)))

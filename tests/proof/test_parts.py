@@ -10,6 +10,7 @@ from benchmarks.proof import tables
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.kept import highest
 from benchmarks.proof.page import rendered
+from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of, read
 from benchmarks.proof.worth import fixed_numbers, variants
 from xaiprune.attribute import Aggregation, Composite
@@ -32,8 +33,8 @@ def test_rows_replace_those_of_their_case_and_seed_only(results: Path) -> None:
     table.replace(CASE, 1, "a", [{"method": "x", "top1": 0.5}])
     table.replace(CASE, 0, "a", [{"method": "x", "top1": 0.4}])
     Table("curves", "what it is").replace(CASE, 1, "b", [{"method": "x", "top1": 0.6}])
-    found = read("curves")
-    assert found[["seed", "top1", "of"]].to_numpy().tolist() == [[0, 0.4, "a"], [1, 0.6, "b"]]
+    rows = read("curves")
+    assert rows[["seed", "top1", "of"]].to_numpy().tolist() == [[0, 0.4, "a"], [1, 0.6, "b"]]
     assert Table("curves", "").has(CASE, 1, "b")
     assert not Table("curves", "").has(CASE, 1, "a")
     head = (results / "curves.csv").read_text().splitlines()
@@ -66,14 +67,14 @@ def test_variants_take_one_choice_back_each() -> None:
         layers=((Match(groups=("low",)), Gamma(3.0)), (Match(groups=("mid",)), AlphaBeta(2.5, 1.5)))
     )
     best = Proposal(composite, "contrast", Aggregation("sum_of_abs", "confidence", "l2"))
-    found = variants(best)
-    one = found["aggregate: abs_of_sum"]
+    tried = variants(best)
+    one = tried["aggregate: abs_of_sum"]
     assert one.aggregation == Aggregation("abs_of_sum", "confidence", "l2")
     assert (one.composite, one.start) == (best.composite, best.start)
-    assert found["Taylor's rules, our ranking"].aggregation == best.aggregation
-    assert found["our rules, Taylor's ranking"].composite == composite
-    assert found["Taylor"] == proposal_of_preset("taylor")
-    assert "between: lrp" not in found  # it is so already
+    assert tried["Taylor's rules, our ranking"].aggregation == best.aggregation
+    assert tried["our rules, Taylor's ranking"].composite == composite
+    assert tried["Taylor"] == proposal_of_preset("taylor")
+    assert "between: lrp" not in tried  # it is so already
 
 
 def test_the_papers_numbers_keep_the_rules() -> None:
@@ -89,6 +90,11 @@ def test_the_papers_numbers_keep_the_rules() -> None:
     fixed = fixed_numbers(composite)
     assert fixed.default == Epsilon(1e-6)
     assert [rule for _, rule in fixed.layers] == [Gamma(0.25), Gamma(0.05), Epsilon(0.0), AlphaBeta(2.0, 1.0)]
+
+
+def test_a_search_that_was_not_run_has_found_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # neither a study nor the composite that further searches start from
+    assert found(CASE, 0) == {}
 
 
 def test_tables_are_written_between_their_markers(results: Path) -> None:
