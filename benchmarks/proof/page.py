@@ -75,10 +75,9 @@ def headline(_: str) -> list[str]:
 
 def target(case: str) -> list[str]:
     """Every method at the searched rate, seed by seed, and the mean of its curve."""
-    frame = read("curves")
+    frame = _of(read("curves"), case)
     if not len(frame):
         return []
-    frame = frame[frame.case == case]
     at_target, curve = frame[frame.part == "target"], frame[frame.part == "curve"]
     seeds = sorted(frame.seed.unique())
     order = {"dense": 0, "best": 1, "preset": 2, "criterion": 2, "random": 3}
@@ -127,10 +126,9 @@ def half(_: str) -> list[str]:
 
 def layers(case: str) -> list[str]:
     """Units that each layer loses, mean over the seeds, and how much the two rankings agree."""
-    frame = read("layers")
+    frame = _of(read("layers"), case)
     if not len(frame):
         return []
-    frame = frame[frame.case == case]
     sizes = frame.groupby("layer", sort=False).units.first()
     rows = []
     for method, part in frame.groupby("method", sort=False):
@@ -145,10 +143,10 @@ def layers(case: str) -> list[str]:
 
 def dimensions(case: str) -> list[str]:
     """What is lost where one choice of the best found is taken back."""
-    frame = read("dimensions")
+    frame = _of(read("dimensions"), case)
     if not len(frame):
         return []
-    frame = frame[(frame.case == case) & (frame.variant != OURS)]
+    frame = frame[frame.variant != OURS]
     seeds = sorted(frame.seed.unique())
     rows = []
     for variant, part in frame.groupby("variant", sort=False):
@@ -213,10 +211,9 @@ def kept(_: str) -> list[str]:
 
 def travel(case: str) -> list[str]:
     """Recipes by the draw of references they are used with."""
-    frame = read("travel")
+    frame = _of(read("travel"), case)
     if not len(frame):
         return []
-    frame = frame[frame.case == case]
     seeds = sorted(frame.seed.unique())
     rows = []
     for recipe, part in frame.groupby("searched_with", sort=False):
@@ -242,10 +239,9 @@ def tasks(_: str) -> list[str]:
 
 def compensation(case: str) -> list[str]:
     """The curve by ranking and compensation, mean over the seeds."""
-    frame = read("compensation")
+    frame = _of(read("compensation"), case)
     if not len(frame):
         return []
-    frame = frame[frame.case == case]
     rates = sorted(frame.rate.unique())
     rows = []
     for (method, compensate), part in frame.groupby(["method", "compensate"], sort=False):
@@ -302,6 +298,11 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "compensation": compensation,
     "explaining": explaining,
 }
+
+
+def _of(frame: pd.DataFrame, case: str) -> pd.DataFrame:
+    """The rows of one case."""
+    return frame[frame.case == case] if len(frame) else frame
 
 
 def _one(rows: pd.DataFrame) -> str:
