@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import DEPTH_GROUPS, config_for, done_of
+from benchmarks.proof.studies import DEPTH_GROUPS, finished
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.errors import XaipruneError
-from xaiprune.search import load_study, proposal_of
+from xaiprune.search import proposal_of
 from xaiprune.search.explaining import explained
 
 NAME = "explaining"
@@ -20,10 +20,10 @@ TRIALS, IMAGES = 24, 50
 
 def run(case: Case, seed: int) -> None:
     """Explain the validation images by trials of one study."""
-    table, config = Table(NAME, ABOUT), config_for(case, seed)
-    if done_of(config) < config.study.n_trials:
+    table, study = Table(NAME, ABOUT), finished(case, seed)
+    if study is None:
         return
-    trials = [trial for trial in load_study(config).trials if trial.user_attrs.get("scores")]
+    trials = [trial for trial in study.trials if trial.user_attrs.get("scores")]
     trials.sort(key=lambda trial: trial.user_attrs["scores"][0]["top1"])
     picked = [trials[round(i * (len(trials) - 1) / (TRIALS - 1))] for i in range(min(TRIALS, len(trials)))]
     of = made_of(case, [trial.number for trial in picked], IMAGES)

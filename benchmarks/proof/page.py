@@ -10,12 +10,11 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.studies import STAGES, config_for, done_of
+from benchmarks.proof.studies import STAGES, finished
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
 from xaiprune.report.page.importances import importances as settings_importances
 from xaiprune.report.reading import read_trials
-from xaiprune.search import load_study
 
 PAGES = (RESULTS / "README.md", Path("README.md"))
 SEARCHES = tuple(STAGES)
@@ -160,9 +159,8 @@ def importances(case: str) -> list[str]:
     """What tells the best tenth of the trials from the rest, of the settings that every trial has."""
     columns = {}
     for seed in CASES[case].seeds:
-        config = config_for(CASES[case], seed)
-        if done_of(config):
-            table = settings_importances(read_trials(load_study(config), ("scores",)))
+        if (study := finished(CASES[case], seed)) is not None:
+            table = settings_importances(read_trials(study, ("scores",)))
             if not isinstance(table, str):
                 shared = table[table.trials == table.trials.max()].set_index("parameter")
                 columns[f"seed {seed}"] = shared.importance / shared.importance.sum()

@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.proof.cases import STUDIES, Case, config_of
-from xaiprune.config import Config
+from xaiprune.config import Config, compose
 from xaiprune.search import best_trial, counts, load_study, proposal_of, search
 from xaiprune.search.best import save_best
 from xaiprune.search.notes import RUNS
@@ -31,6 +31,10 @@ class Stage:
     name: str
     overrides: tuple[str, ...]
     trials: int | None = None
+
+    def wanted(self, case: Case) -> int:
+        """Trials of a case's study."""
+        return self.trials or case.trials
 
 
 _RACING = ("pruner=wilcoxon", "search.batch=4")
@@ -64,7 +68,7 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
         seed,
         (
             *overrides,
-            f"study.n_trials={stage.trials or case.trials}",
+            f"study.n_trials={stage.wanted(case)}",
             f"study.name={file.stem}",
             f"study.storage=sqlite:///{file}",
             f"output_dir={file.with_suffix('')}",
@@ -75,17 +79,29 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
 def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     """Run what is missing of a study; its file is fit to be published whenever this returns."""
     config = config_for(case, seed, stage)
-    if (done := done_of(config)) >= config.study.n_trials:
+    study = study_of(case, seed, stage)
+    done = 0 if study is None else counts(study).done
+    if done >= config.study.n_trials:
         return
     print(f"{config.study.name}: {done} of {config.study.n_trials} trials done", flush=True)
     study = search(config, on_trial=_print)
-    publish(study, _file(config))
-    save_best(study, STUDIES / str(config.study.name))
+    file = file_of(case, seed, stage)
+    publish(study, file)
+    save_best(study, file.with_suffix(""))
 
 
-def done_of(config: Config) -> int:
-    """Finished trials of a study; 0 where there is none."""
-    return counts(load_study(config)).done if _file(config).is_file() else 0
+def study_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study | None:
+    """The study as it is, finished or not, also without network and images; None where there is none."""
+    file = file_of(case, seed, stage)
+    if not file.is_file():
+        return None
+    return load_study(compose("studies", [f"study.name={file.stem}", f"study.storage=sqlite:///{file}"]))
+
+
+def finished(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study | None:
+    """The study if it has all its trials."""
+    study = study_of(case, seed, stage)
+    return study if study is not None and counts(study).done >= stage.wanted(case) else None
 
 
 def publish(study: optuna.Study, path: Path) -> None:
@@ -107,18 +123,11 @@ def found(case: Case, seed: int) -> dict[str, Proposal]:
     """What the finished searches of a case have found, by the name of the search."""
     recipes = {}
     for name, stage in STAGES.items():
-        if not file_of(case, seed, stage).is_file():  # nor is what it would start from, perhaps
-            continue
-        config = config_for(case, seed, stage)
-        if done_of(config) >= config.study.n_trials:
-            recipes[name] = proposal_of(best_trial(load_study(config)))
+        if (study := finished(case, seed, stage)) is not None:
+            recipes[name] = proposal_of(best_trial(study))
     return recipes
 
 
 def _print(trial: FrozenTrial, done: int) -> None:
     value = "" if not trial.values or trial.state is not TrialState.COMPLETE else f"{trial.values[0]:.1%}"
     print(f"  {done:>4}  trial {trial.number:<4} {trial.state.name.lower():<9} {value}", flush=True)
-
-
-def _file(config: Config) -> Path:
-    return Path(str(config.study.storage).removeprefix("sqlite:///"))

@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from benchmarks.proof import cases
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.page import PAGES, rendered
 from xaiprune.attribute.lrp.composite_io import load_composite
@@ -58,6 +59,7 @@ def test_a_table_says_how_it_was_made(path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_page_has_the_tables_of_its_files(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(cases, "SHARED", ROOT / "nowhere")  # neither networks nor photographs are needed
     text = page.read_text(encoding="utf-8")
     assert "<!-- table: " in text
     assert rendered(text) == text, "python -m benchmarks.proof writes them anew"
