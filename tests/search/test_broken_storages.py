@@ -207,11 +207,11 @@ def test_postgresql_is_stopped_in_mid_trial(
     wanted = config("study.n_trials=6", f"study.storage={postgres_url}")
     accuracy, calls = Context.accuracy, []
 
-    def stopping(self: Context, *rest: Any) -> Any:
+    def stopping(self: Context, *rest: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             postgres.stop()
-        return accuracy(self, *rest)
+        return accuracy(self, *rest, **options)
 
     monkeypatch.setattr(Context, "accuracy", stopping)
     try:

@@ -116,9 +116,9 @@ def test_racing_stops_hopeless_trials(
     quality = {"zplus": 0.0, "taylor": 0.9}
     correct = Context.accuracy
 
-    def ranked(self: Context, pruned: Any = None, images: Any = None) -> Any:
+    def ranked(self: Context, pruned: Any = None, images: Any = None, **options: Any) -> Any:
         """Untrained networks are all equally bad; these have clear winners and losers."""
-        found = correct(self, pruned, images)
+        found = correct(self, pruned, images, **options)
         share = (
             0.9 if pruned is None else quality.setdefault(str(pruned.mask), 0.9 - 0.1 * (len(quality) % 9))
         )

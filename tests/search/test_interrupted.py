@@ -34,12 +34,12 @@ def test_ctrl_c_twice_ends_at_once(config: MakeConfig, monkeypatch: pytest.Monke
     accuracy = Context.accuracy
     calls: list[int] = []
 
-    def press(self: Context, *rest: Any) -> Any:
+    def press(self: Context, *rest: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return accuracy(self, *rest)
+        return accuracy(self, *rest, **options)
 
     monkeypatch.setattr(Context, "accuracy", press)
     with pytest.raises(KeyboardInterrupt):

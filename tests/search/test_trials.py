@@ -91,7 +91,7 @@ def test_the_same_plan_is_not_evaluated_again(cnn: Context, monkeypatch: pytest.
     known = Known()
     # epsilon at 0 and at 1e-30 rank alike, but are not the same proposal.
     first = run(cnn, recipe("taylor"), 0, known, Stopwatch())
-    monkeypatch.setattr(Context, "accuracy", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr(Context, "accuracy", lambda *_, **__: pytest.fail("evaluated again"))
     again = run(cnn, recipe("epsilon_logit"), 3, known, Stopwatch())
     assert (again.values, again.reused) == (first.values, 0)
 
