@@ -9,16 +9,15 @@ VGG), with its 95 % interval; latency ratios are pruned / dense, measured one af
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 
+from benchmarks.shared import SHARED
 from xaiprune.attribute.criteria import criterion
 from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
@@ -27,7 +26,6 @@ from xaiprune.models import Setup, setup
 from xaiprune.prune import carry_out, make_plan, removal, statistics_of
 from xaiprune.units import find_units
 
-SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "mean one-shot", "mean sequential", "linear one-shot", "linear sequential")
 # timm's name, unit kind, rate: what removal alone is timed on

@@ -14,7 +14,6 @@ time by its number of trials, the plain way's median.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.shared import SHARED
 from xaiprune.attribute.lrp import AlphaBeta, Composite, Epsilon, Gamma, Rule, trace_layers
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
@@ -37,7 +37,6 @@ from xaiprune.prune import make_plan, masked
 from xaiprune.search import Context, counts, open_context, open_study, proposal_of, run_trials
 from xaiprune.search.race import saved
 
-SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RESULTS = Path("docs/results-search.md")
 WAYS = {
     "search, one by one": ("search.batch=1", "pruner=none"),

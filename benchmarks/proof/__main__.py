@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
-from benchmarks.proof.cases import CASES, ROOT, SHARED, Case
+from benchmarks.proof.cases import CASES, Case
 from benchmarks.proof.studies import DEPTH_GROUPS, STAGES, run
 from benchmarks.search import RESULTS as TRIALS
 from benchmarks.search import main as measure_trials
+from benchmarks.shared import ROOT, SHARED
 from xaiprune.errors import XaipruneError
 
 Part = Callable[[Case, int], None]

@@ -18,7 +18,7 @@ from xaiprune.search.ranking import scores_of
 CURVE_IMAGES = 400
 CRITERIA = ("taylor", "integrated_gradients", "activation", "magnitude_l1")
 RANDOM = 3
-OURS = "depth_groups"
+OURS, TAYLOR = "depth_groups", "taylor"
 
 
 @lru_cache(maxsize=1)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from benchmarks.shared import SHARED
 from xaiprune.config import Config, compose
 from xaiprune.search import Context, open_context
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))
 # From the repository's root, where the proof runs: studies note their paths, and these are published.
 STUDIES = Path("studies", "proof")
 RESULTS = Path("docs", "results")

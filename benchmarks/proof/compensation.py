@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from benchmarks.proof.worth import TAYLOR
 from xaiprune.evaluate import cost
+from xaiprune.search.meter import plain_figures
 from xaiprune.search.methods import proposal_of_preset
 
 NAME = "compensation"
@@ -32,7 +32,7 @@ def run(case: Case, seed: int) -> None:
     rows = []
     for method in rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):
         for rate in case.rates:
-            plan = context.plan(method.scores, rate)
+            plan = context.plan(method.scores, rate, method.scope)
             smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
             for compensate in METHODS:
                 figures = meter.figures_of(plan, compensate, part)
@@ -42,7 +42,7 @@ def run(case: Case, seed: int) -> None:
                         "method": method.name,
                         "rate": rate,
                         "compensate": compensate,
-                        **{key: figures[key] for key in ("top1", "low", "high", "correct", "total")},
+                        **plain_figures(figures),
                         "params": smaller.params / dense.params,
                         "macs": smaller.macs / dense.macs,
                     }

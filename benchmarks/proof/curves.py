@@ -11,7 +11,7 @@ from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS
 from xaiprune.evaluate import paired
-from xaiprune.search.meter import Meter, right_images
+from xaiprune.search.meter import Meter, plain_figures, right_images
 from xaiprune.search.methods import Method
 
 NAME = "curves"
@@ -76,13 +76,12 @@ def _row(
     ranking_seed: int | None = None,
     p: float | None = None,
 ) -> dict[str, Any]:
-    kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
     return {
         "method": method,
         "kind": kind,
         "part": part,
         "rate": rate,
-        **kept,
+        **plain_figures(figures),
         "p": p,
         "ranking_seed": ranking_seed,
     }

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from benchmarks.proof.worth import TAYLOR
 from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
-from xaiprune.search.meter import Meter
+from xaiprune.search.meter import Meter, plain_figures
 from xaiprune.search.methods import Method, proposal_of_preset
 
 NAME, HALF = "kept", "half"
@@ -80,9 +79,16 @@ def run_half(case: Case, seed: int) -> None:
         for method in [strongest, *mine]:
             figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
             print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)
-            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
             kind = "preset" if method is strongest else "ours"
-            rows.append({"compensate": compensate, "rate": rate, "method": method.name, "kind": kind, **kept})
+            rows.append(
+                {
+                    "compensate": compensate,
+                    "rate": rate,
+                    "method": method.name,
+                    "kind": kind,
+                    **plain_figures(figures),
+                }
+            )
     table.replace(case, seed, of, rows)
 
 

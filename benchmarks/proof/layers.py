@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from benchmarks.proof.worth import TAYLOR
 from xaiprune.search.methods import proposal_of_preset
 
 NAME = "layers"

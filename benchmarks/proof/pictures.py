@@ -37,9 +37,7 @@ def curves(axes: Axes, frame: pd.DataFrame) -> None:
     means.insert(0, 0.0, dense)
     ours = OURS if OURS in means.index else means.index[0]
     strength = means.drop(index=rows[rows.kind == "best"].method.unique()).mean(axis=1)
-    others = [
-        name for name in strength.sort_values(ascending=False).index if name not in ("taylor", "random")
-    ]
+    others = [name for name in strength.sort_values(ascending=False).index if name not in _ALWAYS]
     shown = [ours, _ALWAYS[0], *others[: _SHOWN - 3], _ALWAYS[1]]
     styles = method_styles(shown, ours)
     for method in reversed(shown):

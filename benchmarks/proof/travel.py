@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import STUDIES, Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from benchmarks.proof.worth import TAYLOR
-from xaiprune.search.meter import Meter
+from xaiprune.search.meter import Meter, plain_figures
 from xaiprune.search.methods import proposal_of_preset
 
 NAME, TASKS = "travel", "tasks"
@@ -42,8 +41,7 @@ def run(case: Case, seed: int) -> None:
     for method in rankings(context_of(case, seed), recipes):
         figures = meter.figures(method, case.rate)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
-        kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
-        rows.append({"searched_with": method.name, "rate": case.rate, **kept})
+        rows.append({"searched_with": method.name, "rate": case.rate, **plain_figures(figures)})
     table.replace(case, seed, of, rows)
 
 
@@ -64,7 +62,6 @@ def run_tasks(case: Case, seed: int) -> None:
     for method in rankings(context, recipes):
         for rate in (0.0, *case.rates):
             figures = meter.figures(method, rate, part)
-            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
-            rows.append({"method": method.name, "rate": rate, **kept})
+            rows.append({"method": method.name, "rate": rate, **plain_figures(figures)})
         print(f"  {method.name:<14} curve done", flush=True)
     table.replace(case, seed, of, rows)

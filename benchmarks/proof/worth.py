@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.proof.bench import OURS, curve_images, meter_of, rankings, scores_by
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings, scores_by
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS, Composite
 from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
 from xaiprune.evaluate import paired
-from xaiprune.search.meter import Meter, right_images
+from xaiprune.search.meter import Meter, plain_figures, right_images
 from xaiprune.search.methods import Method, proposal_of_preset
 from xaiprune.search.proposal import Proposal
 
@@ -34,7 +34,6 @@ ABOUT_REFERENCES = (
 COUNTS = (1, 2, 5, 10, 30)
 _LRP = {"softmax": "attnlrp", "activation": "identity", "norm": "detach", "product": "uniform"}
 _GRADIENT = Epsilon(0.0)
-TAYLOR = "taylor"
 
 
 def run(case: Case, seed: int) -> None:
@@ -71,8 +70,7 @@ def run_references(case: Case, seed: int) -> None:
         for method in rankings(context, recipes):
             figures = meter.figures(method, rate, part)
             print(f"  {count} a class: {method.name:<14} {figures['top1']:.1%}", flush=True)
-            kept = {key: figures[key] for key in ("top1", "low", "high", "correct", "total")}
-            rows.append({"method": method.name, "references": count, "rate": rate, **kept})
+            rows.append({"method": method.name, "references": count, "rate": rate, **plain_figures(figures)})
     table.replace(case, seed, of, rows)
 
 
@@ -128,7 +126,7 @@ def _rows(meter: Meter, recipes: dict[str, Proposal]) -> Iterator[dict[str, Any]
         yield {
             "variant": name,
             "rate": rate,
-            **{key: figures[key] for key in ("top1", "low", "high", "correct", "total")},
+            **plain_figures(figures),
             "difference": figures["top1"] - best["top1"],
             "p": paired(right_images(best), right_images(figures)).p,
         }

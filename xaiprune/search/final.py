@@ -25,7 +25,7 @@ from xaiprune.evaluate import paired
 from xaiprune.search import comparison as kept
 from xaiprune.search.comparison import COLUMNS, Comparison
 from xaiprune.search.context import Context
-from xaiprune.search.meter import Meter, curve_part, right_images, short_hash
+from xaiprune.search.meter import Meter, curve_part, plain_figures, right_images, short_hash
 from xaiprune.search.methods import Method, known_criteria, known_presets, proposal_of_preset, rank
 from xaiprune.search.proposal import Proposal
 
@@ -156,7 +156,7 @@ def _reachable(bench: Context, scores: Scores, rate: float) -> bool:
 def _row(
     method: str, kind: str, part: str, rate: float, figures: dict[str, Any], seed: int | None = None
 ) -> dict[str, Any]:
-    measured = {name: figures[name] for name in ("top1", "low", "high", "correct", "total")}
+    measured = plain_figures(figures)
     return {"method": method, "kind": kind, "part": part, "rate": rate, **measured, "seed": seed}
 
 

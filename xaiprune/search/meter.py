@@ -105,6 +105,11 @@ def right_images(figures: Mapping[str, Any]) -> np.ndarray:
     return np.unpackbits(bits, count=figures["total"]).astype(bool)
 
 
+def plain_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Of `Meter.figures` what a table shows: ``top1``, ``low``, ``high``, ``correct``, ``total``."""
+    return {name: figures[name] for name in ("top1", "low", "high", "correct", "total")}
+
+
 def short_hash(data: Mapping[str, Any]) -> str:
     """Plain data as 16 characters."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
