@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.prune.networks import build
 from xaiprune.errors import XaipruneError
-from xaiprune.prune import compensate, masked, remove, statistics_of
+from xaiprune.prune import compensate, masked, remove, samples_of, statistics_of
 from xaiprune.units import find_units
 
 
@@ -142,6 +142,33 @@ def test_one_statistics_pass_serves_every_plan(images):
         given = compensate(model, going, units, images, sequential=False, statistics=statistics)
         fresh = compensate(model, going, units, images, sequential=False)
         torch.testing.assert_close(logits(given, images), logits(fresh, images), atol=1e-4, rtol=1e-4)
+
+
+def test_one_pass_of_samples_serves_every_plan_layer_by_layer(images):
+    model = cnn()
+    units = find_units(model, "filters", example=images[:1])
+    dense = samples_of(model, units, images, batch_size=7)
+    forwards: list[int] = []
+    model[0].register_forward_hook(lambda *_: forwards.append(1))  # copies of the network keep it
+    for going in ({"0": (1,)}, {"0": (2, 3), "3": (0,)}, {"0": (1,)}):
+        counted = []
+        compensated = []
+        for given in (None, dense):
+            forwards.clear()
+            compensated.append(compensate(model, going, units, images, dense=given, batch_size=len(images)))
+            counted.append(len(forwards))
+        fresh, shared = (logits(network, images) for network in compensated)
+        torch.testing.assert_close(shared, fresh, atol=1e-4, rtol=1e-4)
+        assert counted[1] == counted[0] - 1  # the dense network does not run again
+
+
+def test_samples_that_take_too_much_are_not_kept(images):
+    model = cnn()
+    units = find_units(model, "filters", example=images[:1])
+    dense = samples_of(model, units, images, at_most=None)
+    taken = sum(lines.nbytes + weights.nbytes for lines, weights in dense.seen.values())
+    assert samples_of(model, units, images, at_most=taken) is not None
+    assert samples_of(model, units, images, at_most=taken - 1) is None
 
 
 def test_works_inside_inference_mode_and_on_frozen_networks(images):

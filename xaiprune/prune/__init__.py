@@ -2,7 +2,7 @@
 
 from xaiprune.prune.batchnorm import recalibrate_bn_
 from xaiprune.prune.carry_out import carry_out
-from xaiprune.prune.compensate import compensate, statistics_of
+from xaiprune.prune.compensate import compensate, samples_of, statistics_of
 from xaiprune.prune.couple import couple
 from xaiprune.prune.iterative import iterative_plan
 from xaiprune.prune.mask import masked
@@ -10,9 +10,11 @@ from xaiprune.prune.moments import Statistics
 from xaiprune.prune.onnx import export_onnx
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.prune.remove import Removal, removal, remove
+from xaiprune.prune.samples import DenseSamples
 from xaiprune.prune.store import architecture_of, check_folder, load_pruned, load_pruned_plan, save_pruned
 
 __all__ = [
+    "DenseSamples",
     "Plan",
     "Removal",
     "Statistics",
@@ -30,6 +32,7 @@ __all__ = [
     "recalibrate_bn_",
     "removal",
     "remove",
+    "samples_of",
     "save_pruned",
     "statistics_of",
 ]

@@ -10,6 +10,7 @@ from xaiprune.prune.compensate import compensate as compensated_for
 from xaiprune.prune.moments import Statistics
 from xaiprune.prune.plan import Plan
 from xaiprune.prune.remove import Removal, removal
+from xaiprune.prune.samples import DenseSamples
 from xaiprune.units import UnitLayer
 
 BN = ("keep", "recalibrate")
@@ -25,6 +26,7 @@ def carry_out(
     compensate: str = "none",
     sequential: bool = True,
     statistics: Statistics | None = None,
+    dense: DenseSamples | None = None,
     coupled: str = "mask",
     bn: str = "keep",
     batch_size: int = 50,
@@ -43,6 +45,7 @@ def carry_out(
         sequential: Compensate layer by layer, else all consumers from the dense network's statistics.
         statistics: The dense network's, from `statistics_of`, to serve many plans; collected if None. Not
             used if sequential.
+        dense: What the dense network's consumers read, from `samples_of`, likewise; used if sequential only.
         coupled: ``mask`` or ``group``, what happens to units that write into a residual stream.
         bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images.
         batch_size: Images in one forward.
@@ -68,6 +71,7 @@ def carry_out(
             compensate,
             sequential=sequential,
             statistics=statistics,
+            dense=dense,
             batch_size=batch_size,
         )
     result = removal(model, plan, units, example, coupled, check=check)

@@ -14,7 +14,7 @@ from xaiprune.prune.mask import masked
 from xaiprune.prune.moments import Moments, Statistics, collect, held_out
 from xaiprune.prune.plan import Plan
 from xaiprune.prune.ridge import strength, weights_map
-from xaiprune.prune.samples import dense_samples, samples
+from xaiprune.prune.samples import DenseSamples, bytes_of, gather, samples
 from xaiprune.units import Links, UnitLayer, find_links
 
 METHODS = ("none", "mean", "linear")
@@ -30,6 +30,7 @@ def compensate(
     *,
     sequential: bool = True,
     statistics: Statistics | None = None,
+    dense: DenseSamples | None = None,
     batch_size: int = 32,
 ) -> nn.Module:
     """A copy of the network whose consumers make up for the plan's units.
@@ -52,6 +53,8 @@ def compensate(
         sequential: Layer by layer, so that each consumer reproduces its dense input from what the network
             pruned and compensated before it really gives it; else all from the dense network at once.
         statistics: The dense network's, from `statistics_of`; collected if None. Not used if sequential.
+        dense: What the dense network's consumers read, from `samples_of` on the same images; collected if
+            None. Used if sequential only.
         batch_size: Images in one forward of the dense network.
 
     Raises:
@@ -70,16 +73,17 @@ def compensate(
         raise XaipruneError("compensation needs at least 2 reference images; raise data.reference_per_class")
     _open_attention_(compensated, units)
     if sequential:
-        _sequential_(compensated, going, units, images, method, batch_size)
+        _sequential_(compensated, going, units, images, method, dense, batch_size)
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
     links = find_links(compensated, units, default_like(images))
     for name, inputs in statistics.inputs.items():
-        gone = inputs.removed(going)
-        if len(gone):
-            fit, held = statistics.fit[name], statistics.held_out.get(name)
-            _fold_(compensated, inputs, gone, fit, held, method, links)
+        kept = inputs.kept(going)
+        if len(kept) < inputs.channels:
+            held = statistics.held_out.get(name)
+            fit, checked = statistics.fit[name].only(kept), None if held is None else held.only(kept)
+            _fold_(compensated, inputs, kept, fit, checked, method, links)
     return compensated
 
 
@@ -95,11 +99,45 @@ def statistics_of(
         images: Reference images (N, 3, H, W).
         batch_size: Images in one forward.
     """
+    model, inputs = _consumers(model, units, images)
+    return collect(model, inputs, images, batch_size)
+
+
+@torch.inference_mode(False)
+def samples_of(
+    model: nn.Module,
+    units: Sequence[UnitLayer],
+    images: Tensor,
+    batch_size: int = 32,
+    *,
+    at_most: int | None = None,
+) -> DenseSamples | None:
+    """What the dense network's consumers read: one pass, for every plan that is compensated layer by layer.
+
+    Args:
+        model: The dense network, in eval mode.
+        units: Its unit layers.
+        images: Reference images (N, 3, H, W).
+        batch_size: Images in one forward and backward.
+        at_most: Bytes that they may take; None: any number.
+
+    Returns:
+        None if they would take more.
+    """
+    model, inputs = _consumers(model, units, images)
+    if at_most is not None and bytes_of(model, inputs, images) > at_most:
+        return None
+    return gather(model, inputs, images, batch_size)
+
+
+def _consumers(
+    model: nn.Module, units: Sequence[UnitLayer], images: Tensor
+) -> tuple[nn.Module, dict[str, Inputs]]:
+    """A network that shows what all its consumers read, and what that is."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         model = copy.deepcopy(model)
         _open_attention_(model, units)
-    links = find_links(model, units, default_like(images))
-    return collect(model, consumer_inputs(model, units, links), images, batch_size)
+    return model, consumer_inputs(model, units, find_links(model, units, default_like(images)))
 
 
 def default_like(images: Tensor) -> Tensor:
@@ -120,6 +158,7 @@ def _sequential_(
     units: Sequence[UnitLayer],
     images: Tensor,
     method: str,
+    dense: DenseSamples | None,
     batch_size: int,
 ) -> None:
     """Compensate consumer after consumer during one forward of all images through the pruned network.
@@ -130,21 +169,25 @@ def _sequential_(
     links = find_links(model, units, default_like(images))
     inputs = consumer_inputs(model, units, links)
     inputs = {name: wanted for name, wanted in inputs.items() if len(wanted.removed(going))}
-    truth: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in inputs}
-    for _, seen in dense_samples(model, inputs, images, batch_size):
-        for name, lines_and_weights in seen.items():
-            truth[name].append(lines_and_weights)
+    # Of the pass made here each consumer's samples are let go once they are used.
+    truth = dict((dense or gather(model, inputs, images, batch_size)).seen)
     handles = []
     for name, wanted in inputs.items():
 
         def fold(module: nn.Module, args: tuple[Tensor, ...], wanted: Inputs = wanted) -> None:
-            x, weight = (torch.cat(parts) for parts in zip(*truth.pop(wanted.module), strict=True))
-            y = samples(module, args[0], wanted, len(images), len(images))
+            kept = wanted.kept(going)
+            x, weight = truth.pop(wanted.module)
+            y = samples(module, args[0], wanted, len(images), len(images))[:, kept]
             held = held_out(torch.arange(len(images))).repeat_interleave(len(y) // len(images)).to(y.device)
-            fit = Moments.of(x[~held], weight[~held], y[~held])
-            checked = Moments.of(x[held], weight[held], y[held]) if bool(held.any()) else None
-            gone = wanted.removed(going)
-            _fold_(model, wanted, gone, fit, checked, method, links)
+            # Where nothing before it was pruned, its kept inputs are the dense ones.
+            same = torch.equal(x[:, kept], y)
+            fit, checked = (
+                Moments.of(x[part], weight[part]).only(kept)
+                if same
+                else Moments.of(x[part], weight[part], y[part])
+                for part in (~held, held)
+            )
+            _fold_(model, wanted, kept, fit, checked if bool(held.any()) else None, method, links)
 
         handles.append(model.get_submodule(name).register_forward_pre_hook(fold))
     try:
@@ -159,7 +202,7 @@ def _sequential_(
 def _fold_(
     model: nn.Module,
     inputs: Inputs,
-    gone: Tensor,
+    kept: Tensor,
     fit: Moments,
     held: Moments | None,
     method: str,
@@ -168,21 +211,20 @@ def _fold_(
     """Change one consumer so that it does without the removed channels, in place."""
     layer = model.get_submodule(inputs.module)
     weight: Tensor = layer.weight  # type: ignore[assignment]
-    kept = torch.ones(inputs.channels, dtype=torch.bool)
-    kept[gone] = False
-    kept_index = kept.nonzero()[:, 0]
     taps = _taps(weight, inputs)  # (out, C, taps)
     everything = fit if held is None else fit + held
     if method == "mean":
-        constant = everything.shift[0] / everything.count
-        constant[kept_index] -= everything.shift[1][kept_index] / everything.count
+        constant = everything.plain_x / everything.count
+        constant[kept] -= everything.plain_y / everything.count
     else:
         centred = not inputs.padded
         gram = torch.einsum("oct,odt->cd", taps, taps)
-        ridge = strength(fit, held, kept_index, gone, centred, gram)
-        change, constant = weights_map(everything, kept_index, gone, ridge, centred)  # (C, K), (C,)
-        taps[:, kept_index] += torch.einsum("oct,ck->okt", taps, change)
+        ridge = strength(fit, held, kept, centred, gram)
+        change, constant = weights_map(everything, kept, ridge, centred)  # (C, K), (C,)
+        taps[:, kept] += torch.einsum("oct,ck->okt", taps, change)
     add_to_output_(layer, _constant(weight, inputs, constant), _norm(model, inputs, links))
+    gone = torch.ones(inputs.channels, dtype=torch.bool)
+    gone[kept] = False
     taps[:, gone] = 0
     weight.copy_(taps.reshape(weight.shape))
 

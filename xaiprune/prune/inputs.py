@@ -33,6 +33,12 @@ class Inputs:
         found = [i for i, owner in enumerate(self.unit) if owner and owner[1] in sets.get(owner[0], ())]
         return torch.tensor(found, dtype=torch.long)
 
+    def kept(self, going: Mapping[str, Sequence[int]]) -> Tensor:
+        """The other channels, (channels - r,) int64."""
+        stays = torch.ones(self.channels, dtype=torch.bool)
+        stays[self.removed(going)] = False
+        return stays.nonzero()[:, 0]
+
     def positions(self, channels: Tensor) -> Tensor:
         """The weight's input positions of the channels, (len(channels), repeat)."""
         return channels[:, None] * self.repeat + torch.arange(self.repeat)

@@ -1,6 +1,6 @@
 """First and second moments of what consumers read, from the reference images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +13,16 @@ HELD_OUT = 5  # every fifth image is held out to choose the ridge strength
 
 @dataclass
 class Moments:
-    """Weighted sums over samples of x, y and their products; for one network, y is x.
+    """Weighted sums over samples of x, y and their products; for one network, y is of x's channels.
 
     Attributes:
         n: Sum of the samples' weights.
         x: Sum of the true inputs, (C,).
-        y: Sum of the inputs as the pruned network has them, (C,).
-        xy: Sum of x y^T, (C, C).
-        yy: Sum of y y^T, (C, C).
-        shift: Plain (unweighted) sum of x, and of y, (2, C).
+        y: Sum of those inputs that the pruned network keeps, as it has them, (K,).
+        xy: Sum of x y^T, (C, K).
+        yy: Sum of y y^T, (K, K).
+        plain_x: Plain (unweighted) sum of x, (C,).
+        plain_y: And of y, (K,).
         count: Samples.
     """
 
@@ -30,12 +31,13 @@ class Moments:
     y: Tensor
     xy: Tensor
     yy: Tensor
-    shift: Tensor
+    plain_x: Tensor
+    plain_y: Tensor
     count: int
 
     @staticmethod
     def of(x: Tensor, weight: Tensor, y: Tensor | None = None) -> "Moments":
-        """Of samples x (and y), both (n, C), with weights (n,); sums are float64."""
+        """Of samples x (n, C), with weights (n,), and y (n, K), or x itself; sums are float64."""
         # Beyond a thousand channels float64 products get slow, and float32's error is far below the ridge.
         work = torch.float32 if x.shape[1] > 1024 else torch.float64
         x, weight = x.to(work), weight.to(work)
@@ -44,17 +46,28 @@ class Moments:
         n = float(weight.double().sum())
         if y is None:
             xx = (weighted.T @ x).double()
-            return Moments(n, total, total, xx, xx, torch.stack([plain, plain]), len(x))
+            return Moments(n, total, total, xx, xx, plain, plain, len(x))
         y = y.to(work)
         weighted_y = y * weight[:, None]
         return Moments(
             n,
             total,
             weighted_y.double().sum(0),
-            (weighted.T @ y).double(),
+            (x.T @ weighted_y).double(),
             (weighted_y.T @ y).double(),
-            torch.stack([plain, y.double().sum(0)]),
+            plain,
+            y.double().sum(0),
             len(x),
+        )
+
+    def only(self, kept: Tensor) -> "Moments":
+        """With those channels of y alone, (K,) of them."""
+        return replace(
+            self,
+            y=self.y[kept],
+            xy=self.xy[:, kept],
+            yy=self.yy[kept][:, kept],
+            plain_y=self.plain_y[kept],
         )
 
     def __add__(self, other: "Moments") -> "Moments":

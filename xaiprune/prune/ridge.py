@@ -9,25 +9,22 @@ from xaiprune.prune.moments import Moments
 STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def weights_map(
-    moments: Moments, kept: Tensor, gone: Tensor, ridge: float, centred: bool
-) -> tuple[Tensor, Tensor]:
+def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
     """The change D and constant c with x ~ P y_K + D y_K + c, where P passes kept channels on.
 
     Minimises E|x - (P + D) y_K - c|^2 + ridge * mean variance * |D|^2, so a strong ridge leaves the
     kept channels as they are rather than shrinking them.
 
     Args:
-        moments: Of the dense input x and the pruned one y.
+        moments: Of the dense input x and the kept channels of the pruned one, y.
         kept: Kept channels, (K,).
-        gone: Removed channels.
         ridge: Strength, relative.
         centred: Whether there is a constant term.
 
     Returns:
         D of shape (C, K) and c of shape (C,); c is zero if not centred.
     """
-    xy, yy, x, y = _kept_moments(moments, kept, centred)
+    xy, yy, x, y = _means(moments, centred)
     target = xy.clone()
     target[kept] -= yy  # E[(x - P y) y^T]
     # Where nothing before it was pruned, x = y and kept rows have nothing to make up for.
@@ -42,44 +39,37 @@ def weights_map(
     return change, constant
 
 
-def strength(
-    fit: Moments, held: Moments | None, kept: Tensor, gone: Tensor, centred: bool, gram: Tensor
-) -> float:
+def strength(fit: Moments, held: Moments | None, kept: Tensor, centred: bool, gram: Tensor) -> float:
     """The ridge strength with the least error of the consumer's output on the held-out images.
 
     Args:
         fit: Moments of the other images.
         held: Moments of the held-out images; None: the middle strength.
         kept: Kept channels.
-        gone: Removed channels.
         centred: Whether there is a constant term.
         gram: (C, C), sum over outputs and taps of w w^T, which weighs errors by what they do.
     """
     if held is None:
         return STRENGTHS[len(STRENGTHS) // 2]
-    errors = [_error(fit, held, kept, gone, ridge, centred, gram) for ridge in STRENGTHS]
+    errors = [_error(fit, held, kept, ridge, centred, gram) for ridge in STRENGTHS]
     return STRENGTHS[int(torch.tensor(errors).nan_to_num(torch.inf).argmin())]
 
 
-def _error(
-    fit: Moments, held: Moments, kept: Tensor, gone: Tensor, ridge: float, centred: bool, gram: Tensor
-) -> float:
-    change, constant = weights_map(fit, kept, gone, ridge, centred)
+def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: bool, gram: Tensor) -> float:
+    change, constant = weights_map(fit, kept, ridge, centred)
     full = change.clone()
     full[kept] += torch.eye(len(kept), dtype=full.dtype, device=full.device)
-    n = held.n
-    xy, yy, y = held.xy[:, kept] / n, held.yy[kept][:, kept] / n, held.y[kept] / n
-    x = held.x / n
+    xy, yy, x, y = _means(held, centred=False)
     # E|x - full y - c|^2 in the gram's metric, without the part that does not depend on them.
     cross = 2 * (gram @ xy * full).sum() + 2 * (gram @ x) @ constant
     square = (gram @ full @ yy * full).sum() + constant @ gram @ constant + 2 * constant @ gram @ full @ y
     return float(square - cross)
 
 
-def _kept_moments(moments: Moments, kept: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means of x y^T and y y^T (covariances if centred), of x and of y."""
     n = moments.n
-    x, y = moments.x / n, moments.y[kept] / n
-    xy, yy = moments.xy[:, kept] / n, moments.yy[kept][:, kept] / n
+    x, y, xy, yy = moments.x / n, moments.y / n, moments.xy / n, moments.yy / n
     if centred:
         xy = xy - torch.outer(x, y)
         yy = yy - torch.outer(y, y)

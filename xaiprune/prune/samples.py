@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,38 @@ _MIN_SAMPLES, _PER_CHANNEL = 8192, 12
 # Part of a sample's weight that follows the answer's gradient; the rest is the same for all, so that no
 # position is left without any.
 _BY_GRADIENT = 0.9
+
+
+@dataclass
+class DenseSamples:
+    """What consumers read in the dense network; serves every plan.
+
+    Attributes:
+        seen: Consumer -> (samples (n, C), weights (n,)), image after image, as `dense_samples` gives them.
+    """
+
+    seen: dict[str, tuple[Tensor, Tensor]]
+
+
+def gather(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int) -> DenseSamples:
+    """`dense_samples` of all images."""
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in inputs}
+    for _, seen in dense_samples(model, inputs, images, batch_size):
+        for name, lines_and_weights in seen.items():
+            parts[name].append(lines_and_weights)
+    return DenseSamples(
+        {
+            name: (torch.cat([lines for lines, _ in own]), torch.cat([weights for _, weights in own]))
+            for name, own in parts.items()
+        }
+    )
+
+
+def bytes_of(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor) -> int:
+    """What `gather` would take, by the samples of one image."""
+    with torch.inference_mode(False), torch.enable_grad():
+        seen = _weighted(model, inputs, images[:1].clone().requires_grad_(), len(images))
+    return len(images) * sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
 
 
 def dense_samples(

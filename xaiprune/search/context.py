@@ -18,7 +18,17 @@ from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy, Cost, Precision, accuracy, cost
-from xaiprune.prune import Plan, Statistics, carry_out, couple, make_plan, masked, statistics_of
+from xaiprune.prune import (
+    DenseSamples,
+    Plan,
+    Statistics,
+    carry_out,
+    couple,
+    make_plan,
+    masked,
+    samples_of,
+    statistics_of,
+)
 from xaiprune.search.objective import Objective, objective_of
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.ranking import relevances_of
@@ -33,6 +43,8 @@ log = logging.getLogger(__name__)
 _WORTH_REMOVING = 2e11
 _LATENCY_BATCH = 32
 _SMALL = 4e7  # MACs of one image
+# What compensation layer by layer needs of the dense network stays in memory up to here.
+_SHARED_SAMPLES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,9 @@ class Context:
             smaller = not plain or self.dense_cost.macs * count > _WORTH_REMOVING
         if not smaller:
             return Pruned(self.model, plan.removed)
-        statistics = self.statistics if method != "none" and not prune.sequential else None
+        compensates = method != "none"
+        statistics = self.statistics if compensates and not prune.sequential else None
+        dense = self.dense_samples if compensates and prune.sequential else None
         return Pruned(
             carry_out(
                 self.model,
@@ -158,6 +172,7 @@ class Context:
                 compensate=method,
                 sequential=prune.sequential,
                 statistics=statistics,
+                dense=dense,
                 coupled=prune.coupled,
                 bn=prune.bn,
                 batch_size=self.config.data.batch_size,
@@ -237,6 +252,17 @@ class Context:
     def statistics(self) -> Statistics:
         """What compensation needs of the dense network, from one pass over the reference images."""
         return statistics_of(self.model, self.units, self.reference_images, self.config.data.batch_size)
+
+    @cached_property
+    def dense_samples(self) -> DenseSamples | None:
+        """As `statistics`, for compensation layer by layer; None where memory would not do for it."""
+        return samples_of(
+            self.model,
+            self.units,
+            self.reference_images,
+            self.config.data.batch_size,
+            at_most=_SHARED_SAMPLES,
+        )
 
     def with_smaller_batches(self) -> Context:
         """The same with half as many images in a pass; for a machine whose memory did not do."""
