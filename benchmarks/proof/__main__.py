@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, Case
-from benchmarks.proof.studies import DEPTH_GROUPS, STAGES, run
+from benchmarks.proof.studies import COMPENSATED, DEPTH_GROUPS, STAGES, run
 from benchmarks.search import RESULTS as TRIALS
 from benchmarks.search import main as measure_trials
 from benchmarks.shared import ROOT, SHARED
@@ -61,6 +61,11 @@ def _further_studies(case: Case, seed: int) -> None:
             run(case, seed, stage)
 
 
+def _compensated_studies(case: Case, seed: int) -> None:
+    if case.compensated_rate is not None:
+        run(case, seed, COMPENSATED)
+
+
 def _trials(case: Case, seed: int) -> None:
     """What a trial costs, beside the plain way, with racing and without; of all its networks at once."""
     if not TRIALS.is_file() and measure_trials(["--trials", "24", "--write"]):
@@ -70,6 +75,7 @@ def _trials(case: Case, seed: int) -> None:
 PARTS: dict[str, Part] = {
     "studies": _studies,
     "further": _further_studies,
+    "compensated": _compensated_studies,
     curves.NAME: curves.run,
     kept.HALF: kept.run_half,
     layers.NAME: layers.run,

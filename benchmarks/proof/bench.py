@@ -21,10 +21,19 @@ RANDOM = 3
 OURS, TAYLOR = "depth_groups", "taylor"
 
 
-@lru_cache(maxsize=1)
-def meter_of(case: Case, seed: int) -> Meter:
-    """The case's meter; seeds share what they have measured."""
-    return Meter(context_of(case, seed), STUDIES / "measured" / case.name)
+@lru_cache(maxsize=2)
+def meter_of(case: Case, seed: int, *, compensated: bool = False) -> Meter:
+    """The case's meter; seeds share what they have measured.
+
+    Args:
+        case: The network.
+        seed: Of the reference images' draw.
+        compensated: Whether linear compensation is set as it suits the network.
+    """
+    if not (compensated and case.compensation):
+        return Meter(context_of(case, seed), STUDIES / "measured" / case.name)
+    bench = context_of(case, seed, case.compensation)
+    return Meter(bench, STUDIES / "measured" / f"{case.name}-compensated")
 
 
 def curve_images(meter: Meter) -> LabelledImages:

@@ -42,6 +42,8 @@ class Case:
         seeds: One study each: of the search and of the reference images' draw.
         trials: Of space ``depth_groups``.
         rates: Of the curves.
+        compensated_rate: That the study with linear compensation is scored at; None: there is none.
+        compensation: Settings of linear compensation that suit this network (by validation images).
     """
 
     name: str
@@ -52,6 +54,8 @@ class Case:
     seeds: tuple[int, ...] = (0,)
     trials: int = 100
     rates: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    compensated_rate: float | None = None
+    compensation: tuple[str, ...] = ()
 
 
 CASES = {
@@ -64,6 +68,8 @@ CASES = {
             (*_VIT, "units=neurons", "data.task=all"),
             rate=0.5,
             seeds=(0, 1, 2),
+            compensated_rate=0.74,
+            compensation=("prune.sequential=false",),
         ),
         Case(
             "resnet18-inner_filters",
@@ -72,6 +78,7 @@ CASES = {
             (*_RESNET, "units=inner_filters", "data.task=all"),
             rate=0.4,
             seeds=(0, 1, 2),
+            compensated_rate=0.82,
         ),
         Case(
             "resnet18-filters",

@@ -13,7 +13,8 @@ from xaiprune.search.methods import proposal_of_preset
 NAME = "compensation"
 ABOUT = (
     "Top-1 on 400 test images by rate and compensation (100 references, no labels, no training; fitted layer "
-    "by layer), with what is left of parameters and multiply-adds in the network made smaller"
+    "by layer in CNNs, all layers at once in the ViT), with what is left of parameters and multiply-adds in the "
+    "network made smaller"
 )
 METHODS = ("none", "mean", "linear")
 
@@ -23,11 +24,11 @@ def run(case: Case, seed: int) -> None:
     table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
     if recipe is None:
         return
-    of = made_of(case, recipe, METHODS)
+    of = made_of(case, recipe, METHODS, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    context, meter = context_of(case, seed), meter_of(case, seed)
+    context, meter = context_of(case, seed), meter_of(case, seed, compensated=True)
     part, dense = curve_images(meter), cost(context.model, context.reference_images[:1])
     rows = []
     for method in rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):

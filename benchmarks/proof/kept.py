@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import found
+from benchmarks.proof.studies import COMPENSATED, found, found_compensated
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
@@ -21,7 +21,8 @@ ABOUT = (
 )
 ABOUT_HALF = (
     "At the rate where the strongest preset (Taylor among them) has lost half of the dense top-1 (steps of "
-    "0.01, on 400 test images, with the first seed): all 1,200 test images for it and for what searches found"
+    "0.01, on 400 test images, with the first seed): all 1,200 test images for it and for what searches "
+    "found; linear: layer by layer in ResNets, all layers at once in the ViT"
 )
 COMPENSATE = ("none", "linear")
 KEEP = 0.95
@@ -33,16 +34,16 @@ def run(case: Case, seed: int) -> None:
     table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
     recipes = {} if recipe is None else {OURS: recipe}
     recipes[TAYLOR] = proposal_of_preset(TAYLOR)
-    of = made_of(case, recipes, COMPENSATE, KEEP)
+    of = made_of(case, recipes, COMPENSATE, KEEP, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    meter = meter_of(case, seed)
-    part = curve_images(meter)
+    part = curve_images(meter_of(case, seed))
     rows = []
     for method in rankings(context_of(case, seed), recipes):
-        dense = meter.figures(method, 0.0, part)["top1"]
+        dense = meter_of(case, seed).figures(method, 0.0, part)["top1"]
         for compensate in COMPENSATE:
+            meter = meter_of(case, seed, compensated=compensate != "none")
             rate = highest(top1_of(meter, method, compensate), KEEP * dense)
             print(f"  {method.name:<14} {compensate:<7} {rate:.0%}", flush=True)
             rows.append({"method": method.name, "compensate": compensate, "rate": rate, "dense": dense})
@@ -57,7 +58,8 @@ def run_half(case: Case, seed: int) -> None:
     table, ours = Table(HALF, ABOUT_HALF), found(case, seed)
     if OURS not in ours:
         return
-    of = made_of(case, ours, list(PRESETS), COMPENSATE)
+    also = found_compensated(case, seed)
+    of = made_of(case, ours, also, list(PRESETS), COMPENSATE, case.compensation)
     if table.has(case, seed, of):
         return
     first = case.seeds[0]
@@ -65,10 +67,11 @@ def run_half(case: Case, seed: int) -> None:
         run_half(case, first)
         table = Table(HALF, ABOUT_HALF)
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
-    meter, context = meter_of(case, seed), context_of(case, seed)
-    mine = rankings(context, ours)
+    context = context_of(case, seed)
+    mine = rankings(context, ours | also)
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
+        meter = meter_of(case, seed, compensated=compensate != "none")
         if seed == first:
             rate, strongest = _half(meter, compensate)
         else:
@@ -77,6 +80,8 @@ def run_half(case: Case, seed: int) -> None:
             rate = float(preset.rate)
             (strongest,) = rankings(context, {preset.method: proposal_of_preset(preset.method)})
         for method in [strongest, *mine]:
+            if method.name == COMPENSATED.name and compensate == "none":
+                continue
             figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
             print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)
             kind = "preset" if method is strongest else "ours"

@@ -26,21 +26,33 @@ class Stage:
         name: Part of the study's name.
         overrides: Space and sampler; ``{best}`` is the file of the best composite of ``depth_groups``.
         trials: Wanted in all; None: the case's.
+        compensated: Whether trials compensate, as the case says, at the case's rate for that.
     """
 
     name: str
     overrides: tuple[str, ...]
     trials: int | None = None
+    compensated: bool = False
 
     def wanted(self, case: Case) -> int:
         """Trials of a case's study."""
         return self.trials or case.trials
+
+    def rate(self, case: Case) -> float:
+        """That the study is scored at."""
+        if not self.compensated:
+            return case.rate
+        if case.compensated_rate is None:
+            raise ValueError(f"{case.name} has no rate to be searched at with compensation")
+        return case.compensated_rate
 
 
 _RACING = ("pruner=wilcoxon", "search.batch=4")
 _FAST = (*_RACING, "objective.precision=bfloat16")
 _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
+# What is worth keeping is another question where the rest makes up for what goes.
+COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), compensated=True)
 STAGES = {
     stage.name: stage
     for stage in (
@@ -55,7 +67,7 @@ STAGES = {
 
 def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:
     """The study's database; its folder beside it has the same name without suffix."""
-    return STUDIES / f"{case.name}-{case.rate:g}-{stage.name}-s{seed}.db"
+    return STUDIES / f"{case.name}-{stage.rate(case):g}-{stage.name}-s{seed}.db"
 
 
 def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
@@ -68,6 +80,8 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
         seed,
         (
             *overrides,
+            *((f"prune.rate={stage.rate(case)}", "prune.compensate=linear") if stage.compensated else ()),
+            *(case.compensation if stage.compensated else ()),
             f"study.n_trials={stage.wanted(case)}",
             f"study.name={file.stem}",
             f"study.storage=sqlite:///{file}",
@@ -126,6 +140,13 @@ def found(case: Case, seed: int) -> dict[str, Proposal]:
         if (study := finished(case, seed, stage)) is not None:
             recipes[name] = proposal_of(best_trial(study))
     return recipes
+
+
+def found_compensated(case: Case, seed: int) -> dict[str, Proposal]:
+    """What the finished search with compensation has found, by its name; empty where there is none."""
+    if case.compensated_rate is None or (study := finished(case, seed, COMPENSATED)) is None:
+        return {}
+    return {COMPENSATED.name: proposal_of(best_trial(study))}
 
 
 def _print(trial: FrozenTrial, done: int) -> None:

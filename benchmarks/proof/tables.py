@@ -57,6 +57,10 @@ class Table:
         )
 
 
+# Of a case, what most parts do not depend on; the others name it.
+_ASIDE = ("title", "trials", "seeds", "compensated_rate", "compensation")
+
+
 def read(name: str) -> pd.DataFrame:
     """The rows of a part; empty where it was never measured."""
     path = RESULTS / f"{name}.csv"
@@ -73,7 +77,7 @@ def _plain(thing: Any) -> Any:
         return thing.key
     if isinstance(thing, Case):
         # How long it is searched says nothing: what was found does.
-        return {k: v for k, v in asdict(thing).items() if k not in ("title", "trials", "seeds")}
+        return {k: v for k, v in asdict(thing).items() if k not in _ASIDE}
     if isinstance(thing, dict):
         return {str(key): _plain(value) for key, value in thing.items()}
     if isinstance(thing, list | tuple):
