@@ -13,8 +13,8 @@ from xaiprune.search.methods import proposal_of_preset
 NAME = "compensation"
 ABOUT = (
     "Top-1 on 400 test images by rate and compensation (100 references, no labels, no training; fitted layer "
-    "by layer in CNNs, all layers at once in the ViT), with what is left of parameters and multiply-adds in the "
-    "network made smaller"
+    "by layer in CNNs, all layers at once in the ViT), with what is left of parameters and multiply-adds in "
+    "the network made smaller"
 )
 METHODS = ("none", "mean", "linear")
 
