@@ -21,19 +21,21 @@ RANDOM = 3
 OURS, TAYLOR = "depth_groups", "taylor"
 
 
-@lru_cache(maxsize=2)
-def meter_of(case: Case, seed: int, *, compensated: bool = False) -> Meter:
+def meter_of(case: Case, seed: int, compensate: str = "none") -> Meter:
     """The case's meter; seeds share what they have measured.
 
     Args:
         case: The network.
         seed: Of the reference images' draw.
-        compensated: Whether linear compensation is set as it suits the network.
+        compensate: What will be measured; with any, compensation is set as it suits the network.
     """
-    if not (compensated and case.compensation):
-        return Meter(context_of(case, seed), STUDIES / "measured" / case.name)
-    bench = context_of(case, seed, case.compensation)
-    return Meter(bench, STUDIES / "measured" / f"{case.name}-compensated")
+    return _meter(case, seed, () if compensate == "none" else case.compensation)
+
+
+@lru_cache(maxsize=2)
+def _meter(case: Case, seed: int, more: tuple[str, ...]) -> Meter:
+    folder = f"{case.name}-compensated" if more else case.name
+    return Meter(context_of(case, seed, more), STUDIES / "measured" / folder)
 
 
 def curve_images(meter: Meter) -> LabelledImages:

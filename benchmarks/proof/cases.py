@@ -130,7 +130,11 @@ def config_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> Config:
     )
 
 
-@lru_cache(maxsize=2)
 def context_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> Context:
     """Network, images and units of a case, opened."""
+    return _opened(case, seed, more)
+
+
+@lru_cache(maxsize=2)  # behind one way to call it: each way would be a network of its own
+def _opened(case: Case, seed: int, more: tuple[str, ...]) -> Context:
     return open_context(config_of(case, seed, more))

@@ -28,15 +28,15 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    context, meter = context_of(case, seed), meter_of(case, seed, compensated=True)
-    part, dense = curve_images(meter), cost(context.model, context.reference_images[:1])
+    context = context_of(case, seed)
+    part, dense = curve_images(meter_of(case, seed)), cost(context.model, context.reference_images[:1])
     rows = []
     for method in rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):
         for rate in case.rates:
             plan = context.plan(method.scores, rate, method.scope)
             smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
             for compensate in METHODS:
-                figures = meter.figures_of(plan, compensate, part)
+                figures = meter_of(case, seed, compensate).figures_of(plan, compensate, part)
                 print(f"  {method.name:<14} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
@@ -43,7 +43,7 @@ def run(case: Case, seed: int) -> None:
     for method in rankings(context_of(case, seed), recipes):
         dense = meter_of(case, seed).figures(method, 0.0, part)["top1"]
         for compensate in COMPENSATE:
-            meter = meter_of(case, seed, compensated=compensate != "none")
+            meter = meter_of(case, seed, compensate)
             rate = highest(top1_of(meter, method, compensate), KEEP * dense)
             print(f"  {method.name:<14} {compensate:<7} {rate:.0%}", flush=True)
             rows.append({"method": method.name, "compensate": compensate, "rate": rate, "dense": dense})
@@ -69,16 +69,18 @@ def run_half(case: Case, seed: int) -> None:
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
     mine = rankings(context, ours | also)
+    named = {name: proposal_of_preset(name) for name in PRESETS}
+    presets = rankings(context, named) if seed == first else []
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
-        meter = meter_of(case, seed, compensated=compensate != "none")
+        meter = meter_of(case, seed, compensate)
         if seed == first:
-            rate, strongest = _half(meter, compensate)
+            rate, strongest = _half(meter, presets, compensate)
         else:
             known = table.frame.query("case == @case.name and seed == @first and compensate == @compensate")
             preset = known[known.kind == "preset"].iloc[0]
             rate = float(preset.rate)
-            (strongest,) = rankings(context, {preset.method: proposal_of_preset(preset.method)})
+            (strongest,) = rankings(context, {preset.method: named[preset.method]})
         for method in [strongest, *mine]:
             if method.name == COMPENSATED.name and compensate == "none":
                 continue
@@ -97,9 +99,8 @@ def run_half(case: Case, seed: int) -> None:
     table.replace(case, seed, of, rows)
 
 
-def _half(meter: Meter, compensate: str) -> tuple[float, Method]:
+def _half(meter: Meter, presets: Sequence[Method], compensate: str) -> tuple[float, Method]:
     """The first rate at which the strongest preset has lost half, and that preset."""
-    presets = rankings(meter.bench, {name: proposal_of_preset(name) for name in PRESETS})
     half = meter.figures(presets[0], 0.0, curve_images(meter))["top1"] / 2
     rate, strongest = 0.0, presets[0]
     for preset in presets:  # only those that are still above half where the strongest so far was

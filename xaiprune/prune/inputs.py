@@ -39,10 +39,6 @@ class Inputs:
         stays[self.removed(going)] = False
         return stays.nonzero()[:, 0]
 
-    def positions(self, channels: Tensor) -> Tensor:
-        """The weight's input positions of the channels, (len(channels), repeat)."""
-        return channels[:, None] * self.repeat + torch.arange(self.repeat)
-
 
 def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, Inputs]:
     """What each consumer of removable units reads, in execution order."""
