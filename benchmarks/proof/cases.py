@@ -52,7 +52,7 @@ class Case:
     overrides: tuple[str, ...]
     rate: float
     seeds: tuple[int, ...] = (0,)
-    trials: int = 100
+    trials: int = 150
     rates: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     compensated_rate: float | None = None
     compensation: tuple[str, ...] = ()

@@ -52,7 +52,7 @@ _FAST = (*_RACING, "objective.precision=bfloat16")
 _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
 # What is worth keeping is another question where the rest makes up for what goes.
-COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), compensated=True)
+COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), 100, compensated=True)
 STAGES = {
     stage.name: stage
     for stage in (
