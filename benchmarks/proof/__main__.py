@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, Case
-from benchmarks.proof.studies import COMPENSATED, DEPTH_GROUPS, STAGES, run
+from benchmarks.proof.studies import BALANCE, COMPENSATED, DEPTH_GROUPS, FURTHER, run
 from benchmarks.search import RESULTS as TRIALS
 from benchmarks.search import main as measure_trials
 from benchmarks.shared import ROOT, SHARED
@@ -56,14 +56,8 @@ def _studies(case: Case, seed: int) -> None:
 
 
 def _further_studies(case: Case, seed: int) -> None:
-    for name, stage in STAGES.items():
-        if name != DEPTH_GROUPS.name and seed == case.seeds[0]:
-            run(case, seed, stage)
-
-
-def _compensated_studies(case: Case, seed: int) -> None:
-    if case.compensated_rate is not None:
-        run(case, seed, COMPENSATED)
+    for stage in FURTHER if seed == case.seeds[0] else ():
+        run(case, seed, stage)
 
 
 def _trials(case: Case, seed: int) -> None:
@@ -75,7 +69,8 @@ def _trials(case: Case, seed: int) -> None:
 PARTS: dict[str, Part] = {
     "studies": _studies,
     "further": _further_studies,
-    "compensated": _compensated_studies,
+    BALANCE.name: lambda case, seed: run(case, seed, BALANCE),
+    COMPENSATED.name: lambda case, seed: run(case, seed, COMPENSATED),
     curves.NAME: curves.run,
     kept.HALF: kept.run_half,
     layers.NAME: layers.run,

@@ -42,6 +42,7 @@ class Case:
         seeds: One study each: of the search and of the reference images' draw.
         trials: Of space ``depth_groups``.
         rates: Of the curves.
+        half_rate: Where the strongest preset has lost half without compensation; None: it was not measured.
         compensated_rate: That the study with linear compensation is scored at; None: there is none.
         compensation: Settings of linear compensation that suit this network (by validation images).
     """
@@ -54,6 +55,7 @@ class Case:
     seeds: tuple[int, ...] = (0,)
     trials: int = 150
     rates: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    half_rate: float | None = None
     compensated_rate: float | None = None
     compensation: tuple[str, ...] = ()
 
@@ -68,6 +70,7 @@ CASES = {
             (*_VIT, "units=neurons", "data.task=all"),
             rate=0.5,
             seeds=(0, 1, 2),
+            half_rate=0.43,
             compensated_rate=0.74,
             compensation=("prune.sequential=false",),
         ),
@@ -78,6 +81,7 @@ CASES = {
             (*_RESNET, "units=inner_filters", "data.task=all"),
             rate=0.4,
             seeds=(0, 1, 2),
+            half_rate=0.46,
             compensated_rate=0.82,
         ),
         Case(

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import COMPENSATED, found, found_compensated
+from benchmarks.proof.studies import BALANCE, COMPENSATED, DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
@@ -25,6 +25,8 @@ ABOUT_HALF = (
     "found; linear: layer by layer in ResNets, all layers at once in the ViT"
 )
 COMPENSATE = ("none", "linear")
+# What was searched at its own rate is measured beside, each with the compensation that it was searched with.
+SAME = {"none": BALANCE.name, "linear": COMPENSATED.name}
 KEEP = 0.95
 _STEPS = 100
 
@@ -55,11 +57,10 @@ def run_half(case: Case, seed: int) -> None:
 
     Which preset that is and where is found with the case's first seed.
     """
-    table, ours = Table(HALF, ABOUT_HALF), found(case, seed)
+    table, ours = Table(HALF, ABOUT_HALF), found(case, seed, (DEPTH_GROUPS, BALANCE, COMPENSATED))
     if OURS not in ours:
         return
-    also = found_compensated(case, seed)
-    of = made_of(case, ours, also, list(PRESETS), COMPENSATE, case.compensation)
+    of = made_of(case, ours, list(PRESETS), COMPENSATE, case.compensation)
     if table.has(case, seed, of):
         return
     first = case.seeds[0]
@@ -68,7 +69,7 @@ def run_half(case: Case, seed: int) -> None:
         table = Table(HALF, ABOUT_HALF)
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
-    mine = rankings(context, ours | also)
+    mine = rankings(context, ours)
     named = {name: proposal_of_preset(name) for name in PRESETS}
     presets = rankings(context, named) if seed == first else []
     rows: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ def run_half(case: Case, seed: int) -> None:
             rate = float(preset.rate)
             (strongest,) = rankings(context, {preset.method: named[preset.method]})
         for method in [strongest, *mine]:
-            if method.name == COMPENSATED.name and compensate == "none":
+            if method.name in SAME.values() and method.name != SAME[compensate]:
                 continue
             figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
             print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)

@@ -10,14 +10,14 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.studies import COMPENSATED, STAGES, finished
+from benchmarks.proof.kept import SAME
+from benchmarks.proof.studies import finished
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
 from xaiprune.report.page.importances import importances as settings_importances
 from xaiprune.report.reading import read_trials
 
 PAGES = (RESULTS / "README.md", Path("README.md"))
-SEARCHES = (*STAGES, COMPENSATED.name)
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -109,12 +109,12 @@ def half(_: str) -> list[str]:
     frame = read("half")
     if not len(frame):
         return []
-    rows, searches = [], [name for name in SEARCHES if (frame.method == name).any()]
+    rows, searches = [], [name for name in (OURS, *SAME.values()) if (frame.method == name).any()]
     for (case, compensate, seed), part in frame.groupby(["case", "compensate", "seed"], sort=False):
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [_percent(mine[name]) if name in mine else "" for name in searches]
-        same = COMPENSATED.name if COMPENSATED.name in mine else OURS  # searched as it is measured
+        same = SAME[str(compensate)] if SAME[str(compensate)] in mine else OURS
         gain = 100 * (mine.get(same, float("nan")) - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {_interval(preset)}"
         rows.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,46 +28,44 @@ class Stage:
         overrides: Space and sampler; ``{best}`` is the file of the best composite of ``depth_groups``.
         trials: Wanted in all; None: the case's.
         compensated: Whether trials compensate, as the case says, at the case's rate for that.
+        at_half: Whether it is scored where the strongest preset has lost half (without compensation).
     """
 
     name: str
     overrides: tuple[str, ...]
     trials: int | None = None
     compensated: bool = False
+    at_half: bool = False
 
     def wanted(self, case: Case) -> int:
         """Trials of a case's study."""
         return self.trials or case.trials
 
-    def rate(self, case: Case) -> float:
-        """That the study is scored at."""
-        if not self.compensated:
-            return case.rate
-        if case.compensated_rate is None:
-            raise ValueError(f"{case.name} has no rate to be searched at with compensation")
-        return case.compensated_rate
+    def rate(self, case: Case) -> float | None:
+        """That the study is scored at; None: the case has no such study."""
+        return case.compensated_rate if self.compensated else case.half_rate if self.at_half else case.rate
 
 
 _RACING = ("pruner=wilcoxon", "search.batch=4")
 _FAST = (*_RACING, "objective.precision=bfloat16")
 _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
+# Of the same composite: what each layer weighs, at the rate that the papers' question is about.
+BALANCE = Stage("balance", ("space=balance", "space.around={best}", *_FAST), at_half=True)
 # What is worth keeping is another question where the rest makes up for what goes.
 COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), 100, compensated=True)
-STAGES = {
-    stage.name: stage
-    for stage in (
-        DEPTH_GROUPS,
-        # Also what a depth's relevance weighs in the global ranking.
-        Stage("scaled", ("space=depth_groups", *_SCALE, *_FAST)),
-        Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), 60),
-        Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), 60),
-    )
-}
+# Other spaces, scored as depth_groups is.
+FURTHER = (
+    # Also what a depth's relevance weighs in the global ranking.
+    Stage("scaled", ("space=depth_groups", *_SCALE, *_FAST)),
+    Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), 60),
+    Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), 60),
+)
 
 
 def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:
     """The study's database; its folder beside it has the same name without suffix."""
+    assert stage.rate(case) is not None, f"{case.name} has no study {stage.name}"
     return STUDIES / f"{case.name}-{stage.rate(case):g}-{stage.name}-s{seed}.db"
 
 
@@ -80,7 +79,8 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
         seed,
         (
             *overrides,
-            *((f"prune.rate={stage.rate(case)}", "prune.compensate=linear") if stage.compensated else ()),
+            f"prune.rate={stage.rate(case)}",
+            *(("prune.compensate=linear",) if stage.compensated else ()),
             *(case.compensation if stage.compensated else ()),
             f"study.n_trials={stage.wanted(case)}",
             f"study.name={file.stem}",
@@ -91,7 +91,9 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
 
 
 def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
-    """Run what is missing of a study; its file is fit to be published whenever this returns."""
+    """Run what is missing of a study, if the case has it; its file is fit to be published on return."""
+    if stage.rate(case) is None or ("{best}" in "".join(stage.overrides) and finished(case, seed) is None):
+        return
     config = config_for(case, seed, stage)
     study = study_of(case, seed, stage)
     done = 0 if study is None else counts(study).done
@@ -106,6 +108,8 @@ def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
 
 def study_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study | None:
     """The study as it is, finished or not, also without network and images; None where there is none."""
+    if stage.rate(case) is None:
+        return None
     file = file_of(case, seed, stage)
     if not file.is_file():
         return None
@@ -133,20 +137,19 @@ def publish(study: optuna.Study, path: Path) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def found(case: Case, seed: int) -> dict[str, Proposal]:
-    """What the finished searches of a case have found, by the name of the search."""
+def found(case: Case, seed: int, stages: Iterable[Stage] = (DEPTH_GROUPS, *FURTHER)) -> dict[str, Proposal]:
+    """What the finished searches of a case have found, by the name of the search.
+
+    Args:
+        case: The network.
+        seed: Of the searches.
+        stages: Which; without more, those that are scored at the case's rate without compensation.
+    """
     recipes = {}
-    for name, stage in STAGES.items():
+    for stage in stages:
         if (study := finished(case, seed, stage)) is not None:
-            recipes[name] = proposal_of(best_trial(study))
+            recipes[stage.name] = proposal_of(best_trial(study))
     return recipes
-
-
-def found_compensated(case: Case, seed: int) -> dict[str, Proposal]:
-    """What the finished search with compensation has found, by its name; empty where there is none."""
-    if case.compensated_rate is None or (study := finished(case, seed, COMPENSATED)) is None:
-        return {}
-    return {COMPENSATED.name: proposal_of(best_trial(study))}
 
 
 def _print(trial: FrozenTrial, done: int) -> None:

@@ -58,7 +58,7 @@ class Table:
 
 
 # Of a case, what most parts do not depend on; the others name it.
-_ASIDE = ("title", "trials", "seeds", "compensated_rate", "compensation")
+_ASIDE = ("title", "trials", "seeds", "half_rate", "compensated_rate", "compensation")
 
 
 def read(name: str) -> pd.DataFrame:

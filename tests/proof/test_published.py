@@ -12,7 +12,7 @@ import pytest
 from benchmarks.proof import cases
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.page import PAGES, rendered
-from benchmarks.proof.studies import COMPENSATED
+from benchmarks.proof.studies import BALANCE, COMPENSATED, DEPTH_GROUPS, FURTHER
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.search import best_trial, proposal_of
 from xaiprune.search.study import SCHEMA
@@ -32,10 +32,11 @@ def test_a_published_study_opens_and_names_no_machine(path: Path, tmp_path: Path
     study = optuna.load_study(study_name=path.stem, storage=f"sqlite:///{copy}")
     assert study.user_attrs["schema"] == SCHEMA
     (name,) = [name for name in CASES if path.stem.startswith(f"{name}-")]
-    compensated = f"-{COMPENSATED.name}-" in path.name
-    asked, case = study.user_attrs["fingerprint"]["prune"], CASES[name]
-    assert asked["rate"] == (case.compensated_rate if compensated else case.rate)
-    assert (asked.get("compensate") == "linear") is compensated
+    stages = (DEPTH_GROUPS, *FURTHER, BALANCE, COMPENSATED)
+    (stage,) = [stage for stage in stages if f"-{stage.name}-s" in path.name]
+    asked = study.user_attrs["fingerprint"]["prune"]
+    assert asked["rate"] == stage.rate(CASES[name])
+    assert (asked.get("compensate") == "linear") is stage.compensated
     best = proposal_of(best_trial(study))
     kept = load_composite(path.with_suffix("") / "best.yaml")
     assert kept == best.composite

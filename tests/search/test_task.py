@@ -63,7 +63,7 @@ def test_every_shipped_option_composes(group: str, tmp_path: Path) -> None:
     assert options(group)
     around = save_composite(tmp_path / "best.yaml", PRESETS["zplus"].composite)
     for option in options(group):
-        needs = [f"space.around={around}"] if option == "refine" else []
+        needs = [f"space.around={around}"] if option in ("refine", "balance") else []
         found = compose("search", [f"{group}={option}", *needs])
         read_space(found.space, found.attribution)
 

@@ -65,11 +65,15 @@ def each_within(default: Any, low: float, high: float, *, ends: str = "[]", leng
     return field(default=default, metadata=metadata)
 
 
-def factors_of(*names: str) -> Any:
-    """A dictionary with a factor above zero for some of ``names``; empty by default."""
+def factors_of(what: str) -> Any:
+    """A dictionary of factors above zero; empty by default.
+
+    Args:
+        what: Says whose factors they are; which names there are is known to whom it is handed to.
+    """
 
     def allows(values: dict[str, float]) -> bool:
-        return all(name in names and 0 < factor < float("inf") for name, factor in values.items())
+        return all(0 < factor < float("inf") for factor in values.values())
 
-    rule = Rule(allows, f"factors above zero of some of {', '.join(names)}")
+    rule = Rule(allows, f"factors above zero of {what}")
     return field(default_factory=dict, metadata={RULE: rule})

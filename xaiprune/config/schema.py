@@ -152,7 +152,7 @@ class AttributionConfig:
         start: Relevance at the target's logit: 1, the logit, or its softmax contrast.
         image_weight: What each reference image counts.
         normalize: Per-layer normalisation of the scores.
-        scale: Factor of the scores of a depth group's units (low, mid, high, classifier).
+        scale: Factor of the scores of a depth group's (low, mid, high, classifier) or a unit layer's units.
         references: Reference images a class that are used, the first so many (None: all).
         batch_size: Reference images in one pass.
     """
@@ -161,7 +161,7 @@ class AttributionConfig:
     start: str = one_of("one", "one", "logit", "contrast")
     image_weight: str = one_of("as_is", "as_is", "equal", "confidence")
     normalize: str = one_of("none", "none", "sum", "max", "l2")
-    scale: dict[str, float] = factors_of("low", "mid", "high", "classifier")
+    scale: dict[str, float] = factors_of("depth groups or unit layers")
     references: int | None = within(None, 1)
     batch_size: int = within(20, 1)
 

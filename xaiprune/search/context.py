@@ -30,7 +30,7 @@ from xaiprune.prune import (
     statistics_of,
 )
 from xaiprune.search.objective import Objective, objective_of
-from xaiprune.search.proposal import Proposal
+from xaiprune.search.proposal import Proposal, Source
 from xaiprune.search.ranking import relevances_of
 from xaiprune.search.reduce import reduce
 from xaiprune.search.space import Space
@@ -102,17 +102,25 @@ class Context:
     def relevances(self, proposals: Sequence[Proposal]) -> list[Relevance]:
         """Relevance of the units on the reference images, one forward for all proposals.
 
-        (One for each number of references that they ask for.)
+        (One for each number of references that they ask for.) What the last call gave is not computed again:
+        in a space that varies only how relevance is ranked, all trials share theirs.
         """
-        return relevances_of(
-            self.model,
-            self.reference_images,
-            self.dataset.reference.labels.to(self.device),
-            self.units,
-            proposals,
-            task=self.task,
-            batch_size=self.config.attribution.batch_size,
-        )
+        last = dict(self._last)
+        new = [proposal for proposal in proposals if proposal.source not in last]
+        if new:
+            found = relevances_of(
+                self.model,
+                self.reference_images,
+                self.dataset.reference.labels.to(self.device),
+                self.units,
+                new,
+                task=self.task,
+                batch_size=self.config.attribution.batch_size,
+            )
+            last |= {proposal.source: relevance for proposal, relevance in zip(new, found, strict=True)}
+        self._last.clear()
+        self._last.update({proposal.source: last[proposal.source] for proposal in proposals})
+        return [last[proposal.source] for proposal in proposals]
 
     def plan(self, scores: Scores, rate: float, scope: str | None = None) -> Plan:
         """The units that go at a rate, with the configuration's budget, floor and (by default) scope."""
@@ -237,6 +245,10 @@ class Context:
     def dense(self) -> Accuracy:
         """Top-1 of the dense network on the validation images, as trials measure it."""
         return self.accuracy(precision=self.precision)
+
+    @cached_property
+    def _last(self) -> dict[Source, Relevance]:
+        return {}
 
     @cached_property
     def dense_cost(self) -> Cost:

@@ -180,12 +180,12 @@ def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str,
 
 
 def _scale(space: Space, proposal: Proposal) -> dict[str, float]:
-    for group, factor in proposal.scale.items():
-        if group not in space.scale and factor != 1.0:
-            raise NotInSpace(f"scale.{group} cannot be {factor:g}")
+    for name, factor in proposal.scale.items():
+        if name not in space.scale and factor != 1.0:
+            raise NotInSpace(f"scale.{name} cannot be {factor:g}")
     params: dict[str, float] = {}
-    for group, number in space.scale.items():
-        params |= _number(f"scale.{group}", number, proposal.scale.get(group, 1.0))
+    for name, number in space.scale.items():
+        params |= _number(f"scale.{name}", number, proposal.scale.get(name, 1.0))
     return params
 
 

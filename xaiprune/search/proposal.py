@@ -20,6 +20,9 @@ COMPENSATIONS = ("none", "mean", "linear")
 _NAMED = 4  # entries of single layers that a summary spells out
 _OPTIONAL = ("scale", "references", "scope", "compensate", "rate")  # stored where they are set
 
+# What relevance depends on: rules, where it starts, and references a class.
+Source = tuple[Composite, Start, int | None]
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -29,7 +32,8 @@ class Proposal:
         composite: Which layer gets which rule.
         start: Relevance at the logits.
         aggregation: From relevance to scores.
-        scale: Depth group (of a unit layer) -> factor of its scores; groups left out have 1.
+        scale: Depth group, or unit layer -> factor of its units' scores; what is left out has 1, and a layer
+            that is named itself and by its group has the product.
         references: Reference images a class, the first so many; None: all.
         scope: As ``prune.scope``; None: the configuration's.
         compensate: As ``prune.compensate``; None: the configuration's.
@@ -47,7 +51,6 @@ class Proposal:
 
     def __post_init__(self) -> None:
         for key, values, choices in (
-            ("scale", self.scale, get_args(DepthGroup)),
             ("scope", [self.scope], (None, *SCOPES)),
             ("compensate", [self.compensate], (None, *COMPENSATIONS)),
         ):
@@ -55,9 +58,9 @@ class Proposal:
                 if value not in choices:
                     known = ", ".join(str(c) for c in choices if c is not None)
                     raise XaipruneError(f"proposal: {key} must be one of {known}, got '{value}'")
-        for group, factor in self.scale.items():
+        for name, factor in self.scale.items():
             if not (factor > 0 and math.isfinite(factor)):
-                raise XaipruneError(f"proposal: scale.{group} must be a factor above zero, got {factor}")
+                raise XaipruneError(f"proposal: scale.{name} must be a factor above zero, got {factor}")
 
     @property
     def rest(self) -> dict[str, Any]:
@@ -99,6 +102,11 @@ class Proposal:
         return cls(from_dict(composite, source), start, Aggregation(**aggregation), **optional)
 
     @property
+    def source(self) -> Source:
+        """Equal for proposals that only make different scores of the same relevance."""
+        return self.composite, self.start, self.references
+
+    @property
     def key(self) -> str:
         """Equal for proposals that mean the same, whatever they are called."""
         data = self.to_dict()
@@ -120,8 +128,7 @@ class Proposal:
         if self.aggregation.normalize != "none":
             parts.append(f"layers by {self.aggregation.normalize}")
         if self.scale:
-            factors = (f"{group} {factor:.2g}" for group, factor in self.scale.items())
-            parts.append(f"scale {', '.join(factors)}")
+            parts.append(f"scale {_factors(self.scale)}")
         if self.references is not None:
             parts.append(f"{self.references} references a class")
         if self.scope is not None:
@@ -131,6 +138,16 @@ class Proposal:
         if self.rate is not None:
             parts.append(f"rate {self.rate:.3g}")
         return "; ".join(parts)
+
+
+def _factors(scale: Mapping[str, float]) -> str:
+    """Groups with their factors; layers are counted where there are many."""
+    own = {name: factor for name, factor in scale.items() if name not in get_args(DepthGroup)}
+    many = len(own) > _NAMED
+    factors = [f"{name} {factor:.2g}" for name, factor in scale.items() if not (many and name in own)]
+    if many:
+        factors.append(f"{len(own)} layers by {min(own.values()):.2g} to {max(own.values()):.2g}")
+    return ", ".join(factors)
 
 
 def _rules(composite: Composite) -> list[str]:

@@ -1,8 +1,9 @@
-"""From proposals to the scores that units are ranked by: relevance, aggregation, a factor for each group."""
+"""From proposals to the scores that units are ranked by: relevance, aggregation, a factor for each layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from xaiprune.attribute import Composite, Relevance, Scores, aggregate, attribute
 from xaiprune.attribute.criteria.registry import SelectsLogits
 from xaiprune.attribute.lrp.composite import DepthGroup, LayerInfo
+from xaiprune.config import did_you_mean
 from xaiprune.errors import XaipruneError
-from xaiprune.search.proposal import Proposal
+from xaiprune.search.proposal import Proposal, Source
 from xaiprune.units import UnitLayer
 
 
@@ -27,7 +29,7 @@ def relevances_of(
 ) -> list[Relevance]:
     """Relevance of the units under each proposal, one forward for all of them.
 
-    (One for each number of references that they ask for.)
+    (One for each number of references that they ask for, and one backward for each `Proposal.source`.)
 
     Args:
         model: In eval mode; left as it was.
@@ -39,24 +41,27 @@ def relevances_of(
         batch_size: Images in one forward, at most.
 
     Raises:
-        XaipruneError: A composite or the network cannot be used.
+        XaipruneError: A composite or the network cannot be used, or a factor is of no unit layer.
     """
-    found: dict[int, Relevance] = {}
-    for references in dict.fromkeys(proposal.references for proposal in proposals):
+    for proposal in proposals:
+        check_scale("scale", proposal.scale, units)
+    found: dict[Source, Relevance] = {}
+    sources = list(dict.fromkeys(proposal.source for proposal in proposals))
+    for references in dict.fromkeys(asked for _, _, asked in sources):
         chosen = first_of_each_class(labels, references)
-        places = [i for i, proposal in enumerate(proposals) if proposal.references == references]
+        same = [source for source in sources if source[2] == references]
         relevances = attribute(
             model,
             images[chosen.to(images.device)],
             labels[chosen.to(labels.device)],
             units,
-            [proposals[i].composite for i in places],
+            [composite for composite, _, _ in same],
             task=task,
-            start=[proposals[i].start for i in places],
+            start=[start for _, start, _ in same],
             batch_size=batch_size,
         )
-        found |= dict(zip(places, relevances, strict=True))
-    return [found[i] for i in range(len(proposals))]
+        found |= dict(zip(same, relevances, strict=True))
+    return [found[proposal.source] for proposal in proposals]
 
 
 def first_of_each_class(labels: Tensor, count: int | None) -> Tensor:
@@ -71,7 +76,7 @@ def first_of_each_class(labels: Tensor, count: int | None) -> Tensor:
 def scores_of(
     relevance: Relevance, proposal: Proposal, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]
 ) -> Scores:
-    """One score a unit: relevance as the proposal aggregates it, times the factor of the layer's depth group.
+    """One score a unit: relevance as the proposal aggregates it, times the factors of layer and depth group.
 
     Args:
         relevance: Under the proposal's composite.
@@ -83,13 +88,33 @@ def scores_of(
         Unit layer -> (units,) float64; higher is more relevant. Factors change no order within a layer.
 
     Raises:
-        XaipruneError: Relevance is not finite, or a unit layer belongs to no layer.
+        XaipruneError: Relevance is not finite, a factor is of no unit layer, or one is of a depth group and a
+            unit layer belongs to no layer.
     """
-    scores = aggregate(relevance, proposal.aggregation)
-    if not proposal.scale:
-        return scores
-    groups = unit_groups(proposal.composite, units, layers)
-    return {name: score * proposal.scale.get(groups[name], 1.0) for name, score in scores.items()}
+    scores, factors = aggregate(relevance, proposal.aggregation), proposal.scale
+    check_scale("scale", factors, units)
+    if any(name in get_args(DepthGroup) for name in factors):
+        groups = unit_groups(proposal.composite, units, layers)
+        scores = {name: score * factors.get(groups[name], 1.0) for name, score in scores.items()}
+    return {name: score * factors.get(name, 1.0) for name, score in scores.items()}
+
+
+def check_scale(key: str, names: Iterable[str], units: Sequence[UnitLayer]) -> None:
+    """Refuse factors of what is neither a depth group nor a unit layer.
+
+    Args:
+        key: Named in the error: ``space.scale``.
+        names: What has a factor.
+        units: The network's unit layers.
+
+    Raises:
+        XaipruneError: Names the first, and what comes closest.
+    """
+    known = (*get_args(DepthGroup), *(unit.name for unit in units))
+    for name in names:
+        if name not in known:
+            close = did_you_mean(name, known) or f"; unit layers are {', '.join(known[4:8])} and so on"
+            raise XaipruneError(f"{key}.{name}: neither a depth group nor a unit layer has that name{close}")
 
 
 def unit_groups(

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from xaiprune.attribute import Composite, Relevance, attribute
 from xaiprune.attribute.criteria.registry import SelectsLogits
-from xaiprune.attribute.lrp.composite import LayerInfo, Match, Softmax
+from xaiprune.attribute.lrp.composite import DepthGroup, LayerInfo, Match, Softmax
 from xaiprune.attribute.lrp.rules import Epsilon, ZPlus
 from xaiprune.errors import XaipruneError
-from xaiprune.search.ranking import unit_groups
+from xaiprune.search.ranking import check_scale, unit_groups
 from xaiprune.search.refine import check_around
-from xaiprune.search.space import Configured, Part, Space
+from xaiprune.search.space import Configured, Number, Part, Space, nearest
 from xaiprune.search.suggest import GRADIENT
 from xaiprune.units import UnitLayer
 
@@ -70,7 +70,7 @@ def reduce(
         space.centre.composite.renamed(space.around).resolve(layers)
     above = tuple(layers) if explains else reached(layers, units)
     parts = assign(space, above)
-    groups = set(unit_groups(space.frame(), units, layers).values()) if space.scale else set()
+    check_scale("space.scale", space.scale, units)
     configured = Configured(scope, compensate, rate, _available(space, labels), coupled)
     space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
     probe = _Probe(model, images[:1], labels[:1], units, task)
@@ -81,11 +81,11 @@ def reduce(
         and len(units) > 1
         and any(space.layers_compete(s) for s in space.scope.choices or (None,))
     )
-    # A factor of all scores changes no ranking.
-    scale = {g: n for g, n in space.scale.items() if g in groups} if competing and len(groups) > 1 else {}
+    scale = _scale(space, units, layers) if competing else {}
     centre = space.centre
     if centre is not None:
-        centre = replace(centre, scale={g: f for g, f in centre.scale.items() if g in scale})
+        factors = {name: nearest(number, centre.scale.get(name, 1.0)) for name, number in scale.items()}
+        centre = replace(centre, scale=factors)
     space = replace(
         space,
         softmax=replace(space.softmax, matters=softmax),
@@ -93,6 +93,7 @@ def reduce(
         scope=replace(space.scope, matters=len(units) > 1 and not explains),
         normalize=replace(space.normalize, matters=competing),
         scale=scale,
+        scale_each=None,
         centre=centre,
     )
     if explains:
@@ -111,6 +112,19 @@ def _available(space: Space, labels: Tensor) -> int:
             "data.reference_per_class, or take smaller numbers"
         )
     return available
+
+
+def _scale(space: Space, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]) -> dict[str, Number]:
+    """Factors that can change the ranking: one of all scores cannot."""
+    scale = dict(space.scale)
+    if space.scale_each is not None:
+        scale |= {unit.name: space.scale_each for unit in units if unit.name not in scale}
+    if any(name in get_args(DepthGroup) for name in scale):
+        groups = set(unit_groups(space.frame(), units, layers).values())
+        of_all = groups if len(groups) == 1 else set()
+        absent = set(get_args(DepthGroup)) - groups
+        scale = {name: number for name, number in scale.items() if name not in of_all | absent}
+    return scale
 
 
 def _own(space: Space, parts: Sequence[Part], layers: Sequence[LayerInfo]) -> tuple[Part, ...]:

@@ -14,7 +14,7 @@ from xaiprune.attribute.lrp.rules import Rule
 from xaiprune.config import stored_recipe
 from xaiprune.errors import XaipruneError
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.space import ANY, Dimension, Fixed, Number, OneOf, Part, Range, RuleOption, Space
+from xaiprune.search.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
 _VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
@@ -60,15 +60,15 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
 
     Args:
         composite: The known one.
-        factor: Above 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
-            on a log scale; zero stays zero.
+        factor: From 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
+            on a log scale; zero stays zero, and with 1 everything stays.
 
     Raises:
         XaipruneError: The factor is too small.
     """
-    if factor <= 1:
+    if factor < 1:
         raise XaipruneError(
-            f"space.factor must be above 1, got {factor:g}: numbers vary from x / factor to x * factor"
+            f"space.factor must be 1 or above, got {factor:g}: numbers vary from x / factor to x * factor"
         )
     parts: dict[str, Part] = {}
     for match, rule in composite.layers:
@@ -85,16 +85,16 @@ def centre_of(known: Known, space: Space) -> Proposal:
         dimension: Dimension = getattr(space, name)
         return given[name] if given.get(name) in dimension.choices else dimension.first
 
-    factors = given.get("scale", {})
+    factors: Mapping[str, float] = given.get("scale", {})
     return Proposal(
         known.composite.renamed(CENTRE),
         choice("start"),
         Aggregation(choice("aggregate"), choice("image_weight"), choice("normalize")),
-        scale={group: _nearest(number, factors.get(group, 1.0)) for group, number in space.scale.items()},
+        scale=factors,  # `reduce` brings it into the space, once it knows the unit layers
         references=choice("references"),
         scope=choice("scope"),
         compensate=choice("compensate"),
-        rate=None if space.rate is None else _nearest(space.rate, given.get("rate", 0.5)),
+        rate=None if space.rate is None else nearest(space.rate, given.get("rate", 0.5)),
     )
 
 
@@ -111,9 +111,10 @@ def check_around(space: Space, names: list[str]) -> None:
     if space.centre is None or names:
         return
     raise XaipruneError(
-        f"space.around={space.around} has no number to vary on this network: its rules are "
-        f"{', '.join(dict.fromkeys(part.options[0].name for part in space.parts))} without parameters, or "
-        "with zero; choose another composite or space=depth_groups"
+        f"space.around={space.around} leaves nothing to vary on this network: its rules "
+        f"({', '.join(dict.fromkeys(part.options[0].name for part in space.parts))}) have no numbers, zeros, "
+        "or numbers that space.factor=1 keeps; choose another composite or factor, space=balance or "
+        "space=depth_groups"
     )
 
 
@@ -127,15 +128,7 @@ def _option(rule: Rule, factor: float) -> RuleOption:
     if parameter is None:
         return RuleOption(rule.name, rule.name, base=rule)
     value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]
-    number: Number = Fixed(0.0)
-    if value > 0:
+    number: Number = Fixed(value)
+    if value > 0 and factor > 1:
         number = Range(max(value / factor, lowest), min(value * factor, highest), log=True)
     return RuleOption(rule.name, rule.name, {parameter: {ANY: number}}, base=rule)
-
-
-def _nearest(number: Number, value: float) -> float:
-    if isinstance(number, Range):
-        return min(max(value, number.low), number.high)
-    if isinstance(number, OneOf):
-        return min(number.values, key=lambda other: abs(other - value))
-    return number.value

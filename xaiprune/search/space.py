@@ -81,6 +81,15 @@ class OneOf:
 Number = Fixed | Range | OneOf
 
 
+def nearest(number: Number, value: float) -> float:
+    """What comes closest to a value."""
+    if isinstance(number, Range):
+        return min(max(value, number.low), number.high)
+    if isinstance(number, OneOf):
+        return min(number.values, key=lambda other: abs(other - value))
+    return number.value
+
+
 @dataclass(frozen=True)
 class RuleOption:
     """A rule that a part may get.
@@ -220,7 +229,8 @@ class Space:
         scope: `Proposal.scope`.
         compensate: `Proposal.compensate`.
         rate: `Proposal.rate`; None: the space says nothing about it.
-        scale: `Proposal.scale`: depth group -> factor; groups left out have 1.
+        scale: `Proposal.scale`: depth group or unit layer -> factor; what is left out has 1.
+        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them.
         each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
             its part's.
         own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
@@ -243,7 +253,8 @@ class Space:
     scope: Dimension = Dimension()
     compensate: Dimension = Dimension()
     rate: Number | None = None
-    scale: Mapping[DepthGroup, Number] = field(default_factory=dict)
+    scale: Mapping[str, Number] = field(default_factory=dict)
+    scale_each: Number | None = None
     each: Part | None = None
     own: tuple[Part, ...] = ()
     groups: Mapping[DepthGroup, tuple[str, ...]] = field(default_factory=dict)
@@ -261,7 +272,7 @@ class Space:
     def numbers(self) -> dict[str, Number]:
         """The numbers that are one for the whole network, by parameter name."""
         rate = {} if self.rate is None else {"rate": self.rate}
-        return {f"scale.{group}": number for group, number in self.scale.items()} | rate
+        return {f"scale.{name}": number for name, number in self.scale.items()} | rate
 
     def layers_compete(self, scope: str | None) -> bool:
         """Whether the scores of one layer are held against another's, so that their sizes matter.

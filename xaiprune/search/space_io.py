@@ -35,6 +35,7 @@ _CHOICES = _TREATMENT | _ATTRIBUTION | _FURTHER
 _RECIPE = (*_ATTRIBUTION, *_FURTHER, "references", "rate", "scale")
 _KEYS = ("schema", "depth", "rules", "parts", "each", *_TREATMENT, *_RECIPE)
 _AROUND_KEYS = ("schema", "around", "factor", *_RECIPE)
+EACH = "each"  # of space.scale: every unit layer
 _CONDITIONS = {"name": "names", "type": "types", "group": "groups"}
 
 
@@ -103,7 +104,12 @@ def _around(data: Mapping[str, Any], attribution: AttributionConfig | None) -> S
         _complete(space, known.choices, attribution)
     except XaipruneError as error:
         raise XaipruneError(f"space.around={known.path}: {error}") from None
-    space = _complete(space, {**known.choices, **data}, attribution)
+    scale = _section_of_factors(data.get("scale", {}))
+    kept = known.choices.get("scale", {})
+    if EACH in scale:  # these are where the search begins (`centre_of`)
+        kept = {name: factor for name, factor in kept.items() if name in get_args(DepthGroup)}
+    scale = {**kept, **scale}
+    space = _complete(space, {**known.choices, **data, "scale": scale}, attribution)
     return replace(space, centre=centre_of(known, space))
 
 
@@ -121,11 +127,14 @@ def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionCon
         if name in data or name in fixed
     }
     references = data.get("references", defaults.references)
+    scale = _scale(data.get("scale", defaults.scale))
+    each = scale.pop(EACH, None)
     return replace(
         space,
         references=Dimension() if references is None else Dimension(_references(references)),
         rate=_rate(data["rate"]) if "rate" in data else None,
-        scale=_scale(data.get("scale", defaults.scale)),
+        scale=scale,
+        scale_each=each,
         **dimensions,
     )
 
@@ -221,21 +230,26 @@ def _rate(value: Any) -> Number:
     return number
 
 
-def _scale(data: Any) -> dict[DepthGroup, Number]:
+def _scale(data: Any) -> dict[str, Number]:
+    """By depth group, unit layer (which layers there are, `reduce` knows), and `EACH`."""
+    data = _section_of_factors(data)
+    scale: dict[str, Number] = {}
+    for name in (*get_args(DepthGroup), *sorted(set(data) - set(get_args(DepthGroup)))):  # in one order
+        if name in data:
+            # Factors of 1/10 and 10 are as far from 1.
+            scale[name] = number_of(f"space.scale.{name}", data[name], log=True)
+            if min(extremes(scale[name])) <= 0:
+                raise XaipruneError(f"space.scale.{name} must be above zero, it is a factor of scores")
+    return scale
+
+
+def _section_of_factors(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise XaipruneError(
-            "space.scale must be a section of depth groups such as {low: {low: 0.1, high: 10}}, "
-            f"got {data!r}"
+            "space.scale must be a section of depth groups or unit layers, such as "
+            f"{{low: {{low: 0.1, high: 10}}}} or {{each: {{low: 0.3, high: 3}}}}, got {data!r}"
         )
-    check_keys("space.scale", data, get_args(DepthGroup))
-    scale: dict[DepthGroup, Number] = {}
-    for group in get_args(DepthGroup):  # one order, whatever that of the file
-        if group in data:
-            # Factors of 1/10 and 10 are as far from 1.
-            scale[group] = number_of(f"space.scale.{group}", data[group], log=True)
-            if min(extremes(scale[group])) <= 0:
-                raise XaipruneError(f"space.scale.{group} must be above zero, it is a factor of scores")
-    return scale
+    return {str(name): value for name, value in data.items()}
 
 
 def _depth(data: Mapping[str, Any]) -> tuple[float, float]:

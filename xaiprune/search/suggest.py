@@ -60,7 +60,7 @@ def _with_numbers(
         composite,
         chosen["start"],
         Aggregation(chosen["aggregate"], chosen["image_weight"], chosen["normalize"]),
-        scale={group: number.suggest(trial, f"scale.{group}") for group, number in scale.items()},
+        scale={name: number.suggest(trial, f"scale.{name}") for name, number in scale.items()},
         references=chosen["references"],
         scope=chosen["scope"],
         compensate=chosen["compensate"],
