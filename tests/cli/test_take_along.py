@@ -135,7 +135,10 @@ def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
     ("provenance", "message"),
     [
         ({"attribution": {"start": "two"}}, "provenance: start must be one of one, logit, contrast, got two"),
-        ({"recipe": {"scale": {"low": 0}}}, "provenance: scale must be factors above zero of depth groups or unit"),
+        (
+            {"recipe": {"scale": {"low": 0}}},
+            "provenance: scale must be factors above zero of depth groups or unit",
+        ),
         ({"recipe": {"references": "few"}}, "provenance: references must be at least 1"),
         ({"recipe": {"flavour": "sweet"}}, "provenance has the unknown entry 'flavour'"),
         ({"recipe": [1]}, "provenance.recipe is no section"),
