@@ -16,7 +16,16 @@ from collections.abc import Callable
 
 from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
 from benchmarks.proof.cases import CASES, Case
-from benchmarks.proof.studies import BALANCE, COMPENSATED, DEPTH_GROUPS, FURTHER, run
+from benchmarks.proof.studies import (
+    BALANCE,
+    COMPENSATED,
+    COMPENSATED_BALANCE,
+    DEPTH_GROUPS,
+    FURTHER,
+    TAYLOR_BALANCE,
+    Stage,
+    run,
+)
 from benchmarks.search import RESULTS as TRIALS
 from benchmarks.search import main as measure_trials
 from benchmarks.shared import ROOT, SHARED
@@ -51,13 +60,22 @@ def main() -> int:
     return 0
 
 
-def _studies(case: Case, seed: int) -> None:
-    run(case, seed, DEPTH_GROUPS)
+def _studies(*stages: Stage) -> Part:
+    def part(case: Case, seed: int) -> None:
+        for stage in stages:
+            run(case, seed, stage)
+
+    return part
 
 
-def _further_studies(case: Case, seed: int) -> None:
-    for stage in FURTHER if seed == case.seeds[0] else ():
-        run(case, seed, stage)
+def _only_first(part: Part) -> Part:
+    """Of a case's seeds the first only."""
+
+    def first(case: Case, seed: int) -> None:
+        if seed == case.seeds[0]:
+            part(case, seed)
+
+    return first
 
 
 def _trials(case: Case, seed: int) -> None:
@@ -67,10 +85,11 @@ def _trials(case: Case, seed: int) -> None:
 
 
 PARTS: dict[str, Part] = {
-    "studies": _studies,
-    "further": _further_studies,
-    BALANCE.name: lambda case, seed: run(case, seed, BALANCE),
-    COMPENSATED.name: lambda case, seed: run(case, seed, COMPENSATED),
+    "studies": _studies(DEPTH_GROUPS),
+    "further": _only_first(_studies(*FURTHER)),
+    BALANCE.name: _studies(BALANCE),
+    TAYLOR_BALANCE.name: _only_first(_studies(TAYLOR_BALANCE)),
+    COMPENSATED.name: _studies(COMPENSATED, COMPENSATED_BALANCE),
     curves.NAME: curves.run,
     kept.HALF: kept.run_half,
     layers.NAME: layers.run,
@@ -81,7 +100,7 @@ PARTS: dict[str, Part] = {
     travel.TASKS: travel.run_tasks,
     compensation.NAME: compensation.run,
     "trials": _trials,
-    explaining.NAME: lambda case, seed: explaining.run(case, seed) if seed == case.seeds[0] else None,
+    explaining.NAME: _only_first(explaining.run),
 }
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import BALANCE, COMPENSATED, DEPTH_GROUPS, found
+from benchmarks.proof.studies import (
+    BALANCE,
+    COMPENSATED,
+    COMPENSATED_BALANCE,
+    DEPTH_GROUPS,
+    TAYLOR_BALANCE,
+    found,
+)
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
@@ -25,8 +33,12 @@ ABOUT_HALF = (
     "found; linear: layer by layer in ResNets, all layers at once in the ViT"
 )
 COMPENSATE = ("none", "linear")
-# What was searched at its own rate is measured beside, each with the compensation that it was searched with.
-SAME = {"none": BALANCE.name, "linear": COMPENSATED.name}
+# What is measured under which compensation: the recipe that was searched at the case's rate without any, and
+# the searches one after the other that were made as it is measured. The last of them counts.
+SEARCHED = {
+    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE),
+    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE),
+}
 KEEP = 0.95
 _STEPS = 100
 
@@ -57,7 +69,7 @@ def run_half(case: Case, seed: int) -> None:
 
     Which preset that is and where is found with the case's first seed.
     """
-    table, ours = Table(HALF, ABOUT_HALF), found(case, seed, (DEPTH_GROUPS, BALANCE, COMPENSATED))
+    table, ours = Table(HALF, ABOUT_HALF), found(case, seed, dict.fromkeys(chain(*SEARCHED.values())))
     if OURS not in ours:
         return
     of = made_of(case, ours, list(PRESETS), COMPENSATE, case.compensation)
@@ -69,7 +81,7 @@ def run_half(case: Case, seed: int) -> None:
         table = Table(HALF, ABOUT_HALF)
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
-    mine = rankings(context, ours)
+    mine = {method.name: method for method in rankings(context, ours)}
     named = {name: proposal_of_preset(name) for name in PRESETS}
     presets = rankings(context, named) if seed == first else []
     rows: list[dict[str, Any]] = []
@@ -82,9 +94,8 @@ def run_half(case: Case, seed: int) -> None:
             preset = known[known.kind == "preset"].iloc[0]
             rate = float(preset.rate)
             (strongest,) = rankings(context, {preset.method: named[preset.method]})
-        for method in [strongest, *mine]:
-            if method.name in SAME.values() and method.name != SAME[compensate]:
-                continue
+        searched = [mine[stage.name] for stage in SEARCHED[compensate] if stage.name in mine]
+        for method in [strongest, *searched]:
             figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
             print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)
             kind = "preset" if method is strongest else "ours"

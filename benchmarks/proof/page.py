@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.kept import SAME
+from benchmarks.proof.kept import SEARCHED
 from benchmarks.proof.studies import finished
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
@@ -109,13 +109,14 @@ def half(_: str) -> list[str]:
     frame = read("half")
     if not len(frame):
         return []
-    rows, searches = [], [name for name in (OURS, *SAME.values()) if (frame.method == name).any()]
+    stages = dict.fromkeys(stage.name for stages in SEARCHED.values() for stage in stages)
+    rows, searches = [], [name for name in stages if (frame.method == name).any()]
     for (case, compensate, seed), part in frame.groupby(["case", "compensate", "seed"], sort=False):
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [_percent(mine[name]) if name in mine else "" for name in searches]
-        same = SAME[str(compensate)] if SAME[str(compensate)] in mine else OURS
-        gain = 100 * (mine.get(same, float("nan")) - preset.top1)
+        last = [stage.name for stage in SEARCHED[str(compensate)] if stage.name in mine][-1]
+        gain = 100 * (mine[last] - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {_interval(preset)}"
         rows.append(
             [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]

@@ -25,7 +25,8 @@ class Stage:
 
     Attributes:
         name: Part of the study's name.
-        overrides: Space and sampler; ``{best}`` is the file of the best composite of ``depth_groups``.
+        overrides: Space and sampler; ``{best}`` is the best composite's file of ``around``.
+        around: The stage before it, without which there is nothing to begin with.
         trials: Wanted in all; None: the case's.
         compensated: Whether trials compensate, as the case says, at the case's rate for that.
         at_half: Whether it is scored where the strongest preset has lost half (without compensation).
@@ -33,6 +34,7 @@ class Stage:
 
     name: str
     overrides: tuple[str, ...]
+    around: Stage | None = None
     trials: int | None = None
     compensated: bool = False
     at_half: bool = False
@@ -49,17 +51,21 @@ class Stage:
 _RACING = ("pruner=wilcoxon", "search.batch=4")
 _FAST = (*_RACING, "objective.precision=bfloat16")
 _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
+_BALANCE = ("space=balance", "space.around={best}", *_FAST)
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
 # Of the same composite: what each layer weighs, at the rate that the papers' question is about.
-BALANCE = Stage("balance", ("space=balance", "space.around={best}", *_FAST), at_half=True)
+BALANCE = Stage("balance", _BALANCE, DEPTH_GROUPS, at_half=True)
+# How much of that comes of LRP: the same with Taylor's relevance.
+TAYLOR_BALANCE = Stage("taylor_balance", ("space=balance", "space.around=taylor", *_FAST), at_half=True)
 # What is worth keeping is another question where the rest makes up for what goes.
-COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), 100, compensated=True)
+COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), trials=100, compensated=True)
+COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, trials=100, compensated=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     # Also what a depth's relevance weighs in the global ranking.
     Stage("scaled", ("space=depth_groups", *_SCALE, *_FAST)),
-    Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), 60),
-    Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), 60),
+    Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
+    Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), DEPTH_GROUPS, 60),
 )
 
 
@@ -72,8 +78,10 @@ def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:
 def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
     """Settings of one study."""
     file = file_of(case, seed, stage)
-    best = file_of(case, seed).with_suffix("") / "best.yaml"
-    overrides = [text.replace("{best}", str(best)) for text in stage.overrides]
+    overrides = list(stage.overrides)
+    if stage.around is not None:
+        best = file_of(case, seed, stage.around).with_suffix("") / "best.yaml"
+        overrides = [text.replace("{best}", str(best)) for text in overrides]
     return config_of(
         case,
         seed,
@@ -92,7 +100,7 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
 
 def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     """Run what is missing of a study, if the case has it; its file is fit to be published on return."""
-    if stage.rate(case) is None or ("{best}" in "".join(stage.overrides) and finished(case, seed) is None):
+    if stage.rate(case) is None or (stage.around and finished(case, seed, stage.around) is None):
         return
     config = config_for(case, seed, stage)
     study = study_of(case, seed, stage)

@@ -90,6 +90,14 @@ def test_refine_varies_numbers_and_keeps_the_factors(config: MakeConfig, known: 
     assert not [name for name in space.searched() if name.startswith("scale.")]
 
 
+def test_a_preset_is_known_by_its_name(config: MakeConfig) -> None:
+    centre = open_context(config("space=balance", "space.around=taylor")).space.centre
+    assert centre is not None
+    assert (centre.composite, centre.start) == (PRESETS["taylor"].composite, "logit")
+    with pytest.raises(XaipruneError, match=r"tailor"):
+        open_context(config("space=balance", "space.around=tailor"))
+
+
 def test_nothing_to_vary_is_refused(config: MakeConfig, known: Path) -> None:
     with pytest.raises(XaipruneError, match=r"leaves nothing to vary .*space=balance"):
         open_context(config("space=refine", f"space.around={known}", "space.factor=1"))

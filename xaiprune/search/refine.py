@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xaiprune.attribute import Aggregation, Composite
+from xaiprune.attribute import PRESETS, Aggregation, Composite
 from xaiprune.attribute.lrp.composite import Match
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.attribute.lrp.rules import Rule
@@ -22,10 +22,10 @@ _VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
 
 @dataclass(frozen=True)
 class Known:
-    """A composite from a file, and the rest of its recipe as far as the file has it.
+    """A composite from a file or a preset, and the rest of its recipe as far as the file has it.
 
     Attributes:
-        path: The file, as it was asked for.
+        path: The file or preset, as it was asked for.
         composite: Named after the file, so that errors about it name the file.
         choices: As in a space: ``start``, ``aggregate``, ..., ``scale``; one value each.
     """
@@ -39,18 +39,28 @@ def known_recipe(path: Any) -> Known:
     """Read what a space lies around.
 
     Args:
-        path: ``space.around``: a composite file. One that a study wrote (``best.yaml``, `xaiprune export`)
-            brings its start, aggregation and so on along; a plain composite leaves them to ``attribution.*``.
+        path: ``space.around``: a composite file, or the name of a preset. A file that a study wrote
+            (``best.yaml``, `xaiprune export`) brings its start, aggregation and so on along, and so does a
+            preset; a plain composite leaves them to ``attribution.*``.
 
     Raises:
         XaipruneError: No file is named, it is missing, or it is no composite.
     """
     if not isinstance(path, str) or not path:
         raise XaipruneError(
-            "space.around must name a composite file, such as a study's: "
-            "space=refine space.around=studies/NAME/best.yaml"
+            "space.around must name a composite file, such as a study's "
+            "(space=refine space.around=studies/NAME/best.yaml), or a preset"
         )
     file = Path(path).expanduser()
+    if path in PRESETS and not file.exists():
+        preset, aggregation = PRESETS[path], PRESETS[path].aggregation
+        choices = {
+            "start": preset.start,
+            "aggregate": aggregation.mode,
+            "image_weight": aggregation.image_weight,
+            "normalize": aggregation.normalize,
+        }
+        return Known(path, preset.composite.renamed(path), choices)
     composite = load_composite(file)
     return Known(path, composite.renamed(path), stored_recipe(file))
 
