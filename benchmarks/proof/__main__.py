@@ -51,6 +51,9 @@ def main() -> int:
         except XaipruneError as error:
             print(f"benchmarks.proof: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("benchmarks.proof: stopped; the same command goes on from here", file=sys.stderr)
+            return 130
     else:
         print(
             f"proof: nothing is measured, {SHARED} is missing; XAIPRUNE_SHARED_DATA says where the data are"

@@ -54,12 +54,14 @@ _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low
 _BALANCE = ("space=balance", "space.around={best}", *_FAST)
 DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
 # Of the same composite: what each layer weighs, at the rate that the papers' question is about.
-BALANCE = Stage("balance", _BALANCE, DEPTH_GROUPS, at_half=True)
+BALANCE = Stage("balance", _BALANCE, DEPTH_GROUPS, 80, at_half=True)
 # How much of that comes of LRP: the same with Taylor's relevance.
-TAYLOR_BALANCE = Stage("taylor_balance", ("space=balance", "space.around=taylor", *_FAST), at_half=True)
+TAYLOR_BALANCE = Stage(
+    "taylor_balance", ("space=balance", "space.around=taylor", *_FAST), trials=80, at_half=True
+)
 # What is worth keeping is another question where the rest makes up for what goes.
 COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), trials=100, compensated=True)
-COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, trials=100, compensated=True)
+COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, compensated=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     # Also what a depth's relevance weighs in the global ranking.
@@ -112,6 +114,8 @@ def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     file = file_of(case, seed, stage)
     publish(study, file)
     save_best(study, file.with_suffix(""))
+    if finished(case, seed, stage) is None:  # somebody asked it to stop
+        raise KeyboardInterrupt
 
 
 def study_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study | None:

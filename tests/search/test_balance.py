@@ -10,9 +10,12 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribute import PRESETS, Relevance, attribute
 from xaiprune.attribute.lrp import save_composite
+from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.search import Context, NotInSpace, Proposal, open_context, params_of, proposal_of, search
+from xaiprune.search.chosen import chosen_proposal
 from xaiprune.search.ranking import scores_of
+from xaiprune.search.space import Range
 
 LAYER = "layer2.0.conv1"
 
@@ -79,6 +82,8 @@ def test_a_balance_keeps_the_rest_of_its_recipe(config: MakeConfig, known: Path)
     assert params_of(context.space, centre) == {
         f"scale.{name}": factor for name, factor in centre.scale.items() if name != "high"
     }
+    assert chosen_proposal(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
+    assert context.space.scale[LAYER] == Range(1.2, 3.4, log=True)  # around what it was
     with pytest.raises(NotInSpace, match=r"scale\.high"):
         params_of(context.space, replace(centre, scale={**centre.scale, "high": 1.0}))
 

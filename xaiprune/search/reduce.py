@@ -16,7 +16,7 @@ from xaiprune.attribute.lrp.rules import Epsilon, ZPlus
 from xaiprune.errors import XaipruneError
 from xaiprune.search.ranking import check_scale, unit_groups
 from xaiprune.search.refine import check_around
-from xaiprune.search.space import Configured, Number, Part, Space, nearest
+from xaiprune.search.space import Configured, Number, Part, Space, nearest, times
 from xaiprune.search.suggest import GRADIENT
 from xaiprune.units import UnitLayer
 
@@ -118,7 +118,12 @@ def _scale(space: Space, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]
     """Factors that can change the ranking: one of all scores cannot."""
     scale = dict(space.scale)
     if space.scale_each is not None:
-        scale |= {unit.name: space.scale_each for unit in units if unit.name not in scale}
+        known = {} if space.centre is None else space.centre.scale  # whose factors are varied, not replaced
+        scale |= {
+            unit.name: times(space.scale_each, known.get(unit.name, 1.0))
+            for unit in units
+            if unit.name not in scale
+        }
     if any(name in get_args(DepthGroup) for name in scale):
         groups = set(unit_groups(space.frame(), units, layers).values())
         of_all = groups if len(groups) == 1 else set()

@@ -81,6 +81,15 @@ class OneOf:
 Number = Fixed | Range | OneOf
 
 
+def times(number: Number, factor: float) -> Number:
+    """The number with all that it may be times a factor."""
+    if isinstance(number, Range):
+        return Range(number.low * factor, number.high * factor, number.log)
+    if isinstance(number, OneOf):
+        return OneOf(tuple(value * factor for value in number.values))
+    return Fixed(number.value * factor)
+
+
 def nearest(number: Number, value: float) -> float:
     """What comes closest to a value."""
     if isinstance(number, Range):
@@ -230,7 +239,8 @@ class Space:
         compensate: `Proposal.compensate`.
         rate: `Proposal.rate`; None: the space says nothing about it.
         scale: `Proposal.scale`: depth group or unit layer -> factor; what is left out has 1.
-        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them.
+        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them; of a
+            known recipe, times the layer's own.
         each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
             its part's.
         own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
