@@ -239,8 +239,8 @@ class Space:
         compensate: `Proposal.compensate`.
         rate: `Proposal.rate`; None: the space says nothing about it.
         scale: `Proposal.scale`: depth group or unit layer -> factor; what is left out has 1.
-        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them; of a
-            known recipe, times the layer's own.
+        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them;
+            times that of the known recipe.
         each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
             its part's.
         own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
