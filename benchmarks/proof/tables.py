@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from benchmarks.proof.cases import RESULTS, Case
 from xaiprune.files import replacing
@@ -39,15 +40,15 @@ class Table:
 
     def replace(self, case: Case, seed: int, of: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same case and seed, and write the file."""
-        self.frame = read(self._name)  # another run may have added to it meanwhile, of another case
         new = pd.DataFrame([{"case": case.name, "seed": seed, **row, "of": of} for row in rows])
-        old = self.frame
-        if len(old):
-            old = old[(old.case != case.name) | (old.seed != seed)]
-        self.frame = pd.concat([old, new], ignore_index=True) if len(old) else new
-        self.frame = self.frame.sort_values(["case", "seed"], kind="stable", ignore_index=True)
-        with replacing(self.path) as path:
-            path.write_text(self._head() + self.frame.to_csv(index=False), encoding="utf-8")
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):  # another run may add to it, too
+            old = read(self._name)
+            if len(old):
+                old = old[(old.case != case.name) | (old.seed != seed)]
+            frame = pd.concat([old, new], ignore_index=True) if len(old) else new
+            self.frame = frame.sort_values(["case", "seed"], kind="stable", ignore_index=True)
+            with replacing(self.path) as path:
+                path.write_text(self._head() + self.frame.to_csv(index=False), encoding="utf-8")
 
     def _head(self) -> str:
         made = ", ".join(f"{key} {value}" for key, value in versions().items() if value)
