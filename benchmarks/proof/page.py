@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.proof.bench import OURS
@@ -18,6 +19,7 @@ from xaiprune.report.page.importances import importances as settings_importances
 from xaiprune.report.reading import read_trials
 
 PAGES = (RESULTS / "README.md", Path("README.md"))
+_MACS = (0.9, 0.8, 0.75)
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -253,6 +255,21 @@ def compensation(case: str) -> list[str]:
     return _markdown(["top-1, %", "compensation", *(f"{rate:g}" for rate in rates)], rows)
 
 
+def macs(_: str) -> list[str]:
+    """Top-1 at the same multiply-adds, linear between the measured rates; mean over the seeds."""
+    frame = read("compensation")
+    if not len(frame):
+        return []
+    rows = []
+    for (case, method, compensate), part in frame.groupby(["case", "method", "compensate"], sort=False):
+        curve = part.groupby("rate")[["macs", "top1"]].mean().sort_values("macs")
+        cells = [_percent(float(np.interp(left, curve.macs, curve.top1))) for left in _MACS]
+        rows.append([CASES[str(case)].title, str(method), str(compensate), *cells])
+    return _markdown(
+        ["top-1, %", "ranking", "compensation", *(f"{left:.0%} of MACs" for left in _MACS)], rows
+    )
+
+
 def explaining(_: str) -> list[str]:
     """Rank correlation of faithfulness with the pruning score."""
     frame = read("explaining")
@@ -296,6 +313,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "travel": travel,
     "tasks": tasks,
     "compensation": compensation,
+    "macs": macs,
     "explaining": explaining,
 }
 
