@@ -253,6 +253,13 @@ def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> No
     assert len(numbers) == 10
 
 
+def test_factors_are_written_for_people(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    for proposal in found.stored.attrs["proposal"].values():
+        proposal["scale"] = {"high": 0.5, "layer1.conv": 1.2345678}
+    assert ("scale", "high 0.5, layer1.conv 1.23") in tables.recipe(found)
+
+
 def test_reasons_of_failed_trials(tmp_path: Path) -> None:
     rows = tables.failed(findings(tmp_path, make(2, failed=25)))
     assert rows[0] == ("2", "layer1.conv: relevance is not finite <script>alert(1)</script>")

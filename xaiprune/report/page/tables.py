@@ -76,6 +76,13 @@ def parameters(findings: Findings) -> list[tuple[str, str, str]]:
     ]
 
 
+def _shown(value: object) -> str:
+    """A setting, or the factors by name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {factor:.3g}" for name, factor in value.items())
+    return str(value)
+
+
 def recipe(findings: Findings) -> list[tuple[str, str]]:
     """(what, setting) of the best composite."""
     proposal = findings.proposal(int(findings.best.number))
@@ -92,7 +99,7 @@ def recipe(findings: Findings) -> list[tuple[str, str]]:
         ("weight of an image", aggregation.image_weight),
         ("layers normalised by", aggregation.normalize),
     ]
-    return rows + [(key, str(value)) for key, value in proposal.rest.items()]
+    return rows + [(key, _shown(value)) for key, value in proposal.rest.items()]
 
 
 def costs(findings: Findings) -> list[tuple[str, str, str, str]]:
