@@ -16,7 +16,6 @@ from xaiprune.attribute import Relevance, Scores
 from xaiprune.attribute.lrp import LayerInfo, trace_layers
 from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
-from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.prune import (
     DenseSamples,
@@ -29,6 +28,7 @@ from xaiprune.prune import (
     samples_of,
     statistics_of,
 )
+from xaiprune.search.fits import check_fits
 from xaiprune.search.objective import Objective, objective_of
 from xaiprune.search.proposal import Proposal, Source
 from xaiprune.search.ranking import relevances_of
@@ -303,7 +303,7 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
     """
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
-    _check(config, objective, space)
+    check_fits(config, objective, space)
     given = _pruned(config) if network is None else network
     device = models.device_of_worker(config.device, config.worker)
     opened = models.setup(config.model, config.data, device=device, network=given)
@@ -361,37 +361,6 @@ def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
     So each chunk of them is a fair sample, which racing needs.
     """
     return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))
-
-
-def _check(config: Config, objective: Objective, space: Space) -> None:
-    """Refuse what a search would silently leave out."""
-    prune = config.prune
-    for key, value, plain in (("prune.steps", prune.steps, 1), ("prune.plan", prune.plan, None)):
-        if value != plain:
-            raise XaipruneError(
-                f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
-                "give it to 'xaiprune prune' with the best composite"
-            )
-    if space.rate is not None and objective.explains:
-        raise XaipruneError(f"space.rate says nothing with objective={objective.name}: no trial prunes")
-    if space.rate is not None and objective.cost is None and not objective.constraints:
-        raise XaipruneError(
-            "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "
-            "params, latency), or objective.constraints"
-        )
-    if space.rate is not None and (objective.bisects or len(objective.rates) > 1):
-        raise XaipruneError(
-            f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
-        )
-    if objective.explains and config.objective.precision != "float32":
-        raise XaipruneError(
-            f"objective.precision says nothing with objective={objective.name}: heatmaps and logits stay in "
-            "float32; leave it out"
-        )
-    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
-    if racing and (objective.cost is not None or objective.bisects or objective.explains):
-        what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
-        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
 
 
 def _pruned(config: Config) -> nn.Module | None:

@@ -1,0 +1,48 @@
+"""Settings that do not go together in a search."""
+
+from __future__ import annotations
+
+from xaiprune.config import Config
+from xaiprune.errors import XaipruneError
+from xaiprune.search.objective import Objective
+from xaiprune.search.space import Space
+
+
+def check_fits(config: Config, objective: Objective, space: Space) -> None:
+    """Refuse what a search would silently leave out.
+
+    Args:
+        config: Of the search.
+        objective: As the configuration has it.
+        space: As read, before it is reduced to a network.
+
+    Raises:
+        XaipruneError: Names the setting that says nothing beside another, and the way out.
+    """
+    prune = config.prune
+    for key, value, plain in (("prune.steps", prune.steps, 1), ("prune.plan", prune.plan, None)):
+        if value != plain:
+            raise XaipruneError(
+                f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
+                "give it to 'xaiprune prune' with the best composite"
+            )
+    if space.rate is not None and objective.explains:
+        raise XaipruneError(f"space.rate says nothing with objective={objective.name}: no trial prunes")
+    if space.rate is not None and objective.cost is None and not objective.constraints:
+        raise XaipruneError(
+            "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "
+            "params, latency), or objective.constraints"
+        )
+    if space.rate is not None and (objective.bisects or len(objective.rates) > 1):
+        raise XaipruneError(
+            f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
+        )
+    if objective.explains and config.objective.precision != "float32":
+        raise XaipruneError(
+            f"objective.precision says nothing with objective={objective.name}: heatmaps and logits stay in "
+            "float32; leave it out"
+        )
+    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
+    if racing and (objective.cost is not None or objective.bisects or objective.explains):
+        what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
+        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
