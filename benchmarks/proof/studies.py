@@ -69,6 +69,8 @@ FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
     Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), DEPTH_GROUPS, 60),
 )
+# Every stage there is: a study's file names one of them.
+STAGES = (DEPTH_GROUPS, *FURTHER, BALANCE, TAYLOR_BALANCE, COMPENSATED, COMPENSATED_BALANCE)
 
 
 def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:

@@ -12,14 +12,7 @@ import pytest
 from benchmarks.proof import cases
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.page import PAGES, rendered
-from benchmarks.proof.studies import (
-    BALANCE,
-    COMPENSATED,
-    COMPENSATED_BALANCE,
-    DEPTH_GROUPS,
-    FURTHER,
-    TAYLOR_BALANCE,
-)
+from benchmarks.proof.studies import STAGES
 from xaiprune.attribute.lrp.composite_io import load_composite
 from xaiprune.search import best_trial, proposal_of
 from xaiprune.search.study import SCHEMA
@@ -39,8 +32,7 @@ def test_a_published_study_opens_and_names_no_machine(path: Path, tmp_path: Path
     study = optuna.load_study(study_name=path.stem, storage=f"sqlite:///{copy}")
     assert study.user_attrs["schema"] == SCHEMA
     (name,) = [name for name in CASES if path.stem.startswith(f"{name}-")]
-    stages = (DEPTH_GROUPS, *FURTHER, BALANCE, TAYLOR_BALANCE, COMPENSATED, COMPENSATED_BALANCE)
-    (stage,) = [stage for stage in stages if f"-{stage.name}-s" in path.name]
+    (stage,) = [stage for stage in STAGES if f"-{stage.name}-s" in path.name]
     asked = study.user_attrs["fingerprint"]["prune"]
     assert asked["rate"] == stage.rate(CASES[name])
     assert (asked.get("compensate") == "linear") is stage.compensated
