@@ -14,7 +14,19 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks.proof import compensation, curves, explaining, kept, layers, page, pictures, travel, worth
+from benchmarks.proof import (
+    compensation,
+    curves,
+    explaining,
+    kept,
+    layers,
+    page,
+    pictures,
+    rounds,
+    speed,
+    travel,
+    worth,
+)
 from benchmarks.proof.cases import CASES, Case
 from benchmarks.proof.studies import (
     BALANCE,
@@ -102,6 +114,8 @@ PARTS: dict[str, Part] = {
     travel.NAME: travel.run,
     travel.TASKS: travel.run_tasks,
     compensation.NAME: compensation.run,
+    rounds.NAME: rounds.run,
+    speed.NAME: speed.run,
     "trials": _trials,
     explaining.NAME: _only_first(explaining.run),
 }

@@ -78,7 +78,6 @@ def run_half(case: Case, seed: int) -> None:
     first = case.seeds[0]
     if seed != first:
         run_half(case, first)
-        table = Table(HALF, ABOUT_HALF)
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
     mine = {method.name: method for method in rankings(context, ours)}
@@ -90,10 +89,10 @@ def run_half(case: Case, seed: int) -> None:
         if seed == first:
             rate, strongest = _half(meter, presets, compensate)
         else:
-            known = table.frame.query("case == @case.name and seed == @first and compensate == @compensate")
-            preset = known[known.kind == "preset"].iloc[0]
-            rate = float(preset.rate)
-            (strongest,) = rankings(context, {preset.method: named[preset.method]})
+            known = strongest_preset(case, compensate)
+            assert known is not None, f"{case.name}: seed {first} was measured before"
+            rate, preset = known
+            (strongest,) = rankings(context, {preset: named[preset]})
         searched = [mine[stage.name] for stage in SEARCHED[compensate] if stage.name in mine]
         for method in [strongest, *searched]:
             figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
@@ -109,6 +108,17 @@ def run_half(case: Case, seed: int) -> None:
                 }
             )
     table.replace(case, seed, of, rows)
+
+
+def strongest_preset(case: Case, compensate: str) -> tuple[float, str] | None:
+    """The rate where the strongest preset has lost half, and that preset; None where it was not measured."""
+    rows = Table(HALF, ABOUT_HALF).frame
+    if len(rows):
+        rows = rows[(rows.case == case.name) & (rows.compensate == compensate) & (rows.kind == "preset")]
+    if not len(rows):
+        return None
+    first = rows[rows.seed == case.seeds[0]].iloc[0]
+    return float(first.rate), str(first.method)
 
 
 def _half(meter: Meter, presets: Sequence[Method], compensate: str) -> tuple[float, Method]:

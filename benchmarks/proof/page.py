@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ import pandas as pd
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
 from benchmarks.proof.kept import SEARCHED
+from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
+from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import finished
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
@@ -34,10 +36,10 @@ def refresh() -> None:
 
 def rendered(text: str) -> str:
     """The page's text with its tables as the CSV files have them now."""
-    return _MARKED.sub(lambda found: f"{found[1]}{_table(found['name'])}{found[3]}", text)
+    return _MARKED.sub(lambda found: f"{found[1]}{_named(found['name'])}{found[3]}", text)
 
 
-def _table(name: str) -> str:
+def _named(name: str) -> str:
     # Names like target-vit_tiny-neurons: the table, and its case.
     kind, _, case = name.partition("-")
     lines = TABLES[kind](case)
@@ -52,13 +54,13 @@ def headline(_: str) -> list[str]:
     rows = []
     for case in (case for case in CASES.values() if case.name in set(frame.case)):
         own = frame[(frame.case == case.name) & (frame.part == "target")]
-        means = own.groupby("method").top1.agg(["mean", "min", "max"])
+        by = {method: part.top1 for method, part in own.groupby("method")}
         presets = own[own.kind == "preset"].groupby("method").top1.mean()
         strongest = str(presets.idxmax())
-        cells = [_spread(means.loc[name]) for name in (OURS, "taylor", "integrated_gradients", strongest)]
+        cells = [spread(by[name]) for name in (OURS, "taylor", "integrated_gradients", strongest)]
         cells[-1] += f" ({strongest.removeprefix('LRP ')})"
         seeds = own.seed.nunique()
-        dense = _percent(means.loc["dense", "mean"])
+        dense = percent(by["dense"].mean())
         rows.append(
             [f"{case.title}, {case.rate:.0%} removed", str(seeds), dense, f"**{cells[0]}**", *cells[1:]]
         )
@@ -71,7 +73,7 @@ def headline(_: str) -> list[str]:
         "integrated gradients",
         "strongest LRP preset",
     ]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def target(case: str) -> list[str]:
@@ -92,18 +94,16 @@ def target(case: str) -> list[str]:
     rows = []
     for _, row in means.iterrows():
         own = at_target[at_target.method == row.method]
-        cells = [_one(own[own.seed == seed]) for seed in seeds]
+        cells = [figure(own[own.seed == seed]) for seed in seeds]
         along = curve[(curve.method == row.method) & (curve.rate > 0)]
         mean = (
-            ""
-            if row.kind == "dense" or not len(along)
-            else _percent(along.groupby("rate").top1.mean().mean())
+            "" if row.kind == "dense" or not len(along) else percent(along.groupby("rate").top1.mean().mean())
         )
         bold = "**" if row.method == OURS else ""
-        rows.append([f"{bold}{row.method}{bold}", *cells, f"{bold}{_percent(row.top1)}{bold}", mean])
+        rows.append([f"{bold}{row.method}{bold}", *cells, f"{bold}{percent(row.top1)}{bold}", mean])
     rates = sorted(curve.rate[curve.rate > 0].unique())
     over = f"mean over {rates[0]:g} to {rates[-1]:g}" if rates else "curve"
-    return _markdown(["top-1, %", *(f"seed {seed}" for seed in seeds), "mean", over], rows)
+    return table(["top-1, %", *(f"seed {seed}" for seed in seeds), "mean", over], rows)
 
 
 def half(_: str) -> list[str]:
@@ -116,15 +116,15 @@ def half(_: str) -> list[str]:
     for (case, compensate, seed), part in frame.groupby(["case", "compensate", "seed"], sort=False):
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
-        cells = [_percent(mine[name]) if name in mine else "" for name in searches]
+        cells = [percent(mine[name]) if name in mine else "" for name in searches]
         last = [stage.name for stage in SEARCHED[str(compensate)] if stage.name in mine][-1]
         gain = 100 * (mine[last] - preset.top1)
-        strongest = f"{preset.method.removeprefix('LRP ')}: {_interval(preset)}"
+        strongest = f"{preset.method.removeprefix('LRP ')}: {interval(preset)}"
         rows.append(
             [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]
         )
     head = ["network", "compensation", "seed", "rate", "strongest preset"]
-    return _markdown([*head, *searches, "gain, points"], rows)
+    return table([*head, *searches, "gain, points"], rows)
 
 
 def layers(case: str) -> list[str]:
@@ -141,7 +141,7 @@ def layers(case: str) -> list[str]:
     both = [f"{100 * row.shared / row.removed:.0f}" if row.removed else "" for row in shared.itertuples()]
     rows.append(["of ours, Taylor removes, too", *both])
     names = [str(name).replace("blocks.", "").replace(".mlp.fc1", "") for name in sizes.index]
-    return _markdown(["removed, % of the layer", *names], rows)
+    return table(["removed, % of the layer", *names], rows)
 
 
 def dimensions(case: str) -> list[str]:
@@ -154,9 +154,9 @@ def dimensions(case: str) -> list[str]:
     rows = []
     for variant, part in frame.groupby("variant", sort=False):
         by_seed = part.set_index("seed")
-        cells = [_difference(by_seed.loc[seed]) if seed in by_seed.index else "as it is" for seed in seeds]
+        cells = [difference(by_seed.loc[seed]) if seed in by_seed.index else "as it is" for seed in seeds]
         rows.append([str(variant), *cells])
-    return _markdown(["points, against the best found", *(f"seed {seed}" for seed in seeds)], rows)
+    return table(["points, against the best found", *(f"seed {seed}" for seed in seeds)], rows)
 
 
 def importances(case: str) -> list[str]:
@@ -164,16 +164,16 @@ def importances(case: str) -> list[str]:
     columns = {}
     for seed in CASES[case].seeds:
         if (study := finished(CASES[case], seed)) is not None:
-            table = settings_importances(read_trials(study, ("scores",)))
-            if not isinstance(table, str):
-                shared = table[table.trials == table.trials.max()].set_index("parameter")
+            found = settings_importances(read_trials(study, ("scores",)))
+            if not isinstance(found, str):
+                shared = found[found.trials == found.trials.max()].set_index("parameter")
                 columns[f"seed {seed}"] = shared.importance / shared.importance.sum()
     if not columns:
         return []
     frame = pd.DataFrame(columns).fillna(0.0)
     frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
     rows = [[f"`{name}`", *(f"{share:.2f}" for share in shares)] for name, shares in frame.T.items()]
-    return _markdown(["share of importance", *columns], rows)
+    return table(["share of importance", *columns], rows)
 
 
 def references(_: str) -> list[str]:
@@ -184,10 +184,9 @@ def references(_: str) -> list[str]:
     counts = sorted(frame.references.unique())
     rows = []
     for (case, method), part in frame.groupby(["case", "method"], sort=False):
-        by_count = part.groupby("references").top1
-        cells = [f"{_percent(by_count.mean()[count])}{_range(by_count, count)}" for count in counts]
+        cells = [spread(part.top1[part.references == count]) for count in counts]
         rows.append([CASES[case].title, str(method), *cells])
-    return _markdown(["top-1, %", "ranking", *(f"{count} a class" for count in counts)], rows)
+    return table(["top-1, %", "ranking", *(f"{count} a class" for count in counts)], rows)
 
 
 def kept(_: str) -> list[str]:
@@ -206,9 +205,9 @@ def kept(_: str) -> list[str]:
                     cells.append(f"{mean:.2f}" + (f" ({low:.2f}–{high:.2f})" if high > low else ""))
                 else:
                     cells.append("")
-        rows.append([CASES[str(case)].title, _percent(part.dense.iloc[0]), *cells])
+        rows.append([CASES[str(case)].title, percent(part.dense.iloc[0]), *cells])
     head = ["network", "dense, %", "Taylor", "Taylor, linear", "best found", "best found, linear"]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 def travel(case: str) -> list[str]:
@@ -221,8 +220,8 @@ def travel(case: str) -> list[str]:
     for recipe, part in frame.groupby("searched_with", sort=False):
         by_seed = part.set_index("seed").top1
         name = "Taylor" if recipe == "taylor" else f"best of seed {recipe}"
-        rows.append([name, *(_percent(by_seed[seed]) if seed in by_seed else "" for seed in seeds)])
-    return _markdown(["top-1, %", *(f"references of seed {seed}" for seed in seeds)], rows)
+        rows.append([name, *(percent(by_seed[seed]) if seed in by_seed else "" for seed in seeds)])
+    return table(["top-1, %", *(f"references of seed {seed}" for seed in seeds)], rows)
 
 
 def tasks(_: str) -> list[str]:
@@ -234,9 +233,9 @@ def tasks(_: str) -> list[str]:
     rows = []
     for (case, method), part in frame.groupby(["case", "method"], sort=False):
         means = part.groupby("rate").top1.mean()
-        cells = [_percent(means[rate]) if rate in means else "" for rate in rates]
+        cells = [percent(means[rate]) if rate in means else "" for rate in rates]
         rows.append([CASES[case].title, str(method), *cells])
-    return _markdown(["top-1 among the ten, %", "ranking", *(f"{rate:g}" for rate in rates)], rows)
+    return table(["top-1 among the ten, %", "ranking", *(f"{rate:g}" for rate in rates)], rows)
 
 
 def compensation(case: str) -> list[str]:
@@ -248,11 +247,11 @@ def compensation(case: str) -> list[str]:
     rows = []
     for (method, compensate), part in frame.groupby(["method", "compensate"], sort=False):
         means = part.groupby("rate").top1.mean()
-        rows.append([str(method), str(compensate), *(_percent(means[rate]) for rate in rates)])
+        rows.append([str(method), str(compensate), *(percent(means[rate]) for rate in rates)])
     for method, part in frame.groupby("method", sort=False):
         left = part.groupby("rate").macs.mean()
         rows.append([str(method), "MACs left", *(f"{left[rate]:.2f}" for rate in rates)])
-    return _markdown(["top-1, %", "compensation", *(f"{rate:g}" for rate in rates)], rows)
+    return table(["top-1, %", "compensation", *(f"{rate:g}" for rate in rates)], rows)
 
 
 def macs(_: str) -> list[str]:
@@ -263,11 +262,44 @@ def macs(_: str) -> list[str]:
     rows = []
     for (case, method, compensate), part in frame.groupby(["case", "method", "compensate"], sort=False):
         curve = part.groupby("rate")[["macs", "top1"]].mean().sort_values("macs")
-        cells = [_percent(float(np.interp(left, curve.macs, curve.top1))) for left in _MACS]
+        cells = [percent(float(np.interp(left, curve.macs, curve.top1))) for left in _MACS]
         rows.append([CASES[str(case)].title, str(method), str(compensate), *cells])
-    return _markdown(
-        ["top-1, %", "ranking", "compensation", *(f"{left:.0%} of MACs" for left in _MACS)], rows
-    )
+    return table(["top-1, %", "ranking", "compensation", *(f"{left:.0%} of MACs" for left in _MACS)], rows)
+
+
+def speed(_: str) -> list[str]:
+    """What is left of the dense network's size and time."""
+    frame = read("speed")
+    if not len(frame):
+        return []
+    rows = []
+    for row in frame.itertuples():
+        times = [
+            f"{getattr(row, f'batch{batch}'):.2f} "
+            f"({getattr(row, f'batch{batch}_low'):.2f}–{getattr(row, f'batch{batch}_high'):.2f})"
+            for batch in BATCHES
+        ]
+        made = [CASES[str(row.case)].title, str(row.method), f"{row.rate:g}"]
+        rows.append([*made, f"{row.params:.2f}", f"{row.macs:.2f}", *times])
+    head = ["of the dense network", "ranking", "rate", "parameters", "MACs"]
+    return table([*head, *(f"latency, batch {batch}" for batch in BATCHES)], rows)
+
+
+def rounds(_: str) -> list[str]:
+    """Ranked once or in rounds, where the strongest preset has lost half."""
+    frame = read("rounds")
+    if not len(frame):
+        return []
+    counts, rows = sorted(frame.rounds.unique()), []
+    for (case, compensate, seed, method), part in frame.groupby(
+        ["case", "compensate", "seed", "method"], sort=False
+    ):
+        by_count = part.set_index("rounds")
+        cells = [interval(by_count.loc[count]) for count in counts]
+        rate = f"{part.rate.iloc[0]:g}"
+        rows.append([CASES[str(case)].title, str(compensate), str(seed), rate, str(method), *cells])
+    head = ["network", "compensation", "seed", "rate", "ranking"]
+    return table([*head, *(f"{count} rounds" if count > 1 else "ranked once" for count in counts)], rows)
 
 
 def explaining(_: str) -> list[str]:
@@ -287,8 +319,8 @@ def explaining(_: str) -> list[str]:
                 CASES[str(case)].title,
                 str(len(part)),
                 f"{pair:.2f}",
-                f"{_percent(prunes.validation_top1)} %, {prunes.faithfulness:.2f}",
-                f"{_percent(explains.validation_top1)} %, {explains.faithfulness:.2f}",
+                f"{percent(prunes.validation_top1)} %, {prunes.faithfulness:.2f}",
+                f"{percent(explains.validation_top1)} %, {explains.faithfulness:.2f}",
             ]
         )
     head = [
@@ -298,7 +330,7 @@ def explaining(_: str) -> list[str]:
         "prunes best: top-1, faithfulness",
         "explains best: the same",
     ]
-    return _markdown(head, rows)
+    return table(head, rows)
 
 
 TABLES: dict[str, Callable[[str], list[str]]] = {
@@ -314,6 +346,8 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "tasks": tasks,
     "compensation": compensation,
     "macs": macs,
+    "rounds": rounds,
+    "speed": speed,
     "explaining": explaining,
 }
 
@@ -321,40 +355,3 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
 def _of(frame: pd.DataFrame, case: str) -> pd.DataFrame:
     """The rows of one case."""
     return frame[frame.case == case] if len(frame) else frame
-
-
-def _one(rows: pd.DataFrame) -> str:
-    """A seed's figure with its interval; of several random rankings their mean."""
-    if not len(rows):
-        return ""
-    return _interval(rows.iloc[0]) if len(rows) == 1 else _percent(rows.top1.mean())
-
-
-def _interval(row: pd.Series) -> str:
-    return f"{_percent(row.top1)} [{_percent(row.low)}, {_percent(row.high)}]"
-
-
-def _spread(row: pd.Series) -> str:
-    spread = f" ({_percent(row['min'])} to {_percent(row['max'])})" if row["max"] > row["min"] else ""
-    return f"{_percent(row['mean'])}{spread}"
-
-
-def _range(grouped: pd.core.groupby.SeriesGroupBy, key: object) -> str:
-    low, high = grouped.min()[key], grouped.max()[key]
-    return f" ({_percent(low)}–{_percent(high)})" if high > low else ""
-
-
-def _difference(row: pd.Series) -> str:
-    return f"{100 * row.difference:+.1f}" + ("" if row.p < 0.05 else " (n.s.)")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [_line(head), "|" + "---|" * len(head), *(_line(row) for row in rows)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

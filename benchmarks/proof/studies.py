@@ -64,8 +64,6 @@ COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), tria
 COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, compensated=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
-    # Also what a depth's relevance weighs in the global ranking.
-    Stage("scaled", ("space=depth_groups", *_SCALE, *_FAST)),
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
     Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), DEPTH_GROUPS, 60),
 )
@@ -125,9 +123,11 @@ def study_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study
     if stage.rate(case) is None:
         return None
     file = file_of(case, seed, stage)
-    if not file.is_file():
+    storage = f"sqlite:///{file}"
+    # A search that was stopped while it made its database has left one without a study.
+    if not file.is_file() or file.stem not in optuna.get_all_study_names(storage):
         return None
-    return load_study(compose("studies", [f"study.name={file.stem}", f"study.storage=sqlite:///{file}"]))
+    return load_study(compose("studies", [f"study.name={file.stem}", f"study.storage={storage}"]))
 
 
 def finished(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study | None:

@@ -3,14 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
 from benchmarks.proof import tables
 from benchmarks.proof.cases import CASES
-from benchmarks.proof.kept import highest
+from benchmarks.proof.kept import HALF, highest, strongest_preset
 from benchmarks.proof.page import rendered
-from benchmarks.proof.studies import found
+from benchmarks.proof.studies import file_of, found, study_of
 from benchmarks.proof.tables import Table, made_of, read
 from benchmarks.proof.worth import fixed_numbers, variants
 from xaiprune.attribute import Aggregation, Composite
@@ -97,6 +98,43 @@ def test_a_search_that_was_not_run_has_found_nothing(monkeypatch: pytest.MonkeyP
     assert found(CASE, 0) == {}
 
 
+def test_a_database_without_a_study_has_found_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a search was stopped while it made its tables
+    file = file_of(CASE, 0)
+    file.parent.mkdir(parents=True)
+    optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
+    assert study_of(CASE, 0) is None
+
+
+def test_the_strongest_preset_is_that_of_the_first_seed(results: Path) -> None:
+    assert strongest_preset(CASE, "linear") is None
+    rows = [
+        {"compensate": compensate, "rate": rate, "method": method, "kind": kind}
+        for compensate, rate, method, kind in (
+            ("none", 0.4, "taylor", "preset"),
+            ("none", 0.4, "balance", "ours"),
+            ("linear", 0.7, "zplus", "preset"),
+        )
+    ]
+    Table(HALF, "").replace(CASE, 1, "a", [{**row, "rate": 0.9} for row in rows])
+    Table(HALF, "").replace(CASE, 0, "a", rows)
+    assert strongest_preset(CASE, "none") == (0.4, "taylor")
+    assert strongest_preset(CASE, "linear") == (0.7, "zplus")
+
+
+def test_rounds_stand_side_by_side(results: Path) -> None:
+    rows = [
+        {"compensate": "linear", "rate": 0.75, "method": "taylor", "rounds": rounds, **_figures(top1)}
+        for rounds, top1 in ((1, 0.3), (3, 0.4))
+    ]
+    Table("rounds", "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: rounds -->\n<!-- end -->\n")
+    assert "| ranking | ranked once | 3 rounds |" in text
+    assert "| linear | 0 | 0.75 | taylor | 30.0 [10.0, 90.0] | 40.0 [10.0, 90.0] |" in text
+
+
 def test_tables_are_written_between_their_markers(results: Path) -> None:
     frame = pd.DataFrame(
         [
@@ -105,9 +143,7 @@ def test_tables_are_written_between_their_markers(results: Path) -> None:
                 "kind": kind,
                 "part": part,
                 "rate": rate,
-                "top1": top1,
-                "low": 0.1,
-                "high": 0.9,
+                **_figures(top1),
             }
             for method, kind, part, rate, top1 in (
                 ("dense", "dense", "target", 0.0, 0.8),
@@ -127,3 +163,7 @@ def test_tables_are_written_between_their_markers(results: Path) -> None:
     assert "old" not in new
     assert "*Not measured yet.*" in new
     assert rendered(new) == new
+
+
+def _figures(top1: float) -> dict[str, float]:
+    return {"top1": top1, "low": 0.1, "high": 0.9}

@@ -1,0 +1,65 @@
+"""What the found networks cost once they are smaller: parameters, multiply-adds, latency.
+
+Run it alone: times mean something only where nothing else does.
+"""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+
+from torch import nn
+
+from benchmarks.proof.bench import OURS, TAYLOR, rankings
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.kept import COMPENSATE, SEARCHED
+from benchmarks.proof.studies import found
+from benchmarks.proof.tables import Table, made_of
+from xaiprune.evaluate import cost, latency
+from xaiprune.search import Context
+from xaiprune.search.methods import proposal_of_preset
+
+NAME = "speed"
+ABOUT = (
+    "Networks made smaller, as parts of the dense one: parameters, multiply-adds, and latency (median and "
+    "quartiles of five rounds in which both are timed in turn), by batch size; nothing else was running"
+)
+BATCHES, ROUNDS, SECONDS = (1, 32), 5, 1.0
+
+
+def run(case: Case, seed: int) -> None:
+    """Time the recipe of every search at the rate that it was searched at, and Taylor's network beside it."""
+    table, stages = Table(NAME, ABOUT), {s.name: s for method in COMPENSATE for s in SEARCHED[method]}
+    recipes = found(case, seed, stages.values())
+    if OURS not in recipes:
+        return
+    of = made_of(case, recipes, BATCHES, ROUNDS)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    context = context_of(case, seed)
+    rows = []
+    for method in rankings(context, {**recipes, TAYLOR: proposal_of_preset(TAYLOR)}):
+        rate = stages[method.name].rate(case) if method.name in stages else case.rate
+        assert rate is not None, f"{case.name}: {method.name} was found at some rate"
+        plan = context.plan(method.scores, rate, method.scope)
+        # What compensation adds to weights and biases changes neither shapes nor times.
+        smaller = context.pruned(plan, "none", smaller=True).model
+        figures = {"method": method.name, "rate": rate, **_compared(context, smaller)}
+        print(f"  {method.name:<20} {rate:g} {figures}", flush=True)
+        rows.append(figures)
+    table.replace(case, seed, of, rows)
+
+
+def _compared(context: Context, smaller: nn.Module) -> dict[str, float]:
+    """The smaller network's costs as parts of the dense one's."""
+    example = context.reference_images[:1]
+    before, after = cost(context.model, example), cost(smaller, example)
+    figures: dict[str, float] = {"params": after.params / before.params, "macs": after.macs / before.macs}
+    for batch in BATCHES:
+        ratios = []
+        for _ in range(ROUNDS):  # in turn, so that a neighbour on the machine slows both
+            dense = latency(context.model, example, batch, SECONDS).median
+            ratios.append(latency(smaller, example, batch, SECONDS).median / dense)
+        low, _, high = quantiles(ratios, n=4)
+        figures |= {f"batch{batch}": median(ratios), f"batch{batch}_low": low, f"batch{batch}_high": high}
+    return figures
