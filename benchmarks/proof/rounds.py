@@ -5,20 +5,17 @@ Searches rank once; this is what can be done with what they found, and with a pr
 
 from __future__ import annotations
 
-from torch import nn
+from dataclasses import replace
 
-from benchmarks.proof.bench import meter_of
+from benchmarks.proof.bench import meter_of, scores_by
 from benchmarks.proof.cases import Case
 from benchmarks.proof.kept import COMPENSATE, SEARCHED, strongest_preset
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.attribute import Scores
-from xaiprune.prune import Plan, compensate, iterative_plan
 from xaiprune.search import Context
 from xaiprune.search.meter import plain_figures
 from xaiprune.search.methods import proposal_of_preset
 from xaiprune.search.proposal import Proposal
-from xaiprune.search.ranking import relevances_of, scores_of
 
 NAME = "rounds"
 ABOUT = (
@@ -44,10 +41,12 @@ def run(case: Case, seed: int) -> None:
     rows = []
     for method, (rate, proposals) in recipes.items():
         meter = meter_of(case, seed, method)
-        for name, proposal in proposals.items():
-            for rounds in ROUNDS:
-                plan = plan_in_rounds(meter.bench, proposal, rate, rounds, method)
-                figures = meter.figures_of(plan, method)
+        for rounds in ROUNDS:
+            context = _in_rounds(meter.bench, rounds)
+            for name, scores in scores_by(context, proposals).items():
+                recipe = proposals[name]
+                plan = context.plan(scores, rate, recipe.scope, again=context.ranker(recipe), method=method)
+                figures = meter.figures_of(plan, method)  # is about the plan, however it was made
                 print(f"  {method:<7} {name:<20} {rounds} rounds {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {
@@ -61,49 +60,7 @@ def run(case: Case, seed: int) -> None:
     table.replace(case, seed, of, rows)
 
 
-def plan_in_rounds(context: Context, proposal: Proposal, rate: float, rounds: int, method: str) -> Plan:
-    """The plan of a recipe that is ranked with several times.
-
-    Args:
-        context: Network, references, units.
-        proposal: The recipe.
-        rate: Fraction removed in the end.
-        rounds: How often it ranks; 1 is the plan of a trial.
-        method: Of the compensation between the rounds.
-    """
-    prune = context.config.prune
-
-    def rank(model: nn.Module) -> Scores:
-        (relevance,) = relevances_of(
-            model,
-            context.reference_images,
-            context.dataset.reference.labels.to(context.device),
-            context.units,
-            [proposal],
-            task=context.task,
-            batch_size=context.config.attribution.batch_size,
-        )
-        return scores_of(relevance, proposal, context.units, context.layers)
-
-    def compensated(plan: Plan) -> nn.Module:
-        return compensate(
-            context.model,
-            plan,
-            context.units,
-            context.reference_images,
-            method,
-            sequential=prune.sequential,
-            batch_size=context.config.data.batch_size,
-        )
-
-    return iterative_plan(
-        context.model,
-        context.units,
-        rate,
-        rank,
-        rounds,
-        compensated,
-        scope=proposal.scope or prune.scope,
-        floor=prune.floor,
-        network=context.network,
-    )
+def _in_rounds(context: Context, rounds: int) -> Context:
+    """The same network and images, ranked so often."""
+    config = context.config
+    return replace(context, config=replace(config, prune=replace(config.prune, steps=rounds)))

@@ -152,6 +152,20 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     assert load_pruned_plan("again") == plan
 
 
+def test_what_a_search_found_in_rounds_is_pruned_in_rounds(searched, capsys, monkeypatch):
+    monkeypatch.setattr("xaiprune.cli.search.finish", lambda *_: None)
+    assert main(["search", *searched, "prune.steps=2", "study.name=two", "study.n_trials=3"]) == 0
+    capsys.readouterr()
+    assert main(["export", "study.name=two", "export.plan=true"]) == 0
+    plan = Plan.load("studies/two/best.plan.json")
+    origin = yaml.safe_load(Path("studies/two/best.yaml").read_text())["provenance"]
+    assert plan.hash == origin["scores"][0]["plan"]
+    command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])[1:]
+    assert "prune.steps=2" in command
+    assert main([*command, "output_dir=pruned"]) == 0
+    assert load_pruned_plan("pruned") == plan
+
+
 def test_another_set_up_is_refused(searched, capsys):
     assert main(["export", "study.name=one", "export.plan=true", "prune.rate=0.3"]) == 2
     error = capsys.readouterr().err

@@ -1,5 +1,7 @@
 """One trial: its value, what is stored with it, and what is not measured twice."""
 
+from pathlib import Path
+
 import optuna
 import pytest
 import torch
@@ -10,9 +12,9 @@ from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import accuracy
 from xaiprune.prune import make_plan, masked
 from xaiprune.search import Context, Proposal, open_context, proposal_of, search
-from xaiprune.search.context import limited
 from xaiprune.search.known import Known
 from xaiprune.search.objective import mean, objective_of, trapezoid
+from xaiprune.search.opening import limited
 from xaiprune.search.trial import Stopwatch, attributes, run
 
 
@@ -122,10 +124,11 @@ def test_fewer_validation_images(cnn: Context) -> None:
     assert limited(images, 10_000, seed=0) is images
 
 
-@pytest.mark.parametrize("override", ["prune.steps=3"])
-def test_what_is_not_searched_is_refused(config: MakeConfig, override: str) -> None:
-    with pytest.raises(XaipruneError, match=f"{override.replace('.', chr(92) + '.')} is not searched"):
-        open_context(config(override))
+def test_a_plan_is_not_searched(config: MakeConfig, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.touch()
+    with pytest.raises(XaipruneError, match=r"prune\.plan=.*plan\.json is not searched"):
+        open_context(config(f"prune.plan={plan}"))
 
 
 @pytest.mark.parametrize("budget", ["params", "macs"])

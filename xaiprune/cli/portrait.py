@@ -101,7 +101,8 @@ def _plan(context: Context, proposal: Proposal, trial: FrozenTrial) -> Plan:
     ranking = scores_of(relevance, proposal, context.units, context.layers)
     objective = context.objective
     rate = first_value(trial) if objective.bisects else proposal.rate or context.config.prune.rate
-    return context.plan(ranking, rate, proposal.scope)
+    again = context.ranker(proposal)
+    return context.plan(ranking, rate, proposal.scope, again=again, method=proposal.compensate)
 
 
 def _draw(context: Context, proposal: Proposal, plan: Plan, smaller: nn.Module, path: Path) -> None:

@@ -10,7 +10,8 @@ from xaiprune.prune.mask import masked
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.units import UnitLayer
 
-Rank = Callable[[nn.Module], Mapping[str, Tensor]]
+# Scores of the units of a network, which may be masked while it is asked.
+Rank = Callable[[nn.Module], dict[str, Tensor]]
 Compensator = Callable[[Plan], nn.Module]
 
 
@@ -21,6 +22,7 @@ def iterative_plan(
     rank: Rank,
     steps: int = 1,
     compensator: Compensator | None = None,
+    scores: Mapping[str, Tensor] | None = None,
     **options: Any,
 ) -> Plan:
     """A plan whose units left in ``steps`` rounds, each ranked on the network pruned so far.
@@ -34,6 +36,7 @@ def iterative_plan(
         rank: Scores of the units of a network, which is masked (and compensated) while it is asked.
         steps: Rounds.
         compensator: A plan -> the dense network compensated for it; None: the dense network as it is.
+        scores: Of the dense network, where they are known; None: ``rank`` is asked.
         options: Of `make_plan`.
 
     Raises:
@@ -41,12 +44,12 @@ def iterative_plan(
     """
     if steps < 1:
         raise XaipruneError(f"prune.steps={steps} is out of range; it counts rounds, from 1")
-    plan = make_plan(rank(model), units, rate / steps, **options)
+    plan = make_plan(rank(model) if scores is None else scores, units, rate / steps, **options)
     for step in range(2, steps + 1):
         current = model if compensator is None else compensator(plan)
         with masked(current, plan, units):
-            scores = rank(current)
-        plan = make_plan(_gone_first(scores, plan), units, rate * step / steps, **options)
+            found = rank(current)
+        plan = make_plan(_gone_first(found, plan), units, rate * step / steps, **options)
     return plan
 
 

@@ -1,11 +1,12 @@
 """The search: spaces of composites, trials, and studies that resume."""
 
 from xaiprune.callable_room import make_callable
-from xaiprune.search.context import Context, open_context
+from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
 from xaiprune.search.loop import Ending, run_trials
 from xaiprune.search.objective import OBJECTIVES, Objective
+from xaiprune.search.opening import open_context
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.run import compare, search
 from xaiprune.search.space import Space

@@ -7,35 +7,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xaiprune import models
 from xaiprune.attribute import Relevance, Scores
-from xaiprune.attribute.lrp import LayerInfo, trace_layers
+from xaiprune.attribute.lrp import LayerInfo
 from xaiprune.config import Config
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluate import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.prune import (
     DenseSamples,
     Plan,
+    Rank,
     Statistics,
     carry_out,
-    couple,
-    make_plan,
+    compensate,
+    iterative_plan,
     masked,
     samples_of,
     statistics_of,
 )
-from xaiprune.search.fits import check_fits
-from xaiprune.search.objective import Objective, objective_of
+from xaiprune.search.objective import Objective
 from xaiprune.search.proposal import Proposal, Source
-from xaiprune.search.ranking import relevances_of
-from xaiprune.search.reduce import reduce
+from xaiprune.search.ranking import relevances_of, scores_of
 from xaiprune.search.space import Space
-from xaiprune.search.space_io import read_space
-from xaiprune.units import UnitLayer, find_units
+from xaiprune.units import UnitLayer
 
 log = logging.getLogger(__name__)
 
@@ -108,27 +106,61 @@ class Context:
         last = dict(self._last)
         new = [proposal for proposal in proposals if proposal.source not in last]
         if new:
-            found = relevances_of(
-                self.model,
-                self.reference_images,
-                self.dataset.reference.labels.to(self.device),
-                self.units,
-                new,
-                task=self.task,
-                batch_size=self.config.attribution.batch_size,
-            )
+            found = self._relevances(self.model, new)
             last |= {proposal.source: relevance for proposal, relevance in zip(new, found, strict=True)}
         self._last.clear()
         self._last.update({proposal.source: last[proposal.source] for proposal in proposals})
         return [last[proposal.source] for proposal in proposals]
 
-    def plan(self, scores: Scores, rate: float, scope: str | None = None) -> Plan:
-        """The units that go at a rate, with the configuration's budget, floor and (by default) scope."""
+    def _relevances(self, model: nn.Module, proposals: Sequence[Proposal]) -> list[Relevance]:
+        return relevances_of(
+            model,
+            self.reference_images,
+            self.dataset.reference.labels.to(self.device),
+            self.units,
+            proposals,
+            task=self.task,
+            batch_size=self.config.attribution.batch_size,
+        )
+
+    def ranker(self, proposal: Proposal) -> Rank:
+        """What a recipe makes of a network that is pruned in part."""
+
+        def rank(model: nn.Module) -> Scores:
+            (relevance,) = self._relevances(model, [proposal])
+            return scores_of(relevance, proposal, self.units, self.layers)
+
+        return rank
+
+    def plan(
+        self,
+        scores: Scores,
+        rate: float,
+        scope: str | None = None,
+        *,
+        again: Rank | None = None,
+        method: str | None = None,
+    ) -> Plan:
+        """The units that go at a rate, as the ``prune`` section says.
+
+        Args:
+            scores: Of the dense network's units.
+            rate: Fraction removed.
+            scope: In place of ``prune.scope``.
+            again: Ranks the pruned network in each further round of ``prune.steps``; None: the scores hold
+                for it, too.
+            method: In place of ``prune.compensate``, between the rounds.
+        """
         prune = self.config.prune
-        return make_plan(
-            scores,
+        method = method or prune.compensate
+        return iterative_plan(
+            self.model,
             self.units,
             rate,
+            again or (lambda _: scores),
+            1 if again is None else prune.steps,
+            None if method == "none" else lambda plan: self._compensated(plan, method),
+            scores,
             budget=prune.budget,
             scope=scope or prune.scope,
             floor=prune.floor,
@@ -168,9 +200,6 @@ class Context:
             smaller = not plain or self.dense_cost.macs * count > _WORTH_REMOVING
         if not smaller:
             return Pruned(self.model, plan.removed)
-        compensates = method != "none"
-        statistics = self.statistics if compensates and not prune.sequential else None
-        dense = self.dense_samples if compensates and prune.sequential else None
         return Pruned(
             carry_out(
                 self.model,
@@ -178,15 +207,29 @@ class Context:
                 self.units,
                 self.reference_images,
                 compensate=method,
-                sequential=prune.sequential,
-                statistics=statistics,
-                dense=dense,
+                **self._known(method),
                 coupled=prune.coupled,
                 bn=prune.bn,
                 batch_size=self.config.data.batch_size,
                 check=False,  # the masked network would have to run beside it in every trial
             ).model
         )
+
+    def _compensated(self, plan: Plan, method: str) -> nn.Module:
+        """The dense network with a plan's units made up for, before they go."""
+        images, size = self.reference_images, self.config.data.batch_size
+        return compensate(
+            self.model, plan, self.units, images, method, batch_size=size, **self._known(method)
+        )
+
+    def _known(self, method: str) -> dict[str, Any]:
+        """How compensation goes about it, with what it needs of the dense network."""
+        sequential = self.config.prune.sequential
+        return {
+            "sequential": sequential,
+            "statistics": None if method == "none" or sequential else self.statistics,
+            "dense": None if method == "none" or not sequential else self.dense_samples,
+        }
 
     def accuracy(
         self,
@@ -289,93 +332,3 @@ class Context:
                 data=replace(config.data, batch_size=max(1, config.data.batch_size // 2)),
             ),
         )
-
-
-def open_context(config: Config, network: nn.Module | None = None) -> Context:
-    """Open network and images, and find out what can be searched.
-
-    Args:
-        config: What is asked for.
-        network: A network that is already there, in place of the ``model`` section's.
-
-    Raises:
-        XaipruneError: Something in the configuration does not fit; names the key.
-    """
-    objective = objective_of(config)
-    space = read_space(config.space, config.attribution)
-    check_fits(config, objective, space)
-    given = _pruned(config) if network is None else network
-    device = models.device_of_worker(config.device, config.worker)
-    opened = models.setup(config.model, config.data, device=device, network=given)
-    example = opened.example()
-    units = find_units(
-        opened.model, config.units.kind, config.units.include, config.units.exclude, example=example
-    )
-    layers = trace_layers(opened.model, example)
-    reference = opened.data.reference
-    images = reference.tensor(device=opened.device)
-    return Context(
-        config=config,
-        model=opened.model,
-        dataset=opened.data,
-        units=units,
-        layers=layers,
-        space=reduce(
-            space,
-            opened.model,
-            images,
-            reference.labels.to(opened.device),
-            units,
-            layers,
-            task=opened.data.task,
-            scope=config.prune.scope,
-            compensate=config.prune.compensate,
-            rate=objective.rates[0] if len(objective.rates) == 1 else None,
-            coupled=config.prune.coupled == "group",
-            explains=objective.explains,
-        ),
-        objective=objective,
-        validation=shuffled(
-            limited(opened.data.validation, config.objective.validation_limit, config.data.seed),
-            config.data.seed,
-        ),
-        device=opened.device,
-        network=models.fingerprint(opened.model),
-        reference_images=images,
-        costs=_costs(config, opened.model, units, example),
-        groups=couple(opened.model, units, example) if config.prune.coupled == "group" else (),
-    )
-
-
-def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
-    """At most ``limit`` of the images, drawn at random but the same for the same seed."""
-    if limit is None or limit >= len(images):
-        return images
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    return images.subset(order[:limit].sort().values)
-
-
-def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
-    """The images in an order that has nothing to do with their classes, the same for the same seed.
-
-    So each chunk of them is a fair sample, which racing needs.
-    """
-    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))
-
-
-def _pruned(config: Config) -> nn.Module | None:
-    if config.model.pruned is None:
-        return None
-    from xaiprune.prune import load_pruned
-
-    return load_pruned(config.model.pruned)
-
-
-def _costs(
-    config: Config, model: nn.Module, units: Sequence[UnitLayer], example: Tensor
-) -> Mapping[str, Tensor] | None:
-    if config.prune.budget == "units":
-        return None
-    from xaiprune.units import unit_costs
-
-    return unit_costs(model, units, config.prune.budget, example)

@@ -88,8 +88,10 @@ def compare_on_test(
         left_out["rates " + out] = f"with prune.floor={bench.config.prune.floor} too few units may go"
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
-        "comparing %d rankings: all %d test images at rate %g, %d of them at %d rates",
-        *(len(ranked), len(test), bench.config.prune.rate, len(part), len(within)),
+        "comparing %d rankings%s: all %d test images at rate %g, %d of them at %d rates",
+        len(ranked),
+        f" of {bench.config.prune.steps} rounds each" if bench.config.prune.steps > 1 else "",
+        *(len(test), bench.config.prune.rate, len(part), len(within)),
     )
     frame, against = _measure(meter, ranked, within, part)
     config = bench.config

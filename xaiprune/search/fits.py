@@ -19,13 +19,13 @@ def check_fits(config: Config, objective: Objective, space: Space) -> None:
     Raises:
         XaipruneError: Names the setting that says nothing beside another, and the way out.
     """
-    prune = config.prune
-    for key, value, plain in (("prune.steps", prune.steps, 1), ("prune.plan", prune.plan, None)):
-        if value != plain:
-            raise XaipruneError(
-                f"{key}={value} is not searched: trials rank once; set {key}={plain or 'null'}, and "
-                "give it to 'xaiprune prune' with the best composite"
-            )
+    if config.prune.plan is not None:
+        raise XaipruneError(
+            f"prune.plan={config.prune.plan} is not searched: trials rank units themselves; set "
+            "prune.plan=null, and give the plan to 'xaiprune prune'"
+        )
+    if config.prune.steps > 1 and objective.explains:
+        raise XaipruneError(f"prune.steps says nothing with objective={objective.name}: no trial prunes")
     if space.rate is not None and objective.explains:
         raise XaipruneError(f"space.rate says nothing with objective={objective.name}: no trial prunes")
     if space.rate is not None and objective.cost is None and not objective.constraints:

@@ -60,7 +60,9 @@ class Meter:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        plan = self.bench.plan(method.scores, rate, method.scope)
+        plan = self.bench.plan(
+            method.scores, rate, method.scope, again=method.again, method=method.compensate
+        )
         return self.figures_of(plan, method.compensate, images)
 
     def figures_of(

@@ -10,6 +10,7 @@ import torch
 from xaiprune.attribute import CRITERIA, PRESETS, Scores
 from xaiprune.attribute.criteria import criterion
 from xaiprune.errors import XaipruneError
+from xaiprune.prune import Rank
 from xaiprune.search.context import Context
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.ranking import scores_of
@@ -26,6 +27,7 @@ class Method:
         seed: Of a random ranking.
         scope: In place of ``prune.scope``.
         compensate: In place of ``prune.compensate``.
+        again: Ranks the pruned network in further rounds (``prune.steps``); None: the scores hold there, too.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Method:
     seed: int | None = None
     scope: str | None = None
     compensate: str | None = None
+    again: Rank | None = None
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
@@ -100,18 +103,25 @@ def rank(
             left_out[method] = f"on this network the same as {twin}"
             continue
         kind = "best" if method == name else "preset"
-        ranked.append(Method(method, kind, scores, None, proposal.scope, proposal.compensate))
+        ranked.append(
+            Method(method, kind, scores, None, proposal.scope, proposal.compensate, bench.ranker(proposal))
+        )
 
-    def baseline(of: str, seed: int = 0) -> Scores:
+    def baseline(of: str, seed: int = 0) -> Rank:
         size = bench.config.attribution.batch_size
-        return criterion(of)(bench.model, images, labels, bench.units, task, seed=seed, batch_size=size)
+        return lambda model: criterion(of)(
+            model, images, labels, bench.units, task, seed=seed, batch_size=size
+        )
 
     for of in criteria:
         try:
-            ranked.append(Method(of, "criterion", baseline(of)))
+            again = baseline(of)
+            ranked.append(Method(of, "criterion", again(bench.model), again=again))
         except XaipruneError as error:  # for example: no weight belongs to the units of a layer
             left_out[of] = str(error)
-    ranked += [Method("random", "random", baseline("random", seed), seed) for seed in range(seeds)]
+    ranked += [
+        Method("random", "random", baseline("random", seed)(bench.model), seed) for seed in range(seeds)
+    ]
     return ranked, left_out
 
 

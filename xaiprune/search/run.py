@@ -12,8 +12,8 @@ from torch import nn
 
 from xaiprune.config import Config, ModelConfig, fill_names, study_name
 from xaiprune.errors import XaipruneError
-from xaiprune.search.context import open_context
 from xaiprune.search.loop import OnTrial, run_trials
+from xaiprune.search.opening import open_context
 from xaiprune.search.study import best_trial, open_study, proposal_of, storage_url
 from xaiprune.search.threads import fitting_threads
 from xaiprune.search.urls import storage_file
