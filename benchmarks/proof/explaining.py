@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import DEPTH_GROUPS, finished
 from benchmarks.proof.tables import Table, made_of
@@ -27,23 +29,25 @@ def run(case: Case, seed: int) -> None:
     trials.sort(key=lambda trial: trial.user_attrs["scores"][0]["top1"])
     picked = [trials[round(i * (len(trials) - 1) / (TRIALS - 1))] for i in range(min(TRIALS, len(trials)))]
     of = made_of(case, [trial.number for trial in picked], IMAGES)
-    if table.has(case, seed, of):
+    rows = [
+        {str(key): value for key, value in row.items()}
+        for row in table.rows(case, seed, of).to_dict("records")
+    ]
+    done = {row["trial"] for row in rows}
+    missing = [trial for trial in picked if trial.number not in done]
+    if not missing:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed, (f"objective.validation_limit={IMAGES}",))
-    rows = []
-    for trial in picked:
+    for trial in missing:
         proposal, score = proposal_of(trial), trial.user_attrs["scores"][0]
+        area = low = high = nan  # of a composite whose heatmaps are not finite
         try:
             faithful = explained(context, proposal)
+            area, (low, high) = faithful.area, faithful.interval()
         except XaipruneError as error:
             print(f"  trial {trial.number}: {error}", flush=True)
-            continue
-        low, high = faithful.interval()
-        print(
-            f"  trial {trial.number:<4} top-1 {score['top1']:.1%}, faithfulness {faithful.area:.2f}",
-            flush=True,
-        )
+        print(f"  trial {trial.number:<4} top-1 {score['top1']:.1%}, faithfulness {area:.2f}", flush=True)
         rows.append(
             {
                 "trial": trial.number,
@@ -51,9 +55,9 @@ def run(case: Case, seed: int) -> None:
                 "preset": trial.user_attrs.get("preset"),
                 "validation_top1": score["top1"],
                 "validation_images": score["images"],
-                "faithfulness": faithful.area,
+                "faithfulness": area,
                 "low": low,
                 "high": high,
             }
         )
-    table.replace(case, seed, of, rows)
+        table.replace(case, seed, of, rows)

@@ -307,6 +307,7 @@ def explaining(_: str) -> list[str]:
     frame = read("explaining")
     if not len(frame):
         return []
+    frame = frame.dropna(subset=["faithfulness"])
     rows = []
     for case, part in frame.groupby("case", sort=False):
         pair = part[["faithfulness", "validation_top1"]].corr(method="spearman").iloc[0, 1]

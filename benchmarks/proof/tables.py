@@ -33,10 +33,15 @@ class Table:
 
     def has(self, case: Case, seed: int, of: str) -> bool:
         """Whether the rows of a case and seed are there, made of the same (`made_of`)."""
+        return bool(self.rows(case, seed, of))
+
+    def rows(self, case: Case, seed: int, of: str) -> list[dict[str, Any]]:
+        """Those of a case and seed that are made of the same, for a part that was stopped to go on from."""
         rows = self.frame
-        return len(rows) > 0 and bool(
-            ((rows.case == case.name) & (rows.seed == seed) & (rows.of == of)).any()
-        )
+        if not len(rows):
+            return []
+        own = rows[(rows.case == case.name) & (rows.seed == seed) & (rows.of == of)]
+        return [{str(key): value for key, value in row.items()} for row in own.to_dict("records")]
 
     def replace(self, case: Case, seed: int, of: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same case and seed, and write the file."""

@@ -37,6 +37,10 @@ def test_rows_replace_those_of_their_case_and_seed_only(results: Path) -> None:
     rows = read("curves")
     assert rows[["seed", "top1", "of"]].to_numpy().tolist() == [[0, 0.4, "a"], [1, 0.6, "b"]]
     assert Table("curves", "").has(CASE, 1, "b")
+    again = Table("curves", "what it is")
+    (known,) = again.rows(CASE, 1, "b")
+    again.replace(CASE, 1, "b", [known, {"method": "y", "top1": 0.7}])  # goes on
+    assert read("curves").method.tolist() == ["x", "x", "y"]
     assert not Table("curves", "").has(CASE, 1, "a")
     head = (results / "curves.csv").read_text().splitlines()
     assert head[0] == "# what it is"
