@@ -90,6 +90,7 @@ CASES = {
             "resnet18",
             (*_RESNET, "units=filters"),
             rate=0.4,
+            trials=100,
         ),
         Case(
             "vit_tiny-heads",
@@ -97,6 +98,7 @@ CASES = {
             "vit_tiny_patch16_224",
             (*_VIT, "units=heads"),
             rate=0.5,
+            trials=80,  # of 36 heads there are not many rankings
         ),
         Case(
             "vgg11_bn-filters",
