@@ -23,7 +23,8 @@ _LINES = {"none": "-", "mean": ":", "linear": "--"}
 
 def draw() -> None:
     """Draw every picture whose figures are there."""
-    for name, one in (("curves", curves), ("compensation", compensation), ("explaining", explaining)):
+    parts = {"curves": curves, "half": half, "compensation": compensation, "explaining": explaining}
+    for name, one in parts.items():
         frame = read(name)
         if len(frame):
             _grid(name, frame, one)
@@ -51,6 +52,28 @@ def curves(axes: Axes, frame: pd.DataFrame) -> None:
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8)
     _rates(axes, "test")
+
+
+def half(axes: Axes, frame: pd.DataFrame) -> None:
+    """What is left where the strongest preset has lost half: means over the seeds, a dot a seed."""
+    place, ticks, groups = 0.0, {}, []
+    for compensate, part in frame.groupby("compensate", sort=False):
+        first = place
+        order = part.groupby(["kind", "method"], sort=False).top1
+        for (kind, method), top1 in sorted(order, key=lambda group: group[0][0] != "preset"):
+            axes.bar(place, top1.mean(), width=0.8, color=TAYLOR if kind == "preset" else BEST, alpha=0.75)
+            axes.plot([place] * len(top1), top1, "o", ms=4, color="black", alpha=0.6)
+            ticks[place] = str(method).removeprefix("LRP ").replace("_", "\n")
+            place += 1
+        how = "no compensation" if compensate == "none" else f"{compensate} compensation"
+        groups.append(((first + place - 1) / 2, f"{how}, {part.rate.iloc[0]:.0%} removed"))
+        place += 0.7
+    top = frame.top1.max() * 1.12
+    for middle, title in groups:
+        axes.text(middle, top, title, ha="center", va="bottom", fontsize=9)
+    axes.set_xticks(list(ticks), list(ticks.values()), fontsize=6)
+    axes.set(ylim=(0, top * 1.1), ylabel="top-1, test")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def compensation(axes: Axes, frame: pd.DataFrame) -> None:
