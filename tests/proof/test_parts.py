@@ -7,7 +7,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from benchmarks.proof import tables
+from benchmarks.proof import pictures, tables
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.kept import HALF, highest, strongest_preset
 from benchmarks.proof.page import rendered
@@ -137,6 +137,31 @@ def test_rounds_stand_side_by_side(results: Path) -> None:
     text = rendered("<!-- table: rounds -->\n<!-- end -->\n")
     assert "| ranking | ranked once | 3 rounds |" in text
     assert "| linear | 0 | 0.75 | taylor | 30.0 [10.0, 90.0] | 40.0 [10.0, 90.0] |" in text
+
+
+def test_speed_shows_median_and_quartiles(results: Path) -> None:
+    times = {
+        f"batch{batch}{key}": value
+        for batch in (1, 32)
+        for key, value in (("", 0.8), ("_low", 0.7), ("_high", 0.95))
+    }
+    row = {"method": "taylor", "rate": 0.5, "params": 0.6, "macs": 0.72, **times}
+    Table("speed", "").replace(CASE, 0, "a", [row])
+    text = rendered("<!-- table: speed -->\n<!-- end -->\n")
+    assert "| taylor | 0.5 | 0.60 | 0.72 | 0.80 (0.70–0.95) | 0.80 (0.70–0.95) |" in text
+
+
+def test_pictures_are_drawn_of_what_was_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "RESULTS", results)
+    pictures.draw()
+    assert not list(results.iterdir())
+    rows = [
+        {"compensate": "none", "rate": 0.4, "method": method, "kind": kind, **_figures(0.3)}
+        for method, kind in (("taylor", "preset"), ("balance", "ours"))
+    ]
+    Table("half", "").replace(CASE, 0, "a", rows)
+    pictures.draw()
+    assert (results / "half.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_tables_are_written_between_their_markers(results: Path) -> None:
