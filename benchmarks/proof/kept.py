@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,9 @@ from benchmarks.proof.studies import (
     BALANCE,
     COMPENSATED,
     COMPENSATED_BALANCE,
+    COMPENSATED_FINER,
     DEPTH_GROUPS,
+    FINER,
     TAYLOR_BALANCE,
     found,
 )
@@ -36,8 +38,8 @@ COMPENSATE = ("none", "linear")
 # What is measured under which compensation: the recipe that was searched at the case's rate without any, and
 # the searches one after the other that were made as it is measured. The last of them counts.
 SEARCHED = {
-    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE),
-    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE),
+    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER),
+    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
 }
 KEEP = 0.95
 _STEPS = 100
@@ -108,6 +110,11 @@ def run_half(case: Case, seed: int) -> None:
                 }
             )
     table.replace(case, seed, of, rows)
+
+
+def last_search(names: Container[str], compensate: str) -> str | None:
+    """The last of the searches that were made as it is measured, of those that have a result."""
+    return next((stage.name for stage in reversed(SEARCHED[compensate]) if stage.name in names), None)
 
 
 def strongest_preset(case: Case, compensate: str) -> tuple[float, str] | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.kept import SEARCHED
+from benchmarks.proof.kept import SEARCHED, last_search
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
 from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import finished
@@ -117,8 +117,7 @@ def half(_: str) -> list[str]:
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [percent(mine[name]) if name in mine else "" for name in searches]
-        last = [stage.name for stage in SEARCHED[str(compensate)] if stage.name in mine][-1]
-        gain = 100 * (mine[last] - preset.top1)
+        gain = 100 * (mine[last_search(mine.index, str(compensate))] - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {interval(preset)}"
         rows.append(
             [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from benchmarks.proof.bench import meter_of, scores_by
 from benchmarks.proof.cases import Case
-from benchmarks.proof.kept import COMPENSATE, SEARCHED, strongest_preset
+from benchmarks.proof.kept import COMPENSATE, SEARCHED, last_search, strongest_preset
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search import Context
@@ -30,10 +30,10 @@ def run(case: Case, seed: int) -> None:
     table, ours = Table(NAME, ABOUT), found(case, seed, dict.fromkeys(sum(SEARCHED.values(), ())))
     recipes: dict[str, tuple[float, dict[str, Proposal]]] = {}
     for method in COMPENSATE:
-        known, mine = strongest_preset(case, method), [s.name for s in SEARCHED[method] if s.name in ours]
-        if known is not None and mine:
+        known, last = strongest_preset(case, method), last_search(ours, method)
+        if known is not None and last is not None:
             rate, preset = known
-            recipes[method] = rate, {preset: proposal_of_preset(preset), mine[-1]: ours[mine[-1]]}
+            recipes[method] = rate, {preset: proposal_of_preset(preset), last: ours[last]}
     of = made_of(case, recipes, ROUNDS, case.compensation)
     if not recipes or table.has(case, seed, of):
         return

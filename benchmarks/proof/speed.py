@@ -11,8 +11,8 @@ from torch import nn
 
 from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.kept import COMPENSATE, SEARCHED
-from benchmarks.proof.studies import DEPTH_GROUPS, found
+from benchmarks.proof.kept import COMPENSATE, SEARCHED, last_search
+from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.evaluate import cost, latency
 from xaiprune.search import Context
@@ -29,10 +29,12 @@ BATCHES, ROUNDS, SECONDS = (1, 32), 5, 1.0
 def run(case: Case, seed: int) -> None:
     """Time what the first search and the last ones found, at their rates, and Taylor at the first's."""
     table = Table(NAME, ABOUT)
-    stages = {s.name: s for s in (DEPTH_GROUPS, *(SEARCHED[method][-1] for method in COMPENSATE))}
-    recipes = found(case, seed, stages.values())
-    if OURS not in recipes:
+    stages = {s.name: s for method in COMPENSATE for s in SEARCHED[method]}
+    known = found(case, seed, stages.values())
+    if OURS not in known:
         return
+    last = [name for method in COMPENSATE if (name := last_search(known, method))]
+    recipes = {name: known[name] for name in (OURS, *last)}
     of = made_of(case, recipes, BATCHES, ROUNDS)
     if table.has(case, seed, of):
         return

@@ -62,13 +62,20 @@ TAYLOR_BALANCE = Stage(
 # What is worth keeping is another question where the rest makes up for what goes.
 COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), trials=100, compensated=True)
 COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, compensated=True)
+# Once more, closer: a factor of 1.7 can empty a layer, one of 1.18 moves a few percent of its units.
+_FINER = (*_BALANCE, "space.scale.each={low: 0.85, high: 1.18}")
+FINER = Stage("finer", _FINER, BALANCE, 80, at_half=True)
+COMPENSATED_FINER = Stage("compensated_finer", _FINER, COMPENSATED_BALANCE, 80, compensated=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
     Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), DEPTH_GROUPS, 60),
 )
 # Every stage there is: a study's file names one of them.
-STAGES = (DEPTH_GROUPS, *FURTHER, BALANCE, TAYLOR_BALANCE, COMPENSATED, COMPENSATED_BALANCE)
+STAGES = (
+    *(DEPTH_GROUPS, *FURTHER, TAYLOR_BALANCE),
+    *(BALANCE, FINER, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
+)
 
 
 def file_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Path:
