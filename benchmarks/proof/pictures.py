@@ -63,7 +63,7 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
         for (kind, method), top1 in sorted(order, key=lambda group: group[0][0] != "preset"):
             axes.bar(place, top1.mean(), width=0.8, color=TAYLOR if kind == "preset" else BEST, alpha=0.75)
             axes.plot([place] * len(top1), top1, "o", ms=4, color="black", alpha=0.6)
-            ticks[place] = str(method).removeprefix("LRP ").replace("_", "\n")
+            ticks[place] = _short(str(method))
             place += 1
         how = "no compensation" if compensate == "none" else f"{compensate} compensation"
         groups.append(((first + place - 1) / 2, f"{how}, {part.rate.iloc[0]:.0%} removed"))
@@ -126,6 +126,11 @@ def _grid(name: str, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], No
         axes.spines[["top", "right"]].set_visible(False)
     with replacing(RESULTS / f"{name}.png") as path:
         figure.savefig(path, metadata={"Software": None})
+
+
+def _short(method: str) -> str:
+    """As it fits below a bar; that trials compensate, the bars' heading says."""
+    return method.removeprefix("LRP ").replace("compensated", "comp.").replace("_", "\n")
 
 
 def _rates(axes: Axes, split: str) -> None:
