@@ -29,10 +29,7 @@ def run(case: Case, seed: int) -> None:
     trials.sort(key=lambda trial: trial.user_attrs["scores"][0]["top1"])
     picked = [trials[round(i * (len(trials) - 1) / (TRIALS - 1))] for i in range(min(TRIALS, len(trials)))]
     of = made_of(case, [trial.number for trial in picked], IMAGES)
-    rows = [
-        {str(key): value for key, value in row.items()}
-        for row in table.rows(case, seed, of).to_dict("records")
-    ]
+    rows = table.rows(case, seed, of)
     done = {row["trial"] for row in rows}
     missing = [trial for trial in picked if trial.number not in done]
     if not missing:

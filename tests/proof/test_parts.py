@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 
-from benchmarks.proof import pictures, tables
+from benchmarks.proof import explaining, pictures, tables
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.kept import HALF, highest, strongest_preset
 from benchmarks.proof.page import rendered
@@ -17,6 +18,8 @@ from benchmarks.proof.worth import fixed_numbers, variants
 from xaiprune.attribute import Aggregation, Composite
 from xaiprune.attribute.lrp.composite import Match
 from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluate.faithfulness import Faithfulness
 from xaiprune.search.methods import proposal_of_preset
 from xaiprune.search.proposal import Proposal
 
@@ -162,6 +165,35 @@ def test_pictures_are_drawn_of_what_was_measured(results: Path, monkeypatch: pyt
     Table("half", "").replace(CASE, 0, "a", rows)
     pictures.draw()
     assert (results / "half.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explaining_goes_on_where_it_was_stopped(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study()
+    for number in range(3):
+        scored = {"scores": [{"top1": number / 10, "images": 50}], "proposal": {}}
+        study.add_trial(optuna.trial.create_trial(value=number / 10, user_attrs=scored))
+    tried: list[int] = []
+
+    def explained(_: object, number: int) -> Faithfulness:
+        tried.append(number)
+        if number == 1 and tried.count(1) == 1:
+            raise KeyboardInterrupt
+        if number == 2:
+            raise XaipruneError("not finite")
+        return Faithfulness(np.array([0.0, 1.0]), np.zeros((2, 3)), np.ones((2, 3)))
+
+    monkeypatch.setattr(explaining, "TRIALS", 3)
+    monkeypatch.setattr(explaining, "finished", lambda *_: study)
+    monkeypatch.setattr(explaining, "context_of", lambda *_: None)
+    monkeypatch.setattr(explaining, "proposal_of", lambda trial: trial.number)
+    monkeypatch.setattr(explaining, "explained", explained)
+    with pytest.raises(KeyboardInterrupt):
+        explaining.run(CASE, 0)
+    explaining.run(CASE, 0)
+    explaining.run(CASE, 0)
+    assert sorted(set(tried)) == [0, 1, 2]
+    assert (tried.count(0), tried.count(2)) == (1, 1)  # one that cannot be explained is not tried again
+    assert read("explaining").faithfulness.isna().tolist().count(True) == 1
 
 
 def test_tables_are_written_between_their_markers(results: Path) -> None:
