@@ -45,7 +45,9 @@ def run(case: Case, seed: int) -> None:
             context = _in_rounds(meter.bench, rounds)
             for name, scores in scores_by(context, proposals).items():
                 recipe = proposals[name]
-                plan = context.plan(scores, rate, recipe.scope, again=context.ranker(recipe), method=method)
+                plan = context.plan(
+                    scores, rate, recipe.scope, again=context.ranker(recipe), compensate=method
+                )
                 figures = meter.figures_of(plan, method)  # is about the plan, however it was made
                 print(f"  {method:<7} {name:<20} {rounds} rounds {figures['top1']:.1%}", flush=True)
                 rows.append(

@@ -101,8 +101,7 @@ def _plan(context: Context, proposal: Proposal, trial: FrozenTrial) -> Plan:
     ranking = scores_of(relevance, proposal, context.units, context.layers)
     objective = context.objective
     rate = first_value(trial) if objective.bisects else proposal.rate or context.config.prune.rate
-    again = context.ranker(proposal)
-    return context.plan(ranking, rate, proposal.scope, again=again, method=proposal.compensate)
+    return context.plan_of(proposal, ranking, rate)
 
 
 def _draw(context: Context, proposal: Proposal, plan: Plan, smaller: nn.Module, path: Path) -> None:

@@ -25,6 +25,7 @@ from xaiprune.prune import (
     carry_out,
     compensate,
     iterative_plan,
+    make_plan,
     masked,
     samples_of,
     statistics_of,
@@ -139,7 +140,7 @@ class Context:
         scope: str | None = None,
         *,
         again: Rank | None = None,
-        method: str | None = None,
+        compensate: str | None = None,
     ) -> Plan:
         """The units that go at a rate, as the ``prune`` section says.
 
@@ -149,25 +150,29 @@ class Context:
             scope: In place of ``prune.scope``.
             again: Ranks the pruned network in each further round of ``prune.steps``; None: the scores hold
                 for it, too.
-            method: In place of ``prune.compensate``, between the rounds.
+            compensate: In place of ``prune.compensate``, between the rounds.
         """
         prune = self.config.prune
-        method = method or prune.compensate
+        method = compensate or prune.compensate
+        options: dict[str, Any] = {
+            "budget": prune.budget,
+            "scope": scope or prune.scope,
+            "floor": prune.floor,
+            "costs": self.costs,
+            "network": self.network,
+            "groups": self.groups,
+        }
+        if again is None:
+            return make_plan(scores, self.units, rate, **options)
+        compensator = None if method == "none" else lambda plan: self._compensated(plan, method)
         return iterative_plan(
-            self.model,
-            self.units,
-            rate,
-            again or (lambda _: scores),
-            1 if again is None else prune.steps,
-            None if method == "none" else lambda plan: self._compensated(plan, method),
-            scores,
-            budget=prune.budget,
-            scope=scope or prune.scope,
-            floor=prune.floor,
-            costs=self.costs,
-            network=self.network,
-            groups=self.groups,
+            self.model, self.units, rate, again, prune.steps, compensator, scores, **options
         )
+
+    def plan_of(self, proposal: Proposal, scores: Scores, rate: float) -> Plan:
+        """As `plan`, with a recipe's scope, compensation and further rounds; ``scores`` are its own."""
+        again = self.ranker(proposal)
+        return self.plan(scores, rate, proposal.scope, again=again, compensate=proposal.compensate)
 
     def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
         """Equal for plans whose networks give the same answers: what goes, and how it is made up for."""

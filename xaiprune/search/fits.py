@@ -24,10 +24,9 @@ def check_fits(config: Config, objective: Objective, space: Space) -> None:
             f"prune.plan={config.prune.plan} is not searched: trials rank units themselves; set "
             "prune.plan=null, and give the plan to 'xaiprune prune'"
         )
-    if config.prune.steps > 1 and objective.explains:
-        raise XaipruneError(f"prune.steps says nothing with objective={objective.name}: no trial prunes")
-    if space.rate is not None and objective.explains:
-        raise XaipruneError(f"space.rate says nothing with objective={objective.name}: no trial prunes")
+    for key, asked in (("prune.steps", config.prune.steps > 1), ("space.rate", space.rate is not None)):
+        if asked and objective.explains:
+            raise XaipruneError(f"{key} says nothing with objective={objective.name}: no trial prunes")
     if space.rate is not None and objective.cost is None and not objective.constraints:
         raise XaipruneError(
             "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "

@@ -188,13 +188,7 @@ class Measuring:
 
     def _open(self, ranking: Scores, rate: float) -> _Entry:
         with self._watch.step("plan"):
-            plan = self._context.plan(
-                ranking,
-                rate,
-                self._proposal.scope,
-                again=self._context.ranker(self._proposal),
-                method=self._proposal.compensate,
-            )
+            plan = self._context.plan_of(self._proposal, ranking, rate)
         self._kept = {
             layer.name: layer.units - len(plan.removed[layer.name]) for layer in self._context.units
         }

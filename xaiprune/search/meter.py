@@ -61,7 +61,7 @@ class Meter:
             images also ``right`` (read by `right_images`).
         """
         plan = self.bench.plan(
-            method.scores, rate, method.scope, again=method.again, method=method.compensate
+            method.scores, rate, method.scope, again=method.again, compensate=method.compensate
         )
         return self.figures_of(plan, method.compensate, images)
 
