@@ -17,6 +17,7 @@ from typing import Any
 import timm
 import torch
 
+from benchmarks.latency import in_turn
 from benchmarks.shared import SHARED
 from xaiprune.attribute.criteria import criterion
 from xaiprune.config import DataConfig, ModelConfig
@@ -165,11 +166,9 @@ def run_speed(rate: float = 0.5) -> None:
     before, after = cost(model, example), cost(smaller, example)
     print(f"resnet18, {rate:g} of each layer's inner filters removed: MACs x{after.macs / before.macs:.2f}")
     for batch in (1, 32):
-        ratios = []
-        for _ in range(5):  # in turn, so that a neighbour on the machine slows both
-            dense, small = latency(model, example, batch), latency(smaller, example, batch)
-            ratios.append(small.median / dense.median)
-        ratios.sort()
+        rounds = in_turn(model, smaller, example, batch)
+        ratios = sorted(small.median / dense.median for dense, small in rounds)
+        dense, small = rounds[-1]
         print(
             f"batch {batch}: latency x{ratios[2]:.2f} of dense ({ratios[0]:.2f} to {ratios[-1]:.2f} in five "
             f"rounds); last round: dense {dense}, smaller {small}",

@@ -9,12 +9,13 @@ from statistics import median, quantiles
 
 from torch import nn
 
+from benchmarks.latency import in_turn
 from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, SEARCHED, last_search
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.evaluate import cost, latency
+from xaiprune.evaluate import cost
 from xaiprune.search import Context
 from xaiprune.search.methods import proposal_of_preset
 
@@ -23,7 +24,7 @@ ABOUT = (
     "Networks made smaller, as parts of the dense one: parameters, multiply-adds, and latency (median and "
     "quartiles of five rounds in which both are timed in turn), by batch size; nothing else was running"
 )
-BATCHES, ROUNDS, SECONDS = (1, 32), 5, 1.0
+BATCHES, ROUNDS = (1, 32), 5
 
 
 def run(case: Case, seed: int) -> None:
@@ -59,10 +60,8 @@ def _compared(context: Context, smaller: nn.Module) -> dict[str, float]:
     before, after = cost(context.model, example), cost(smaller, example)
     figures: dict[str, float] = {"params": after.params / before.params, "macs": after.macs / before.macs}
     for batch in BATCHES:
-        ratios = []
-        for _ in range(ROUNDS):  # in turn, so that a neighbour on the machine slows both
-            dense = latency(context.model, example, batch, SECONDS).median
-            ratios.append(latency(smaller, example, batch, SECONDS).median / dense)
+        rounds = in_turn(context.model, smaller, example, batch, ROUNDS)
+        ratios = [small.median / dense.median for dense, small in rounds]
         low, _, high = quantiles(ratios, n=4)
         figures |= {f"batch{batch}": median(ratios), f"batch{batch}_low": low, f"batch{batch}_high": high}
     return figures
