@@ -152,16 +152,17 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     assert load_pruned_plan("again") == plan
 
 
-def test_what_a_search_found_in_rounds_is_pruned_in_rounds(searched, capsys, monkeypatch):
+@pytest.mark.parametrize("setting", ["prune.steps=2", "prune.order=joint"])
+def test_what_a_search_found_is_pruned_as_it_was_searched(setting, searched, capsys, monkeypatch):
     monkeypatch.setattr("xaiprune.cli.search.finish", lambda *_: None)
-    assert main(["search", *searched, "prune.steps=2", "study.name=two", "study.n_trials=3"]) == 0
+    assert main(["search", *searched, setting, "study.name=two", "study.n_trials=3"]) == 0
     capsys.readouterr()
     assert main(["export", "study.name=two", "export.plan=true"]) == 0
     plan = Plan.load("studies/two/best.plan.json")
     origin = yaml.safe_load(Path("studies/two/best.yaml").read_text())["provenance"]
     assert plan.hash == origin["scores"][0]["plan"]
     command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])[1:]
-    assert "prune.steps=2" in command
+    assert setting in command
     assert main([*command, "output_dir=pruned"]) == 0
     assert load_pruned_plan("pruned") == plan
 

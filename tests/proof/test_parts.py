@@ -131,6 +131,48 @@ def test_the_strongest_preset_is_that_of_the_first_seed(results: Path) -> None:
     assert strongest_preset(CASE, "linear") == (0.7, "zplus")
 
 
+def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) -> None:
+    rows = [
+        {
+            "compensate": "none",
+            "rate": 0.4,
+            "method": method,
+            "kind": kind,
+            "validation": validation,
+            **_figures(top1),
+        }
+        for method, kind, validation, top1 in (
+            ("taylor", "preset", None, 0.2),
+            ("taylor", "joint", None, 0.25),
+            ("depth_groups", "ours", None, 0.39),  # scored at another rate
+            ("balance", "ours", 0.4, 0.31),
+            ("joint", "ours", 0.41, 0.3),
+            ("joint_balance", "ours", 0.41, 0.32),
+        )
+    ]
+    Table(HALF, "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: half -->\n<!-- end -->\n")
+    assert "| taylor: 20.0 [10.0, 90.0] | 25.0 | 39.0 | 31.0 | 30.0 | **32.0** | +12.0 |" in text
+    Table(HALF, "").replace(CASE, 0, "a", rows[:3])  # no search was scored as it is measured
+    assert "| 25.0 | **39.0** | +19.0 |" in rendered("<!-- table: half -->\n<!-- end -->\n")
+
+
+def test_orders_stand_side_by_side(results: Path) -> None:
+    rows = [
+        {"method": "taylor", "rate": 0.5, "compensate": compensate, "order": order, **_figures(top1)}
+        for compensate, order, top1 in (
+            ("none", "score", 0.1),
+            ("none", "joint", 0.2),
+            ("linear", "score", 0.3),
+            ("linear", "joint", 0.4),
+        )
+    ]
+    Table("order", "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: order -->\n<!-- end -->\n")
+    assert "| none, by score | none, jointly | linear, by score | linear, jointly |" in text
+    assert "1000-way, 50% | taylor | 10.0 | 20.0 | 30.0 | 40.0 |" in text
+
+
 def test_rounds_stand_side_by_side(results: Path) -> None:
     rows = [
         {"compensate": "linear", "rate": 0.75, "method": "taylor", "rounds": rounds, **_figures(top1)}

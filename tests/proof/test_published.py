@@ -36,6 +36,7 @@ def test_a_published_study_opens_and_names_no_machine(path: Path, tmp_path: Path
     asked = study.user_attrs["fingerprint"]["prune"]
     assert asked["rate"] == stage.rate(CASES[name])
     assert (asked.get("compensate") == "linear") is stage.compensated
+    assert (asked.get("order") == "joint") is stage.joint
     best = proposal_of(best_trial(study))
     kept = load_composite(path.with_suffix("") / "best.yaml")
     assert kept == best.composite

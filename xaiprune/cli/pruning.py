@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,9 @@ from xaiprune.config import Config
 from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
 from xaiprune.models import Setup, fingerprint
 from xaiprune.prune import (
+    JointOrder,
     Plan,
+    Rank,
     Removal,
     architecture_of,
     carry_out,
@@ -24,7 +26,9 @@ from xaiprune.prune import (
     couple,
     export_onnx,
     iterative_plan,
+    joint_rank,
     save_pruned,
+    statistics_of,
 )
 from xaiprune.search.chosen import chosen_proposal
 from xaiprune.search.ranking import relevances_of, scores_of
@@ -70,7 +74,7 @@ class Pruning:
         """The network's layers that rules are given to."""
         return trace_layers(self.opened.model, self.opened.example())
 
-    def plan(self, rank: Callable[[nn.Module], Scores] | None = None) -> Plan:
+    def plan(self, rank: Rank | None = None) -> Plan:
         """The plan from the file, or from a ranking.
 
         Args:
@@ -90,7 +94,7 @@ class Pruning:
             model,
             self.units,
             prune.rate,
-            rank or self.scores,
+            self._in_order(rank or self.scores),
             prune.steps,
             self.compensated,
             budget=prune.budget,
@@ -100,6 +104,14 @@ class Pruning:
             network=self.network,
             groups=couple(model, self.units, example) if prune.coupled == "group" else (),
         )
+
+    def _in_order(self, rank: Rank) -> Rank:
+        """The ranking, with units leaving as ``prune.order`` says."""
+        prune, model = self.config.prune, self.opened.model
+        if prune.order == "score":
+            return rank
+        statistics = statistics_of(model, self.units, self.images, self.config.data.batch_size)
+        return joint_rank(rank, JointOrder.of(model, self.units, statistics, prune.compensate))
 
     def scores(self, model: nn.Module) -> Scores:
         """The units of a network ranked by the configured recipe."""
@@ -213,7 +225,7 @@ def _save(
     default = Path("outputs") / f"{name}-{config.units.kind}-{plan.rate:g}"
     notes = [
         f"Compensation: {prune.compensate}{', layer by layer' if prune.sequential else ', at once'}; "
-        f"BatchNorm: {prune.bn}; rounds: {prune.steps}.",
+        f"BatchNorm: {prune.bn}; rounds: {prune.steps}; order: {prune.order}.",
         *result.summary().splitlines(),
     ]
     return save_pruned(

@@ -122,6 +122,7 @@ class PruneConfig:
         rate: Fraction removed.
         budget: What the rate counts.
         scope: Rank all layers together, or each for itself.
+        order: Of a layer's units: each by its own score, or by what consumers lose of all that leave (joint).
         floor: Units that every layer keeps.
         compensate: Fold what the removed units contributed into what stays.
         coupled: Units that write into a residual stream are masked, or removed as a group.
@@ -134,6 +135,7 @@ class PruneConfig:
     rate: float = within(0.5, 0, 1, ends="[)")
     budget: str = one_of("units", "units", "params", "macs")
     scope: str = one_of("global", "global", "layer")
+    order: str = one_of("score", "score", "joint")
     floor: int = within(1, 0)
     compensate: str = one_of("none", "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")

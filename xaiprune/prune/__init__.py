@@ -4,7 +4,8 @@ from xaiprune.prune.batchnorm import recalibrate_bn_
 from xaiprune.prune.carry_out import carry_out
 from xaiprune.prune.compensate import compensate, samples_of, statistics_of
 from xaiprune.prune.couple import couple
-from xaiprune.prune.iterative import Rank, iterative_plan
+from xaiprune.prune.iterative import Rank, iterative_plan, joint_rank
+from xaiprune.prune.joint import JointOrder
 from xaiprune.prune.mask import masked
 from xaiprune.prune.moments import Statistics
 from xaiprune.prune.onnx import export_onnx
@@ -15,6 +16,7 @@ from xaiprune.prune.store import architecture_of, check_folder, load_pruned, loa
 
 __all__ = [
     "DenseSamples",
+    "JointOrder",
     "Plan",
     "Rank",
     "Removal",
@@ -26,6 +28,7 @@ __all__ = [
     "couple",
     "export_onnx",
     "iterative_plan",
+    "joint_rank",
     "load_pruned",
     "load_pruned_plan",
     "make_plan",

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.prune.joint import JointOrder
 from xaiprune.prune.mask import masked
 from xaiprune.prune.plan import Plan, make_plan
 from xaiprune.units import UnitLayer
@@ -13,6 +14,14 @@ from xaiprune.units import UnitLayer
 # Scores of the units of a network, which may be masked while it is asked.
 Rank = Callable[[nn.Module], dict[str, Tensor]]
 Compensator = Callable[[Plan], nn.Module]
+
+
+def joint_rank(rank: Rank, joint: JointOrder) -> Rank:
+    """A ranking whose units leave in the joint order.
+
+    In later rounds what has left has relevance zero, so that it comes first there, too.
+    """
+    return lambda model: joint.scores(rank(model))
 
 
 def iterative_plan(

@@ -19,12 +19,14 @@ from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluate import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.prune import (
     DenseSamples,
+    JointOrder,
     Plan,
     Rank,
     Statistics,
     carry_out,
     compensate,
     iterative_plan,
+    joint_rank,
     make_plan,
     masked,
     samples_of,
@@ -162,12 +164,26 @@ class Context:
             "network": self.network,
             "groups": self.groups,
         }
+        if prune.order == "joint":
+            scores = self._jointly(scores, method)
+            again = None if again is None else joint_rank(again, self._joint_order(method))
         if again is None:
             return make_plan(scores, self.units, rate, **options)
         compensator = None if method == "none" else lambda plan: self._compensated(plan, method)
         return iterative_plan(
             self.model, self.units, rate, again, prune.steps, compensator, scores, **options
         )
+
+    def _jointly(self, scores: Scores, method: str) -> Scores:
+        """Scores in the joint order; those of the last call are not ordered again for another rate."""
+        if not any(of is scores and how == method for of, how, _ in self._last_ordered):
+            self._last_ordered[:] = [(scores, method, self._joint_order(method).scores(scores))]
+        return self._last_ordered[0][2]
+
+    def _joint_order(self, method: str) -> JointOrder:
+        if method not in self._joint_orders:
+            self._joint_orders[method] = JointOrder.of(self.model, self.units, self.statistics, method)
+        return self._joint_orders[method]
 
     def plan_of(self, proposal: Proposal, scores: Scores, rate: float) -> Plan:
         """As `plan`, with a recipe's scope, compensation and further rounds; ``scores`` are its own."""
@@ -296,6 +312,14 @@ class Context:
 
     @cached_property
     def _last(self) -> dict[Source, Relevance]:
+        return {}
+
+    @cached_property
+    def _last_ordered(self) -> list[tuple[Scores, str, Scores]]:
+        return []
+
+    @cached_property
+    def _joint_orders(self) -> dict[str, JointOrder]:
         return {}
 
     @cached_property

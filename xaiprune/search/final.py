@@ -188,5 +188,7 @@ def _key(
             "criteria": list(criteria),
             "rates": list(rates),
             "seeds": seeds,
+            # Said only where it is not as ever: comparisons from before there was an order are still known.
+            **({} if bench.config.prune.order == "score" else {"order": bench.config.prune.order}),
         }
     )

@@ -52,7 +52,7 @@ def set_up_of(config: Config, dataset: Dataset, units: Sequence[UnitLayer], netw
     """
     prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "floor")}
     plain = PruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "steps"):
+    for key in ("compensate", "sequential", "coupled", "bn", "steps", "order"):
         # What is as always goes without saying, so that a new setting does not shut out old studies.
         if (value := getattr(config.prune, key)) != getattr(plain, key):
             prune[key] = value

@@ -24,7 +24,11 @@ def check_fits(config: Config, objective: Objective, space: Space) -> None:
             f"prune.plan={config.prune.plan} is not searched: trials rank units themselves; set "
             "prune.plan=null, and give the plan to 'xaiprune prune'"
         )
-    for key, asked in (("prune.steps", config.prune.steps > 1), ("space.rate", space.rate is not None)):
+    for key, asked in (
+        ("prune.steps", config.prune.steps > 1),
+        ("prune.order", config.prune.order != "score"),
+        ("space.rate", space.rate is not None),
+    ):
         if asked and objective.explains:
             raise XaipruneError(f"{key} says nothing with objective={objective.name}: no trial prunes")
     if space.rate is not None and objective.cost is None and not objective.constraints:

@@ -132,11 +132,13 @@ def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
 
 def _depends_on(bench: Context) -> dict[str, Any]:
     dataset = bench.dataset
+    prune = {**asdict(bench.config.prune), "rate": None}
+    del prune["order"]  # decides which plan is measured, and figures go by plan
     return {
         "network": models.fingerprint(bench.model),
         "test": dataset.test.fingerprint(),
         "curve": [CURVE_PIXELS, CURVE_IMAGES],
         "logits": dataset.task.logits,
         "units": [(unit.name, unit.units) for unit in bench.units],
-        "prune": {**asdict(bench.config.prune), "rate": None},
+        "prune": prune,
     }

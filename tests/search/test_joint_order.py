@@ -1,0 +1,121 @@
+"""Searches whose units leave in the joint order (``prune.order=joint``)."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.search.conftest import MakeConfig
+from xaiprune.errors import XaipruneError
+from xaiprune.prune import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
+from xaiprune.search import Context, open_context, search
+from xaiprune.search.final import compare_on_test
+from xaiprune.search.known import Known
+from xaiprune.search.meter import Meter
+from xaiprune.search.methods import Method, proposal_of_preset, rank
+from xaiprune.search.proposal import Proposal
+from xaiprune.search.ranking import scores_of
+from xaiprune.search.trial import Stopwatch, run
+
+SETTINGS = ("prune.rate=0.6", "units=neurons")
+TAYLOR = proposal_of_preset("taylor")
+
+
+def scores(context: Context, recipe: Proposal = TAYLOR):
+    (relevance,) = context.relevances([recipe])
+    return scores_of(relevance, recipe, context.units, context.layers)
+
+
+def by_hand(context: Context, recipe: Proposal, method: str, steps: int) -> Plan:
+    """With the pruning room's own functions."""
+    size = context.config.data.batch_size
+    statistics = statistics_of(context.model, context.units, context.reference_images, size)
+    joint = JointOrder.of(context.model, context.units, statistics, method)
+    return iterative_plan(
+        context.model,
+        context.units,
+        0.6,
+        joint_rank(context.ranker(recipe), joint),
+        steps,
+        lambda plan: compensate(
+            context.model, plan, context.units, context.reference_images, method, batch_size=size
+        ),
+        network=context.network,
+    )
+
+
+@pytest.mark.parametrize(("method", "steps"), [("none", 1), ("mean", 1), ("linear", 1), ("linear", 3)])
+def test_a_trial_takes_units_in_the_joint_order(config: MakeConfig, method: str, steps: int) -> None:
+    settings = (*SETTINGS, f"prune.compensate={method}", f"prune.steps={steps}")
+    context = open_context(config(*settings, "prune.order=joint", model="digits_vit"))
+    expected = by_hand(context, TAYLOR, method, steps)
+    assert context.plan_of(TAYLOR, scores(context), 0.6) == expected
+    found = run(context, TAYLOR, 0, Known(), Stopwatch())
+    assert found.values == (context.accuracy(context.pruned(expected)).top1,)
+    assert [score.plan for _, score in found.scores] == [context.plan_key(expected)]
+    # Something is at stake: by score, others go.
+    plain = open_context(config(*settings, model="digits_vit"))
+    assert plain.plan_of(TAYLOR, scores(plain), 0.6).removed != expected.removed
+
+
+def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    ordered: list[int] = []
+    whole = JointOrder.scores
+    monkeypatch.setattr(JointOrder, "scores", lambda self, given: ordered.append(1) or whole(self, given))
+    own = scores(context)
+    plans = [context.plan(own, rate) for rate in (0.2, 0.4, 0.6)]
+    assert len(ordered) == 1
+    assert all(
+        set(fewer.removed[name]) <= set(more.removed[name])
+        for fewer, more in pairwise(plans)
+        for name in fewer.removed
+    )
+    other = {name: values.flip(0) for name, values in own.items()}
+    assert context.plan(other, 0.6).removed != plans[-1].removed  # not the last one's order again
+    assert context.plan(own, 0.6, compensate="linear").removed != plans[-1].removed
+
+
+def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
+    search(config(*SETTINGS, "study.n_trials=2", "prune.order=joint", model="digits_vit"))
+    with pytest.raises(XaipruneError, match=r"prune\.order was joint, now unset"):
+        search(config(*SETTINGS, "study.n_trials=2", model="digits_vit"))
+
+
+def test_the_comparison_takes_everybodys_units_so(config: MakeConfig, tmp_path: Path) -> None:
+    context = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    plain = open_context(config(*SETTINGS, model="digits_vit"))
+    best = proposal_of_preset("epsilon")
+    methods, _ = rank(context, "best found", best, [], ["taylor"], 1)
+
+    def plan(context: Context, method: Method) -> Plan:
+        return context.plan(method.scores, 0.6, again=method.again)
+
+    meter = Meter(context, tmp_path)
+    for method in methods:
+        assert plan(context, method).removed != plan(plain, method).removed, method.name
+        assert meter.figures(method, 0.6) == meter.figures_of(plan(context, method))
+    assert plan(context, methods[0]) == by_hand(context, best, "none", 1)
+    assert torch.equal(methods[0].scores["blocks.0.mlp.fc1"], scores(context, best)["blocks.0.mlp.fc1"])
+
+
+def test_a_comparison_in_another_order_is_another_one(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def counted(bench: Context, *rest):
+        asked.append(bench.config.prune.order)
+        return rank(bench, *rest)
+
+    monkeypatch.setattr("xaiprune.search.final.rank", counted)
+    for order in ("score", "score", "joint", "joint"):
+        context = open_context(config(*SETTINGS, f"prune.order={order}", model="digits_vit"))
+        compare_on_test(context, TAYLOR, tmp_path, presets=[], criteria=[], seeds=1, rates=(0.0, 0.6))
+    assert asked == ["score", "joint"]
+
+
+def test_the_order_says_nothing_where_no_trial_prunes(config: MakeConfig) -> None:
+    with pytest.raises(XaipruneError, match=r"prune\.order says nothing with objective=faithfulness"):
+        open_context(config("objective=faithfulness", "prune.order=joint"))
