@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from benchmarks.proof.cases import STUDIES, Case, context_of
-from benchmarks.proof.studies import found
+from benchmarks.proof.studies import Stage, found
 from xaiprune.attribute import Scores
 from xaiprune.data import LabelledImages
 from xaiprune.search import Context
@@ -60,6 +61,14 @@ def methods_of(case: Case, seed: int) -> tuple[Method, ...]:
         print(f"  {name} is left out: {reason}", flush=True)
     further = rankings(context, ours) if ours else []
     return (ranked[0], *further, *ranked[1:])
+
+
+def ordered(context: Context, stage: Stage | None) -> Context:
+    """The same network and images, with units leaving in the order that a search counted on."""
+    config, order = context.config, "joint" if stage is not None and stage.joint else "score"
+    if config.prune.order == order:
+        return context
+    return replace(context, config=replace(config, prune=replace(config.prune, order=order)))
 
 
 def rankings(context: Context, proposals: dict[str, Proposal]) -> list[Method]:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import (
     BALANCE,
     COMPENSATED,
     COMPENSATED_BALANCE,
     COMPENSATED_FINER,
+    COMPENSATED_JOINT,
     DEPTH_GROUPS,
     FINER,
+    JOINT,
+    JOINT_BALANCE,
     TAYLOR_BALANCE,
+    Stage,
+    finished,
     found,
 )
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
+from xaiprune.search import best_trial
 from xaiprune.search.meter import Meter, plain_figures
 from xaiprune.search.methods import Method, proposal_of_preset
 
@@ -31,15 +37,17 @@ ABOUT = (
 )
 ABOUT_HALF = (
     "At the rate where the strongest preset (Taylor among them) has lost half of the dense top-1 (steps of "
-    "0.01, on 400 test images, with the first seed): all 1,200 test images for it and for what searches "
-    "found; linear: layer by layer in ResNets, all layers at once in the ViT"
+    "0.01, on 400 test images, with the first seed): all 1,200 test images for it, for it in the joint order "
+    "(prune.order=joint) and for what searches found (validation: their own score, where they were scored as "
+    "it is measured); linear: layer by layer in ResNets, all layers at once in the ViT"
 )
 COMPENSATE = ("none", "linear")
 # What is measured under which compensation: the recipe that was searched at the case's rate without any, and
-# the searches one after the other that were made as it is measured. The last of them counts.
+# the searches one after the other that were made as it is measured. Of those the best on validation images
+# counts.
 SEARCHED = {
-    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER),
-    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
+    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, JOINT, JOINT_BALANCE),
+    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER, COMPENSATED_JOINT),
 }
 KEEP = 0.95
 _STEPS = 100
@@ -95,26 +103,49 @@ def run_half(case: Case, seed: int) -> None:
             assert known is not None, f"{case.name}: seed {first} was measured before"
             rate, preset = known
             (strongest,) = rankings(context, {preset: named[preset]})
-        searched = [mine[stage.name] for stage in SEARCHED[compensate] if stage.name in mine]
-        for method in [strongest, *searched]:
-            figures = meter.figures_of(context.plan(method.scores, rate, method.scope), compensate)
-            print(f"  {compensate:<7} {rate:.2f} {method.name:<24} {figures['top1']:.1%}", flush=True)
-            kind = "preset" if method is strongest else "ours"
+        joint = ordered(meter.bench, JOINT)
+        measured = [("preset", strongest, meter.bench, None), ("joint", strongest, joint, None)]
+        for stage in SEARCHED[compensate]:
+            if stage.name in mine:
+                score = validation(case, seed, stage, compensate)
+                measured.append(("ours", mine[stage.name], joint if stage.joint else meter.bench, score))
+        for kind, method, bench, score in measured:
+            plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
+            figures = meter.figures_of(plan, compensate)
+            print(
+                f"  {compensate:<7} {rate:.2f} {kind:<6} {method.name:<24} {figures['top1']:.1%}", flush=True
+            )
             rows.append(
                 {
                     "compensate": compensate,
                     "rate": rate,
                     "method": method.name,
                     "kind": kind,
+                    "validation": score,
                     **plain_figures(figures),
                 }
             )
     table.replace(case, seed, of, rows)
 
 
-def last_search(names: Container[str], compensate: str) -> str | None:
-    """The last of the searches that were made as it is measured, of those that have a result."""
-    return next((stage.name for stage in reversed(SEARCHED[compensate]) if stage.name in names), None)
+def validation(case: Case, seed: int, stage: Stage, compensate: str) -> float | None:
+    """The best score of a finished search; None where it was scored otherwise than ``half`` measures."""
+    if not (stage.at_half or stage.compensated) or stage.compensated != (compensate == "linear"):
+        return None
+    study = finished(case, seed, stage)
+    return None if study is None else best_trial(study).values[0]
+
+
+def chosen_search(case: Case, seed: int, compensate: str) -> Stage | None:
+    """Of the finished searches that were made as it is measured the best on the validation images.
+
+    The later one of equals; where there is none, the first search; None without that, too.
+    """
+    scores = {stage: validation(case, seed, stage, compensate) for stage in SEARCHED[compensate]}
+    scored = {stage: score for stage, score in scores.items() if score is not None}
+    if scored:
+        return max(reversed(scored), key=lambda stage: scored[stage])
+    return DEPTH_GROUPS if finished(case, seed, DEPTH_GROUPS) is not None else None
 
 
 def strongest_preset(case: Case, compensate: str) -> tuple[float, str] | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
-from benchmarks.proof.kept import SEARCHED, last_search
+from benchmarks.proof.kept import SEARCHED
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
 from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import finished
@@ -117,13 +117,23 @@ def half(_: str) -> list[str]:
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [percent(mine[name]) if name in mine else "" for name in searches]
-        gain = 100 * (mine[last_search(mine.index, str(compensate))] - preset.top1)
+        chosen = _chosen(part)
+        cells[searches.index(chosen)] = f"**{percent(mine[chosen])}**"
+        joint = part[part.kind == "joint"].top1
+        cells = [percent(joint.iloc[0]) if len(joint) else "", *cells]
+        gain = 100 * (mine[chosen] - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {interval(preset)}"
         rows.append(
             [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]
         )
-    head = ["network", "compensation", "seed", "rate", "strongest preset"]
+    head = ["network", "compensation", "seed", "rate", "strongest preset", "it in the joint order"]
     return table([*head, *searches, "gain, points"], rows)
+
+
+def _chosen(part: pd.DataFrame) -> str:
+    """The search that is best on validation images, the later of equals; the first where none was scored."""
+    scored = part[part.validation.notna()].iloc[::-1]
+    return str(scored.loc[scored.validation.idxmax()].method) if len(scored) else OURS
 
 
 def layers(case: str) -> list[str]:
@@ -284,6 +294,21 @@ def speed(_: str) -> list[str]:
     return table([*head, *(f"latency, batch {batch}" for batch in BATCHES)], rows)
 
 
+def order(_: str) -> list[str]:
+    """By score or jointly, with and without compensation, mean over the seeds."""
+    frame = read("order")
+    if not len(frame):
+        return []
+    columns = [(how, order) for how in ("none", "linear") for order in ("score", "joint")]
+    rows = []
+    for (case, method), part in frame.groupby(["case", "method"], sort=False):
+        by = {key: own.top1 for key, own in part.groupby(["compensate", "order"])}
+        cells = [spread(by[key]) if key in by else "" for key in columns]
+        rows.append([f"{CASES[str(case)].title}, {part.rate.iloc[0]:.0%}", str(method), *cells])
+    names = [f"{how}, {'by score' if order == 'score' else 'jointly'}" for how, order in columns]
+    return table(["top-1, %", "ranking", *names], rows)
+
+
 def rounds(_: str) -> list[str]:
     """Ranked once or in rounds, where the strongest preset has lost half."""
     frame = read("rounds")
@@ -346,6 +371,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "tasks": tasks,
     "compensation": compensation,
     "macs": macs,
+    "order": order,
     "rounds": rounds,
     "speed": speed,
     "explaining": explaining,

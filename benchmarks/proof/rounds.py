@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.proof.bench import meter_of, scores_by
+from benchmarks.proof.bench import meter_of, ordered, scores_by
 from benchmarks.proof.cases import Case
-from benchmarks.proof.kept import COMPENSATE, SEARCHED, last_search, strongest_preset
-from benchmarks.proof.studies import found
+from benchmarks.proof.kept import COMPENSATE, chosen_search, strongest_preset
+from benchmarks.proof.studies import Stage, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search import Context
 from xaiprune.search.meter import plain_figures
@@ -20,20 +20,23 @@ from xaiprune.search.proposal import Proposal
 NAME = "rounds"
 ABOUT = (
     "Top-1 on all 1,200 test images where the strongest preset has lost half (ranked once), by the rounds in "
-    "which units are ranked and leave: that preset, and what the last search found (which ranked once)"
+    "which units are ranked and leave: that preset, and the search that is best on validation images (and "
+    "ranked once)"
 )
 ROUNDS = (1, 3)
 
 
 def run(case: Case, seed: int) -> None:
-    """Measure the preset and the last search's recipe, by compensation and rounds."""
-    table, ours = Table(NAME, ABOUT), found(case, seed, dict.fromkeys(sum(SEARCHED.values(), ())))
+    """Measure the preset and the best search's recipe, by compensation and rounds."""
+    table = Table(NAME, ABOUT)
     recipes: dict[str, tuple[float, dict[str, Proposal]]] = {}
+    searches: dict[str, Stage] = {}
     for method in COMPENSATE:
-        known, last = strongest_preset(case, method), last_search(ours, method)
-        if known is not None and last is not None:
-            rate, preset = known
-            recipes[method] = rate, {preset: proposal_of_preset(preset), last: ours[last]}
+        known, search = strongest_preset(case, method), chosen_search(case, seed, method)
+        if known is not None and search is not None:
+            (rate, preset), ours = known, found(case, seed, [search])
+            recipes[method] = rate, {preset: proposal_of_preset(preset), **ours}
+            searches[search.name] = search
     of = made_of(case, recipes, ROUNDS, case.compensation)
     if not recipes or table.has(case, seed, of):
         return
@@ -45,7 +48,7 @@ def run(case: Case, seed: int) -> None:
             context = _in_rounds(meter.bench, rounds)
             for name, scores in scores_by(context, proposals).items():
                 recipe = proposals[name]
-                plan = context.plan(
+                plan = ordered(context, searches.get(name)).plan(
                     scores, rate, recipe.scope, again=context.ranker(recipe), compensate=method
                 )
                 figures = meter.figures_of(plan, method)  # is about the plan, however it was made

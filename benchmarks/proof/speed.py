@@ -12,8 +12,8 @@ from torch import nn
 from benchmarks.latency import in_turn
 from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.kept import COMPENSATE, SEARCHED, last_search
-from benchmarks.proof.studies import found
+from benchmarks.proof.kept import COMPENSATE, chosen_search
+from benchmarks.proof.studies import DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.evaluate import cost
 from xaiprune.search import Context
@@ -28,14 +28,13 @@ BATCHES, ROUNDS = (1, 32), 5
 
 
 def run(case: Case, seed: int) -> None:
-    """Time what the first search and the last ones found, at their rates, and Taylor at the first's."""
+    """Time what the first search and the best ones found, at their rates, and Taylor at the first's."""
     table = Table(NAME, ABOUT)
-    stages = {s.name: s for method in COMPENSATE for s in SEARCHED[method]}
-    known = found(case, seed, stages.values())
-    if OURS not in known:
+    chosen = [stage for method in COMPENSATE if (stage := chosen_search(case, seed, method))]
+    stages = {stage.name: stage for stage in (DEPTH_GROUPS, *chosen)}
+    recipes = found(case, seed, stages.values())
+    if OURS not in recipes:
         return
-    last = [name for method in COMPENSATE if (name := last_search(known, method))]
-    recipes = {name: known[name] for name in (OURS, *last)}
     of = made_of(case, recipes, BATCHES, ROUNDS)
     if table.has(case, seed, of):
         return
@@ -45,6 +44,7 @@ def run(case: Case, seed: int) -> None:
     for method in rankings(context, {**recipes, TAYLOR: proposal_of_preset(TAYLOR)}):
         rate = stages[method.name].rate(case) if method.name in stages else case.rate
         assert rate is not None, f"{case.name}: {method.name} was found at some rate"
+        # (Which units leave a layer, the joint order has no say in how many.)
         plan = context.plan(method.scores, rate, method.scope)
         # What compensation adds to weights and biases changes neither shapes nor times.
         smaller = context.pruned(plan, "none", smaller=True).model

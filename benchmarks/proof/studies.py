@@ -30,6 +30,7 @@ class Stage:
         trials: Wanted in all; None: the case's.
         compensated: Whether trials compensate, as the case says, at the case's rate for that.
         at_half: Whether it is scored where the strongest preset has lost half (without compensation).
+        joint: Whether units leave in the joint order (``prune.order``).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Stage:
     trials: int | None = None
     compensated: bool = False
     at_half: bool = False
+    joint: bool = False
 
     def wanted(self, case: Case) -> int:
         """Trials of a case's study."""
@@ -66,6 +68,12 @@ COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, co
 _FINER = (*_BALANCE, "space.scale.each={low: 0.85, high: 1.18}")
 FINER = Stage("finer", _FINER, BALANCE, 80, at_half=True)
 COMPENSATED_FINER = Stage("compensated_finer", _FINER, COMPENSATED_BALANCE, 80, compensated=True)
+# Units that leave together are judged together: the rules anew, then the balance in steps between those two.
+_CLOSER = (*_BALANCE, "space.scale.each={low: 0.75, high: 1.33}")
+JOINT = Stage("joint", ("space=depth_groups", *_SCALE, *_FAST), trials=40, at_half=True, joint=True)
+JOINT_BALANCE = Stage("joint_balance", _CLOSER, JOINT, 60, at_half=True, joint=True)
+# With compensation what was found by score is a better beginning than no recipe.
+COMPENSATED_JOINT = Stage("compensated_joint", _CLOSER, COMPENSATED_BALANCE, 60, compensated=True, joint=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
@@ -75,6 +83,7 @@ FURTHER = (
 STAGES = (
     *(DEPTH_GROUPS, *FURTHER, TAYLOR_BALANCE),
     *(BALANCE, FINER, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
+    *(JOINT, JOINT_BALANCE, COMPENSATED_JOINT),
 )
 
 
@@ -99,6 +108,7 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
             f"prune.rate={stage.rate(case)}",
             *(("prune.compensate=linear",) if stage.compensated else ()),
             *(case.compensation if stage.compensated else ()),
+            *(("prune.order=joint",) if stage.joint else ()),
             f"study.n_trials={stage.wanted(case)}",
             f"study.name={file.stem}",
             f"study.storage=sqlite:///{file}",

@@ -8,11 +8,11 @@ import optuna
 import pandas as pd
 import pytest
 
-from benchmarks.proof import explaining, pictures, tables
+from benchmarks.proof import explaining, kept, pictures, tables
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.kept import HALF, highest, strongest_preset
 from benchmarks.proof.page import rendered
-from benchmarks.proof.studies import file_of, found, study_of
+from benchmarks.proof.studies import DEPTH_GROUPS, JOINT_BALANCE, file_of, found, study_of
 from benchmarks.proof.tables import Table, made_of, read
 from benchmarks.proof.worth import fixed_numbers, variants
 from xaiprune.attribute import Aggregation, Composite
@@ -155,6 +155,16 @@ def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) 
     assert "| taylor: 20.0 [10.0, 90.0] | 25.0 | 39.0 | 31.0 | 30.0 | **32.0** | +12.0 |" in text
     Table(HALF, "").replace(CASE, 0, "a", rows[:3])  # no search was scored as it is measured
     assert "| 25.0 | **39.0** | +19.0 |" in rendered("<!-- table: half -->\n<!-- end -->\n")
+
+
+def test_the_later_of_equal_searches_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"balance": 0.4, "joint": 0.5, "joint_balance": 0.5, "finer": 0.45}
+    monkeypatch.setattr(kept, "validation", lambda case, seed, stage, compensate: scores.get(stage.name))
+    monkeypatch.setattr(kept, "finished", lambda case, seed, stage: stage if seed == 0 else None)
+    assert kept.chosen_search(CASE, 0, "none") == JOINT_BALANCE
+    scores.clear()
+    assert kept.chosen_search(CASE, 0, "none") == DEPTH_GROUPS
+    assert kept.chosen_search(CASE, 1, "none") is None
 
 
 def test_orders_stand_side_by_side(results: Path) -> None:

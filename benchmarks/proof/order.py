@@ -1,0 +1,49 @@
+"""What the order is worth in which a layer's units leave (``prune.order``): by score, or judged together."""
+
+from __future__ import annotations
+
+from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered
+from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.kept import COMPENSATE
+from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, found
+from benchmarks.proof.tables import Table, made_of
+from xaiprune.search.meter import plain_figures
+from xaiprune.search.methods import rank
+
+NAME = "order"
+ABOUT = (
+    "Top-1 on all 1,200 test images at the case's rate, by ranking, compensation and the order in which a "
+    "layer's units leave (score: each by its own; joint: by what consumers lose of all that leave, times it)"
+)
+CRITERIA = (TAYLOR, "integrated_gradients")
+
+
+def run(case: Case, seed: int) -> None:
+    """Measure the best found (by score), Taylor, integrated gradients and chance in both orders."""
+    table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
+    if recipe is None:
+        return
+    of = made_of(case, recipe, CRITERIA, COMPENSATE, case.compensation)
+    if table.has(case, seed, of):
+        return
+    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    methods, _ = rank(context_of(case, seed), OURS, recipe, (), CRITERIA, 1)
+    rows = []
+    for compensate in COMPENSATE:
+        meter = meter_of(case, seed, compensate)
+        for order, stage in (("score", DEPTH_GROUPS), ("joint", JOINT)):
+            context = ordered(meter.bench, stage)
+            for method in methods:
+                plan = context.plan(method.scores, case.rate, method.scope, compensate=compensate)
+                figures = meter.figures_of(plan, compensate)
+                print(f"  {method.name:<20} {compensate:<7} {order} {figures['top1']:.1%}", flush=True)
+                rows.append(
+                    {
+                        "method": method.name,
+                        "rate": case.rate,
+                        "compensate": compensate,
+                        "order": order,
+                        **plain_figures(figures),
+                    }
+                )
+    table.replace(case, seed, of, rows)
