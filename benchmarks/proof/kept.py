@@ -33,7 +33,7 @@ from xaiprune.search.methods import Method, proposal_of_preset
 NAME, HALF = "kept", "half"
 ABOUT = (
     "The highest rate (steps of 0.01, bisection over nested plans) at which 400 test images keep 95 % of the "
-    "dense top-1, by ranking and compensation"
+    "dense top-1, by ranking, compensation and the order in which a layer's units leave"
 )
 ABOUT_HALF = (
     "At the rate where the strongest preset (Taylor among them) has lost half of the dense top-1 (steps of "
@@ -49,6 +49,8 @@ SEARCHED = {
     "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, JOINT, JOINT_BALANCE),
     "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER, COMPENSATED_JOINT),
 }
+# Stages that searched in either order.
+ORDERS = {"score": DEPTH_GROUPS, "joint": JOINT}
 KEEP = 0.95
 _STEPS = 100
 
@@ -58,7 +60,7 @@ def run(case: Case, seed: int) -> None:
     table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
     recipes = {} if recipe is None else {OURS: recipe}
     recipes[TAYLOR] = proposal_of_preset(TAYLOR)
-    of = made_of(case, recipes, COMPENSATE, KEEP, case.compensation)
+    of = made_of(case, recipes, COMPENSATE, list(ORDERS), KEEP, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
@@ -68,9 +70,11 @@ def run(case: Case, seed: int) -> None:
         dense = meter_of(case, seed).figures(method, 0.0, part)["top1"]
         for compensate in COMPENSATE:
             meter = meter_of(case, seed, compensate)
-            rate = highest(top1_of(meter, method, compensate), KEEP * dense)
-            print(f"  {method.name:<14} {compensate:<7} {rate:.0%}", flush=True)
-            rows.append({"method": method.name, "compensate": compensate, "rate": rate, "dense": dense})
+            for order, stage in ORDERS.items():
+                rate = highest(top1_of(meter, method, compensate, stage), KEEP * dense)
+                print(f"  {method.name:<14} {compensate:<7} {order} {rate:.0%}", flush=True)
+                made = {"method": method.name, "compensate": compensate, "order": order}
+                rows.append({**made, "rate": rate, "dense": dense})
     table.replace(case, seed, of, rows)
 
 
@@ -170,13 +174,15 @@ def _half(meter: Meter, presets: Sequence[Method], compensate: str) -> tuple[flo
     return round(rate + 1 / _STEPS, 2), strongest
 
 
-def top1_of(meter: Meter, method: Method, compensate: str) -> Callable[[float], float]:
-    """Top-1 on the curve's images as a function of the rate; zero where so much cannot go."""
-    part = curve_images(meter)
+def top1_of(
+    meter: Meter, method: Method, compensate: str, stage: Stage = DEPTH_GROUPS
+) -> Callable[[float], float]:
+    """Top-1 on the curve's images by rate, in a stage's order; zero where so much cannot go."""
+    part, context = curve_images(meter), ordered(meter.bench, stage)
 
     def top1(rate: float) -> float:
         try:
-            plan = meter.bench.plan(method.scores, round(rate, 2), method.scope)
+            plan = context.plan(method.scores, round(rate, 2), method.scope, compensate=compensate)
         except XaipruneError:  # prune.floor: each layer keeps a unit
             return 0.0
         return float(meter.figures_of(plan, compensate, part)["top1"])

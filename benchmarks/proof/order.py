@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.kept import COMPENSATE
-from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, found
+from benchmarks.proof.kept import COMPENSATE, ORDERS
+from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search.meter import plain_figures
 from xaiprune.search.methods import rank
@@ -31,7 +31,7 @@ def run(case: Case, seed: int) -> None:
     rows = []
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
-        for order, stage in (("score", DEPTH_GROUPS), ("joint", JOINT)):
+        for order, stage in ORDERS.items():
             context = ordered(meter.bench, stage)
             for method in methods:
                 plan = context.plan(method.scores, case.rate, method.scope, compensate=compensate)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.proof.bench import OURS
+from benchmarks.proof.bench import OURS, TAYLOR
 from benchmarks.proof.cases import CASES, RESULTS
 from benchmarks.proof.kept import SEARCHED
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
@@ -205,18 +206,18 @@ def kept(_: str) -> list[str]:
         return []
     rows = []
     for case, part in frame.groupby("case", sort=False):
-        by = part.groupby(["method", "compensate"]).rate.agg(["mean", "min", "max"])
-        cells = []
-        for method in ("taylor", OURS):
-            for compensate in ("none", "linear"):
-                if (method, compensate) in by.index:
-                    mean, low, high = by.loc[(method, compensate)]
+        by = part.groupby(["compensate", "method", "order"]).rate.agg(["mean", "min", "max"])
+        for compensate in ("none", "linear"):
+            cells = []
+            for made in product((TAYLOR, OURS), ("score", "joint")):
+                if (compensate, *made) in by.index:
+                    mean, low, high = by.loc[(compensate, *made)]
                     cells.append(f"{mean:.2f}" + (f" ({low:.2f}–{high:.2f})" if high > low else ""))
                 else:
                     cells.append("")
-        rows.append([CASES[str(case)].title, percent(part.dense.iloc[0]), *cells])
-    head = ["network", "dense, %", "Taylor", "Taylor, linear", "best found", "best found, linear"]
-    return table(head, rows)
+            rows.append([CASES[str(case)].title, percent(part.dense.iloc[0]), compensate, *cells])
+    methods = [f"{name}, {how}" for name in ("Taylor", "best found") for how in ("by score", "jointly")]
+    return table(["network", "dense, %", "compensation", *methods], rows)
 
 
 def travel(case: str) -> list[str]:

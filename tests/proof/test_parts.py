@@ -183,6 +183,15 @@ def test_orders_stand_side_by_side(results: Path) -> None:
     assert "1000-way, 50% | taylor | 10.0 | 20.0 | 30.0 | 40.0 |" in text
 
 
+def test_what_can_go_is_told_by_compensation_and_order(results: Path) -> None:
+    for seed, rate in ((0, 0.4), (1, 0.5)):
+        row = {"method": "taylor", "compensate": "linear", "order": "joint", "rate": rate, "dense": 0.7}
+        Table("kept", "").replace(CASE, seed, "a", [row])
+    text = rendered("<!-- table: kept -->\n<!-- end -->\n")
+    assert "| Taylor, by score | Taylor, jointly | best found, by score |" in text
+    assert f"| {CASE.title} | 70.0 | linear |  | 0.45 (0.40–0.50) |  |  |" in text
+
+
 def test_rounds_stand_side_by_side(results: Path) -> None:
     rows = [
         {"compensate": "linear", "rate": 0.75, "method": "taylor", "rounds": rounds, **_figures(top1)}
