@@ -177,6 +177,12 @@ def test_in_rounds_what_has_left_stays_out(images) -> None:
     assert plan.n_removed == 6
 
 
+def test_units_without_readers_of_their_own_have_no_joint_order() -> None:
+    layer = UnitLayer("maker", "filters", 2, tap="maker", removable=False)
+    with pytest.raises(XaipruneError, match="no unit layer has consumers of its own"):
+        JointOrder.of(nn.Identity(), [layer], Statistics({}), "linear")
+
+
 def test_a_consumer_that_reads_units_unevenly_is_named() -> None:
     inputs = Inputs("reader", 3, 1, (("maker", 0), ("maker", 0), ("maker", 1)), padded=False)
     layer = UnitLayer("maker", "filters", 2, tap="maker")

@@ -61,7 +61,8 @@ class JointOrder:
             method: How compensation is done: ``none``, ``mean`` or ``linear``.
 
         Raises:
-            XaipruneError: A consumer reads some units of a layer at more channels than others.
+            XaipruneError: A consumer reads some units of a layer at more channels than others, or no layer
+                has consumers of its own.
         """
         losses: dict[str, _Loss] = {}
         for layer in units:
@@ -74,6 +75,11 @@ class JointOrder:
                 _Compensated.of(layer.units, read, weights, moments)
                 if method == "linear"
                 else _Plain.of(layer.units, read, weights, moments, centred=method == "mean")
+            )
+        if not losses:
+            raise XaipruneError(
+                "prune.order=joint says nothing here: no unit layer has consumers of its own "
+                "(units of residual streams are only masked); set prune.order=score"
             )
         return JointOrder(losses)
 
