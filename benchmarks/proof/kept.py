@@ -86,7 +86,8 @@ def run_half(case: Case, seed: int) -> None:
     table, ours = Table(HALF, ABOUT_HALF), found(case, seed, dict.fromkeys(chain(*SEARCHED.values())))
     if OURS not in ours:
         return
-    of = made_of(case, ours, list(PRESETS), COMPENSATE, case.compensation)
+    of_presets = made_of(case, list(PRESETS), COMPENSATE, case.compensation)
+    of = made_of(of_presets, ours)
     if table.has(case, seed, of):
         return
     first = case.seeds[0]
@@ -96,15 +97,14 @@ def run_half(case: Case, seed: int) -> None:
     context = context_of(case, seed)
     mine = {method.name: method for method in rankings(context, ours)}
     named = {name: proposal_of_preset(name) for name in PRESETS}
-    presets = rankings(context, named) if seed == first else []
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
-        if seed == first:
-            rate, strongest = _half(meter, presets, compensate)
+        known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
+        if known is None:
+            assert seed == first, f"{case.name}: seed {first} was measured before"
+            rate, strongest = _half(meter, rankings(context, named), compensate)
         else:
-            known = strongest_preset(case, compensate)
-            assert known is not None, f"{case.name}: seed {first} was measured before"
             rate, preset = known
             (strongest,) = rankings(context, {preset: named[preset]})
         joint = ordered(meter.bench, JOINT)
@@ -127,6 +127,7 @@ def run_half(case: Case, seed: int) -> None:
                     "kind": kind,
                     "validation": score,
                     **plain_figures(figures),
+                    "of_presets": of_presets,
                 }
             )
     table.replace(case, seed, of, rows)
@@ -152,15 +153,23 @@ def chosen_search(case: Case, seed: int, compensate: str) -> Stage | None:
     return DEPTH_GROUPS if finished(case, seed, DEPTH_GROUPS) is not None else None
 
 
-def strongest_preset(case: Case, compensate: str) -> tuple[float, str] | None:
-    """The rate where the strongest preset has lost half, and that preset; None where it was not measured."""
+def strongest_preset(case: Case, compensate: str, of_presets: str | None = None) -> tuple[float, str] | None:
+    """The rate where the strongest preset has lost half, and that preset; None where it was not measured.
+
+    Args:
+        case: The network; its first seed counts.
+        compensate: How compensation is done.
+        of_presets: Only where it was found so (`made_of`); None: however it was.
+    """
     rows = Table(HALF, ABOUT_HALF).frame
     if len(rows):
         rows = rows[(rows.case == case.name) & (rows.compensate == compensate) & (rows.kind == "preset")]
+        rows = rows[rows.seed == case.seeds[0]]
+        if of_presets is not None:
+            rows = rows[rows.of_presets == of_presets]
     if not len(rows):
         return None
-    first = rows[rows.seed == case.seeds[0]].iloc[0]
-    return float(first.rate), str(first.method)
+    return float(rows.iloc[0].rate), str(rows.iloc[0].method)
 
 
 def _half(meter: Meter, presets: Sequence[Method], compensate: str) -> tuple[float, Method]:

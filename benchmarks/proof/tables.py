@@ -70,7 +70,9 @@ _ASIDE = ("title", "trials", "seeds", "half_rate", "compensated_rate", "compensa
 def read(name: str) -> pd.DataFrame:
     """The rows of a part; empty where it was never measured."""
     path = RESULTS / f"{name}.csv"
-    return pd.read_csv(path, comment="#", dtype={"of": str}) if path.is_file() else pd.DataFrame()
+    if not path.is_file():
+        return pd.DataFrame()
+    return pd.read_csv(path, comment="#", dtype={"of": str, "of_presets": str})  # hashes, of digits or not
 
 
 def made_of(*things: Any) -> str:
