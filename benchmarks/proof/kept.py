@@ -18,6 +18,7 @@ from benchmarks.proof.studies import (
     FINER,
     JOINT,
     JOINT_BALANCE,
+    SIGNED,
     TAYLOR_BALANCE,
     Stage,
     finished,
@@ -46,7 +47,7 @@ COMPENSATE = ("none", "linear")
 # the searches one after the other that were made as it is measured. Of those the best on validation images
 # counts.
 SEARCHED = {
-    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, JOINT, JOINT_BALANCE),
+    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, JOINT, JOINT_BALANCE, SIGNED),
     "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER, COMPENSATED_JOINT),
 }
 # Stages that searched in either order.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered
+from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, ORDERS
-from benchmarks.proof.studies import found
+from benchmarks.proof.studies import COMPENSATED_JOINT, JOINT_BALANCE, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search.meter import plain_figures
 from xaiprune.search.methods import rank
@@ -19,22 +19,25 @@ CRITERIA = (TAYLOR, "integrated_gradients")
 
 
 def run(case: Case, seed: int) -> None:
-    """Measure the best found (by score), Taylor, integrated gradients and chance in both orders."""
+    """Measure what was found in either order, Taylor, integrated gradients and chance in both orders."""
     table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
     if recipe is None:
         return
-    of = made_of(case, recipe, CRITERIA, COMPENSATE, case.compensation)
+    jointly = found(case, seed, (JOINT_BALANCE, COMPENSATED_JOINT))
+    of = made_of(case, recipe, jointly, CRITERIA, COMPENSATE, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    methods, _ = rank(context_of(case, seed), OURS, recipe, (), CRITERIA, 1)
+    context = context_of(case, seed)
+    (ours, *others), _ = rank(context, OURS, recipe, (), CRITERIA, 1)
+    methods = [ours, *rankings(context, jointly), *others]
     rows = []
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
         for order, stage in ORDERS.items():
-            context = ordered(meter.bench, stage)
+            bench = ordered(meter.bench, stage)
             for method in methods:
-                plan = context.plan(method.scores, case.rate, method.scope, compensate=compensate)
+                plan = bench.plan(method.scores, case.rate, method.scope, compensate=compensate)
                 figures = meter.figures_of(plan, compensate)
                 print(f"  {method.name:<20} {compensate:<7} {order} {figures['top1']:.1%}", flush=True)
                 rows.append(
