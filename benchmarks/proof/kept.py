@@ -53,29 +53,36 @@ SEARCHED = {
 # Stages that searched in either order.
 ORDERS = {"score": DEPTH_GROUPS, "joint": JOINT}
 KEEP = 0.95
+SEARCH = "search"  # the best one where half is lost
 _STEPS = 100
 
 
 def run(case: Case, seed: int) -> None:
-    """Bisect for the best found (Taylor where no search has finished) and Taylor."""
-    table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
-    recipes = {} if recipe is None else {OURS: recipe}
-    recipes[TAYLOR] = proposal_of_preset(TAYLOR)
-    of = made_of(case, recipes, COMPENSATE, list(ORDERS), KEEP, case.compensation)
+    """Bisect for Taylor in both orders, the best found, and the best search where half is lost in its own."""
+    searches = {compensate: chosen_search(case, seed, compensate) for compensate in COMPENSATE}
+    recipes = {TAYLOR: proposal_of_preset(TAYLOR)}
+    recipes |= found(case, seed, dict.fromkeys(s for s in (DEPTH_GROUPS, *searches.values()) if s))
+    measured: list[tuple[str, str, str, Stage]] = []  # compensation, method, what it is, order of this stage
+    for compensate, search in searches.items():
+        measured += [(compensate, TAYLOR, TAYLOR, stage) for stage in ORDERS.values()]
+        if search is not None:  # where there is one, there is the first
+            measured.append((compensate, OURS, OURS, DEPTH_GROUPS))
+            measured.append((compensate, search.name, SEARCH, search))
+    table = Table(NAME, ABOUT)
+    of = made_of(case, recipes, [(*made, stage.joint) for *made, stage in measured], KEEP, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     part = curve_images(meter_of(case, seed))
     rows = []
-    for method in rankings(context_of(case, seed), recipes):
-        dense = meter_of(case, seed).figures(method, 0.0, part)["top1"]
-        for compensate in COMPENSATE:
-            meter = meter_of(case, seed, compensate)
-            for order, stage in ORDERS.items():
-                rate = highest(top1_of(meter, method, compensate, stage), KEEP * dense)
-                print(f"  {method.name:<14} {compensate:<7} {order} {rate:.0%}", flush=True)
-                made = {"method": method.name, "compensate": compensate, "order": order}
-                rows.append({**made, "rate": rate, "dense": dense})
+    methods = {method.name: method for method in rankings(context_of(case, seed), recipes)}
+    dense = meter_of(case, seed).figures(methods[TAYLOR], 0.0, part)["top1"]
+    for compensate, name, kind, stage in measured:
+        meter, order = meter_of(case, seed, compensate), "joint" if stage.joint else "score"
+        rate = highest(top1_of(meter, methods[name], compensate, stage), KEEP * dense)
+        print(f"  {compensate:<7} {kind:<12} {name:<20} {order} {rate:.0%}", flush=True)
+        made = {"compensate": compensate, "method": name, "kind": kind, "order": order}
+        rows.append({**made, "rate": rate, "dense": dense})
     table.replace(case, seed, of, rows)
 
 

@@ -185,10 +185,10 @@ def test_orders_stand_side_by_side(results: Path) -> None:
 
 def test_what_can_go_is_told_by_compensation_and_order(results: Path) -> None:
     for seed, rate in ((0, 0.4), (1, 0.5)):
-        row = {"method": "taylor", "compensate": "linear", "order": "joint", "rate": rate, "dense": 0.7}
-        Table("kept", "").replace(CASE, seed, "a", [row])
+        made = {"method": "taylor", "kind": "taylor", "compensate": "linear", "order": "joint"}
+        Table("kept", "").replace(CASE, seed, "a", [{**made, "rate": rate, "dense": 0.7}])
     text = rendered("<!-- table: kept -->\n<!-- end -->\n")
-    assert "| Taylor, by score | Taylor, jointly | best found, by score |" in text
+    assert "| Taylor, by score | Taylor, jointly | best found | best search where half is lost |" in text
     assert f"| {CASE.title} | 70.0 | linear |  | 0.45 (0.40–0.50) |  |  |" in text
 
 
