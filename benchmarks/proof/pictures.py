@@ -57,13 +57,15 @@ def curves(axes: Axes, frame: pd.DataFrame) -> None:
 def half(axes: Axes, frame: pd.DataFrame) -> None:
     """What is left where the strongest preset has lost half: means over the seeds, a dot a seed."""
     place, ticks, groups = 0.0, {}, []
+    kinds = ("preset", "joint", "ours")
     for compensate, part in frame.groupby("compensate", sort=False):
         first = place
         order = part.groupby(["kind", "method"], sort=False).top1
-        for (kind, method), top1 in sorted(order, key=lambda group: group[0][0] != "preset"):
-            axes.bar(place, top1.mean(), width=0.8, color=TAYLOR if kind == "preset" else BEST, alpha=0.75)
+        for (kind, method), top1 in sorted(order, key=lambda group: kinds.index(group[0][0])):
+            color, alpha = BEST if kind == "ours" else TAYLOR, 0.4 if kind == "joint" else 0.75
+            axes.bar(place, top1.mean(), width=0.8, color=color, alpha=alpha)
             axes.plot([place] * len(top1), top1, "o", ms=4, color="black", alpha=0.6)
-            ticks[place] = _short(str(method))
+            ticks[place] = _short(str(method)) + ("\njointly" if kind == "joint" else "")
             place += 1
         how = "no compensation" if compensate == "none" else f"{compensate} compensation"
         groups.append(((first + place - 1) / 2, f"{how}, {part.rate.iloc[0]:.0%} removed"))
