@@ -183,6 +183,16 @@ def test_units_without_readers_of_their_own_have_no_joint_order() -> None:
         JointOrder.of(nn.Identity(), [layer], Statistics({}), "linear")
 
 
+@pytest.mark.parametrize("method", ["none", "linear"])
+def test_numbers_that_are_not_finite_are_named(images, method) -> None:
+    model = mlp()
+    with torch.no_grad():
+        model[1].bias[3] = torch.nan
+    units = neurons(model, images)
+    with pytest.raises(XaipruneError, match="what 3 reads is not finite on the reference images"):
+        JointOrder.of(model, units, statistics_of(model, units, images), method)
+
+
 def test_a_consumer_that_reads_units_unevenly_is_named() -> None:
     inputs = Inputs("reader", 3, 1, (("maker", 0), ("maker", 0), ("maker", 1)), padded=False)
     layer = UnitLayer("maker", "filters", 2, tap="maker")

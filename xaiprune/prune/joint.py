@@ -61,8 +61,8 @@ class JointOrder:
             method: How compensation is done: ``none``, ``mean`` or ``linear``.
 
         Raises:
-            XaipruneError: A consumer reads some units of a layer at more channels than others, or no layer
-                has consumers of its own.
+            XaipruneError: A consumer reads some units of a layer at more channels than others, or numbers
+                that are not finite, or no layer has consumers of its own.
         """
         losses: dict[str, _Loss] = {}
         for layer in units:
@@ -143,8 +143,15 @@ def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
 
 def _moments(statistics: Statistics, name: str) -> Moments:
     """Of all reference images."""
-    fit = statistics.fit[name]
-    return fit + statistics.held_out[name] if name in statistics.held_out else fit
+    found = statistics.fit[name]
+    if name in statistics.held_out:
+        found = found + statistics.held_out[name]
+    if not bool(found.xy.isfinite().all()):
+        raise XaipruneError(
+            f"prune.order=joint: what {name} reads is not finite on the reference images; "
+            "set prune.order=score"
+        )
+    return found
 
 
 def _second(moments: Moments, centred: bool) -> Tensor:
@@ -198,11 +205,12 @@ class _Plain:
         added = self.gram.diagonal().clone()
         # The error may fall when a unit follows those that have left; the less relevant goes first then, too.
         inverse = 1 / scores.clamp_min(torch.finfo(scores.dtype).tiny)
+        barred = torch.zeros_like(scores)
         gone: list[int] = []
         for _ in range(len(scores)):
-            cost = torch.where(added >= 0, added * scores, added * inverse)
-            cost[gone] = torch.inf
+            cost = torch.where(added >= 0, added * scores, added * inverse) + barred
             gone.append(int(cost.argmin()))
+            barred[gone[-1]] = torch.inf
             added += 2 * self.gram[gone[-1]]
         return gone
 
