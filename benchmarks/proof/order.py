@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.kept import COMPENSATE, ORDERS
-from benchmarks.proof.studies import COMPENSATED_JOINT, JOINT_BALANCE, found
+from benchmarks.proof.kept import COMPENSATE, ORDERS, chosen_search
+from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search.meter import plain_figures
 from xaiprune.search.methods import rank
@@ -19,18 +19,19 @@ CRITERIA = (TAYLOR, "integrated_gradients")
 
 
 def run(case: Case, seed: int) -> None:
-    """Measure what was found in either order, Taylor, integrated gradients and chance in both orders."""
+    """Measure what the first search and the best ones found, Taylor, integrated gradients and chance."""
     table, recipe = Table(NAME, ABOUT), found(case, seed).get(OURS)
     if recipe is None:
         return
-    jointly = found(case, seed, (JOINT_BALANCE, COMPENSATED_JOINT))
-    of = made_of(case, recipe, jointly, CRITERIA, COMPENSATE, case.compensation)
+    chosen = [stage for how in COMPENSATE if (stage := chosen_search(case, seed, how))]
+    further = found(case, seed, [stage for stage in chosen if stage.name != OURS])
+    of = made_of(case, recipe, further, CRITERIA, COMPENSATE, case.compensation)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
     (ours, *others), _ = rank(context, OURS, recipe, (), CRITERIA, 1)
-    methods = [ours, *rankings(context, jointly), *others]
+    methods = [ours, *rankings(context, further), *others]
     rows = []
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
