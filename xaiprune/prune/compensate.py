@@ -211,7 +211,7 @@ def _fold_(
     """Change one consumer so that it does without the removed channels, in place."""
     layer = model.get_submodule(inputs.module)
     weight: Tensor = layer.weight  # type: ignore[assignment]
-    taps = _taps(weight, inputs)  # (out, C, taps)
+    taps = inputs.taps(weight)  # (out, C, taps)
     everything = fit if held is None else fit + held
     if method == "mean":
         constant = everything.plain_x / everything.count
@@ -229,14 +229,9 @@ def _fold_(
     weight.copy_(taps.reshape(weight.shape))
 
 
-def _taps(weight: Tensor, inputs: Inputs) -> Tensor:
-    """The weight as (out, channels, taps) float64: kernel positions, or positions of a flattened map."""
-    return weight.detach().double().reshape(weight.shape[0], inputs.channels, -1).clone()
-
-
 def _constant(weight: Tensor, inputs: Inputs, constant: Tensor) -> Tensor:
     """What a constant input adds to each output, (out,)."""
-    return _taps(weight, inputs).sum(2) @ constant.to(weight.device)
+    return inputs.taps(weight).sum(2) @ constant.to(weight.device)
 
 
 def _norm(model: nn.Module, inputs: Inputs, links: Links) -> nn.Module | None:

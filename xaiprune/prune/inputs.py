@@ -27,6 +27,10 @@ class Inputs:
     unit: tuple[tuple[str, int] | None, ...]
     padded: bool
 
+    def taps(self, weight: Tensor) -> Tensor:
+        """The weight as (out, channels, taps) float64: kernel positions, or positions of a flattened map."""
+        return weight.detach().double().reshape(weight.shape[0], self.channels, -1).clone()
+
     def removed(self, going: Mapping[str, Sequence[int]]) -> Tensor:
         """The channels whose units go, (r,) int64."""
         sets = {name: set(units) for name, units in going.items()}

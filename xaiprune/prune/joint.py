@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from xaiprune.errors import XaipruneError
 from xaiprune.prune.inputs import Inputs
 from xaiprune.prune.moments import Moments, Statistics
+from xaiprune.prune.ridge import MIDDLE, means
 from xaiprune.units import UnitLayer
 
-# Relative to the mean variance of the channels, as in `ridge`, whose middle this is: an order has no rate
-# that a strength could be chosen for.
-_RIDGE = 1e-3
+# Relative to the mean variance of the channels: an order has no rate that a strength could be chosen for.
+_RIDGE = MIDDLE
 # With linear compensation this part of the units that are left leaves at a time. One by one a wide layer
 # would take minutes.
 _AT_ONCE = 64
@@ -64,18 +64,22 @@ class JointOrder:
             XaipruneError: A consumer reads some units of a layer at more channels than others, or numbers
                 that are not finite, or no layer has consumers of its own.
         """
+        linear = method == "linear"
+        weights, forms = {}, {}  # once for each consumer, for many layers may share it (DenseNet)
+        for name, inputs in statistics.inputs.items():
+            weights[name] = _weight(model, inputs)
+            centred = not inputs.padded if linear else method == "mean"
+            second = _second(_moments(statistics, name), centred)
+            forms[name] = _inverse(second) if linear else second
         losses: dict[str, _Loss] = {}
         for layer in units:
             read = [r for inputs in statistics.inputs.values() if (r := _Read.of(inputs, layer)) is not None]
             if not read:
                 continue
-            weights = [_weight(model, r.inputs) for r in read]
-            moments = [_moments(statistics, r.inputs.module) for r in read]
-            losses[layer.name] = (
-                _Compensated.of(layer.units, read, weights, moments)
-                if method == "linear"
-                else _Plain.of(layer.units, read, weights, moments, centred=method == "mean")
-            )
+            own_weights = [weights[r.inputs.module] for r in read]
+            own_forms = [forms[r.inputs.module] for r in read]
+            loss = _Compensated if linear else _Plain
+            losses[layer.name] = loss.of(layer.units, read, own_weights, own_forms)
         if not losses:
             raise XaipruneError(
                 "prune.order=joint says nothing here: no unit layer has consumers of its own "
@@ -137,7 +141,7 @@ class _Read:
 def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
     """A consumer's weight as (channels, outputs x taps), float64 on the CPU."""
     weight: Tensor = model.get_submodule(inputs.module).weight  # type: ignore[assignment]
-    taps = weight.detach().to("cpu", torch.float64).reshape(weight.shape[0], inputs.channels, -1)
+    taps = inputs.taps(weight).cpu()
     return taps.transpose(0, 1).reshape(inputs.channels, -1)
 
 
@@ -156,11 +160,7 @@ def _moments(statistics: Statistics, name: str) -> Moments:
 
 def _second(moments: Moments, centred: bool) -> Tensor:
     """Covariance, or second moment, of the channels, (C, C) float64 on the CPU."""
-    second = moments.xy / moments.n
-    if centred:
-        mean = moments.x / moments.n
-        second = second - torch.outer(mean, mean)
-    return second.to("cpu", torch.float64)
+    return means(moments, centred)[0].to("cpu", torch.float64)
 
 
 class _Loss(Protocol):
@@ -185,18 +185,12 @@ class _Plain:
     gram: Tensor
 
     @staticmethod
-    def of(
-        count: int,
-        read: Sequence[_Read],
-        weights: Sequence[Tensor],
-        moments: Sequence[Moments],
-        centred: bool,
-    ) -> _Plain:
+    def of(count: int, read: Sequence[_Read], weights: Sequence[Tensor], seconds: Sequence[Tensor]) -> _Plain:
         gram = torch.zeros(count, count, dtype=torch.float64)
-        for r, weight, moment in zip(read, weights, moments, strict=True):
-            own = weight[r.channels.flatten()]
+        for r, weight, second in zip(read, weights, seconds, strict=True):
             line = r.channels.flatten()
-            products = _second(moment, centred)[line][:, line] * (own @ own.T)
+            own = weight[line]
+            products = second[line][:, line] * (own @ own.T)
             size, width = r.channels.shape
             gram[r.units[:, None], r.units] += products.reshape(size, width, size, width).sum((1, 3))
         return _Plain(gram)
@@ -229,12 +223,9 @@ class _Compensated:
 
     @staticmethod
     def of(
-        count: int, read: Sequence[_Read], weights: Sequence[Tensor], moments: Sequence[Moments]
+        count: int, read: Sequence[_Read], weights: Sequence[Tensor], inverses: Sequence[Tensor]
     ) -> _Compensated:
-        consumers = []
-        for r, weight, moment in zip(read, weights, moments, strict=True):
-            consumers.append(_Consumer.of(r, moment, weight))
-        return _Compensated(count, consumers)
+        return _Compensated(count, list(map(_Consumer.of, read, inverses, weights)))
 
     def order(self, scores: Tensor) -> list[int]:
         consumers = self.consumers
@@ -280,10 +271,9 @@ class _Consumer:
     weight: Tensor
 
     @staticmethod
-    def of(read: _Read, moments: Moments, weight: Tensor) -> _Consumer:
-        """Before any unit has left."""
+    def of(read: _Read, inverse: Tensor, weight: Tensor) -> _Consumer:
+        """Before any unit has left; the inverse covariance and the weight are of all channels."""
         line = read.channels.flatten()
-        inverse = _inverse(_second(moments, centred=not read.inputs.padded))
         own = weight[line]
         if own.shape[1] > len(own):  # a kernel's many taps
             own = torch.linalg.qr(own.T, mode="r").R.T

@@ -7,6 +7,7 @@ from xaiprune.prune.moments import Moments
 
 # Relative to the mean variance of the kept channels; 0 would fail on dead or repeated channels.
 STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+MIDDLE = STRENGTHS[len(STRENGTHS) // 2]
 
 
 def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
@@ -24,7 +25,7 @@ def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> 
     Returns:
         D of shape (C, K) and c of shape (C,); c is zero if not centred.
     """
-    xy, yy, x, y = _means(moments, centred)
+    xy, yy, x, y = means(moments, centred)
     target = xy.clone()
     target[kept] -= yy  # E[(x - P y) y^T]
     # Where nothing before it was pruned, x = y and kept rows have nothing to make up for.
@@ -50,7 +51,7 @@ def strength(fit: Moments, held: Moments | None, kept: Tensor, centred: bool, gr
         gram: (C, C), sum over outputs and taps of w w^T, which weighs errors by what they do.
     """
     if held is None:
-        return STRENGTHS[len(STRENGTHS) // 2]
+        return MIDDLE
     errors = [_error(fit, held, kept, ridge, centred, gram) for ridge in STRENGTHS]
     return STRENGTHS[int(torch.tensor(errors).nan_to_num(torch.inf).argmin())]
 
@@ -59,14 +60,14 @@ def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: boo
     change, constant = weights_map(fit, kept, ridge, centred)
     full = change.clone()
     full[kept] += torch.eye(len(kept), dtype=full.dtype, device=full.device)
-    xy, yy, x, y = _means(held, centred=False)
+    xy, yy, x, y = means(held, centred=False)
     # E|x - full y - c|^2 in the gram's metric, without the part that does not depend on them.
     cross = 2 * (gram @ xy * full).sum() + 2 * (gram @ x) @ constant
     square = (gram @ full @ yy * full).sum() + constant @ gram @ constant + 2 * constant @ gram @ full @ y
     return float(square - cross)
 
 
-def _means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Means of x y^T and y y^T (covariances if centred), of x and of y."""
     n = moments.n
     x, y, xy, yy = moments.x / n, moments.y / n, moments.xy / n, moments.yy / n
