@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import found
-from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.kept import COMPENSATE, SEARCH, chosen_search
+from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, Stage, found
+from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.evaluate import cost
 from xaiprune.search.meter import plain_figures
-from xaiprune.search.methods import proposal_of_preset
+from xaiprune.search.methods import Method, proposal_of_preset
 
-NAME = "compensation"
+NAME, SEARCHED_SO = "compensation", "compensation_searched"
 ABOUT = (
     "Top-1 on 400 test images by rate and compensation (100 references, no labels, no training; fitted layer "
     "by layer in CNNs, all layers at once in the ViT), with what is left of parameters and multiply-adds in "
     "the network made smaller"
+)
+ABOUT_SEARCHED = (
+    "As compensation.csv: Taylor in the joint order (prune.order), and the best search where the strongest "
+    "preset has lost half (by its validation images) under the compensation and in the order of that search"
 )
 METHODS = ("none", "mean", "linear")
 
@@ -28,24 +37,67 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    rows = []
+    for method in rankings(context_of(case, seed), {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):
+        rows += _curves(case, seed, method, DEPTH_GROUPS, METHODS)
+    table.replace(case, seed, of, rows)
+
+
+def run_searched(case: Case, seed: int) -> None:
+    """Measure Taylor in the joint order, and the best searches as they were made."""
+    table = Table(SEARCHED_SO, ABOUT_SEARCHED)
+    chosen = {compensate: chosen_search(case, seed, compensate) for compensate in COMPENSATE}
+    searches = {compensate: stage for compensate, stage in chosen.items() if stage is not None}
+    recipes = found(case, seed, searches.values())
+    if case.half_rate is None or not searches:
+        return
+    of = made_of(case, recipes, {c: stage.name for c, stage in searches.items()}, case.compensation)
+    if table.has(case, seed, of):
+        return
+    print(f"{SEARCHED_SO}: {case.name}, seed {seed}", flush=True)
+    ranked = rankings(context_of(case, seed), {TAYLOR: proposal_of_preset(TAYLOR), **recipes})
+    methods = {method.name: method for method in ranked}
+    rows = [{"kind": TAYLOR, **row} for row in _curves(case, seed, methods[TAYLOR], JOINT, COMPENSATE)]
+    for compensate, stage in searches.items():
+        found_rows = _curves(case, seed, methods[stage.name], stage, (compensate,))
+        rows += [{"kind": SEARCH, **row} for row in found_rows]
+    table.replace(case, seed, of, rows)
+
+
+def curves() -> pd.DataFrame:
+    """What both parts have measured; best searches go by one name, whichever it was."""
+    frame, searched = read(NAME), read(SEARCHED_SO)
+    if not len(searched):
+        return frame
+    named = searched.kind.map({TAYLOR: "taylor, jointly", SEARCH: "best search"})
+    return pd.concat([frame, searched.assign(method=named)], ignore_index=True)
+
+
+def _curves(
+    case: Case, seed: int, method: Method, stage: Stage, compensations: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Top-1 and costs of a ranking by rate and compensation, in the order of a search."""
     context = context_of(case, seed)
     part, dense = curve_images(meter_of(case, seed)), cost(context.model, context.reference_images[:1])
     rows = []
-    for method in rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):
-        for rate in case.rates:
-            plan = context.plan(method.scores, rate, method.scope)
-            smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
-            for compensate in METHODS:
-                figures = meter_of(case, seed, compensate).figures_of(plan, compensate, part)
-                print(f"  {method.name:<14} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
-                rows.append(
-                    {
-                        "method": method.name,
-                        "rate": rate,
-                        "compensate": compensate,
-                        **plain_figures(figures),
-                        "params": smaller.params / dense.params,
-                        "macs": smaller.macs / dense.macs,
-                    }
-                )
-    table.replace(case, seed, of, rows)
+    for rate in case.rates:
+        # How many units each layer gives up is the same in either order, and so is the cost.
+        plan = context.plan(method.scores, rate, method.scope)
+        smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
+        for compensate in compensations:
+            meter = meter_of(case, seed, compensate)
+            bench = ordered(meter.bench, stage)
+            plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
+            figures = meter.figures_of(plan, compensate, part)
+            print(f"  {method.name:<20} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
+            rows.append(
+                {
+                    "method": method.name,
+                    "rate": rate,
+                    "compensate": compensate,
+                    **plain_figures(figures),
+                    "params": smaller.params / dense.params,
+                    "macs": smaller.macs / dense.macs,
+                }
+            )
+    return rows

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from math import nan
 
+import pandas as pd
+
 from benchmarks.proof.cases import Case, context_of
-from benchmarks.proof.studies import DEPTH_GROUPS, finished
-from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.studies import DEPTH_GROUPS, SIGNED, Stage, finished
+from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.errors import XaipruneError
 from xaiprune.search import proposal_of
 from xaiprune.search.explaining import explained
 
-NAME = "explaining"
+NAME, SIGNED_SUMS = "explaining", "explaining_signed"
 ABOUT = (
     "Trials of one study, evenly spread over their validation top-1 (of the images that a raced trial came "
     "to see): faithfulness of the composite's heatmaps on 50 validation images by patch flipping "
@@ -21,8 +23,23 @@ TRIALS, IMAGES = 24, 50
 
 
 def run(case: Case, seed: int) -> None:
-    """Explain the validation images by trials of one study."""
-    table, study = Table(NAME, ABOUT), finished(case, seed)
+    """Explain the validation images by trials of the first search."""
+    _run(NAME, case, seed, DEPTH_GROUPS)
+
+
+def run_signed(case: Case, seed: int) -> None:
+    """The same of the search for signed sums in the joint order, if the case has it."""
+    _run(SIGNED_SUMS, case, seed, SIGNED)
+
+
+def measured() -> pd.DataFrame:
+    """Trials of both searches (column space) whose heatmaps are finite."""
+    frames = [frame for name in (NAME, SIGNED_SUMS) if len(frame := read(name))]
+    return pd.concat(frames, ignore_index=True).dropna(subset=["faithfulness"]) if frames else pd.DataFrame()
+
+
+def _run(name: str, case: Case, seed: int, stage: Stage) -> None:
+    table, study = Table(name, ABOUT), finished(case, seed, stage)
     if study is None:
         return
     trials = [trial for trial in study.trials if trial.user_attrs.get("scores")]
@@ -34,7 +51,7 @@ def run(case: Case, seed: int) -> None:
     missing = [trial for trial in picked if trial.number not in done]
     if not missing:
         return
-    print(f"{NAME}: {case.name}, seed {seed}", flush=True)
+    print(f"{name}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed, (f"objective.validation_limit={IMAGES}",))
     for trial in missing:
         proposal, score = proposal_of(trial), trial.user_attrs["scores"][0]
@@ -48,7 +65,7 @@ def run(case: Case, seed: int) -> None:
         rows.append(
             {
                 "trial": trial.number,
-                "space": DEPTH_GROUPS.name,
+                "space": stage.name,
                 "preset": trial.user_attrs.get("preset"),
                 "validation_top1": score["top1"],
                 "validation_images": score["images"],

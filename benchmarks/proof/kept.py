@@ -14,12 +14,14 @@ from benchmarks.proof.studies import (
     COMPENSATED_BALANCE,
     COMPENSATED_FINER,
     COMPENSATED_JOINT,
+    COMPENSATED_SIGNED,
     DEPTH_GROUPS,
     FINER,
     JOINT,
     JOINT_BALANCE,
     SIGNED,
     TAYLOR_BALANCE,
+    TAYLOR_JOINT,
     Stage,
     finished,
     found,
@@ -47,8 +49,11 @@ COMPENSATE = ("none", "linear")
 # the searches one after the other that were made as it is measured. Of those the best on validation images
 # counts.
 SEARCHED = {
-    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, JOINT, JOINT_BALANCE, SIGNED),
-    "linear": (DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER, COMPENSATED_JOINT),
+    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED),
+    "linear": (
+        *(DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
+        *(COMPENSATED_JOINT, COMPENSATED_SIGNED),
+    ),
 }
 # Stages that searched in either order.
 ORDERS = {"score": DEPTH_GROUPS, "joint": JOINT}

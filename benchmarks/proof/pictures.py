@@ -12,6 +12,8 @@ from matplotlib.ticker import PercentFormatter
 
 from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
+from benchmarks.proof.compensation import curves as compensation_curves
+from benchmarks.proof.explaining import measured as explained_trials
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
 from xaiprune.report.palette import BEST, TAYLOR, method_styles
@@ -23,9 +25,12 @@ _LINES = {"none": "-", "mean": ":", "linear": "--"}
 
 def draw() -> None:
     """Draw every picture whose figures are there."""
-    parts = {"curves": curves, "half": half, "compensation": compensation, "explaining": explaining}
-    for name, one in parts.items():
-        frame = read(name)
+    for name, (frame, one) in {
+        "curves": (read("curves"), curves),
+        "half": (read("half"), half),
+        "compensation": (compensation_curves(), compensation),
+        "explaining": (explained_trials(), explaining),
+    }.items():
         if len(frame):
             _grid(name, frame, one)
 
@@ -80,29 +85,38 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
 
 def compensation(axes: Axes, frame: pd.DataFrame) -> None:
     """Top-1 over the rate by ranking (colour) and compensation (line)."""
-    for method, color in ((OURS, BEST), ("taylor", TAYLOR)):
+    for method, color, width in (
+        (OURS, BEST, 1.2),
+        ("taylor", TAYLOR, 1.2),
+        ("best search", BEST, 2.6),
+        ("taylor, jointly", TAYLOR, 2.6),
+    ):
         for compensate, line in _LINES.items():
             own = (
                 frame[(frame.method == method) & (frame.compensate == compensate)].groupby("rate").top1.mean()
             )
             if len(own):
-                axes.plot(own.index, own, line, color=color, lw=1.8, label=f"{method}, {compensate}")
+                axes.plot(own.index, own, line, color=color, lw=width, label=f"{method}, {compensate}")
     axes.legend(frameon=False, fontsize=8)
     _rates(axes, "test")
 
 
 def explaining(axes: Axes, frame: pd.DataFrame) -> None:
     """Faithfulness of the heatmaps over the pruning score, a dot a trial."""
-    axes.errorbar(
-        frame.validation_top1,
-        frame.faithfulness,
-        yerr=[frame.faithfulness - frame.low, frame.high - frame.faithfulness],
-        fmt="o",
-        ms=4,
-        color=TAYLOR,
-        ecolor="#BBBBBB",
-        lw=0.8,
-    )
+    for (search, own), color in zip(frame.groupby("space", sort=False), (TAYLOR, BEST), strict=False):
+        axes.errorbar(
+            own.validation_top1,
+            own.faithfulness,
+            yerr=[own.faithfulness - own.low, own.high - own.faithfulness],
+            fmt="o",
+            ms=4,
+            color=color,
+            ecolor="#BBBBBB",
+            lw=0.8,
+            label=str(search),
+        )
+    if frame.space.nunique() > 1:
+        axes.legend(frameon=False, fontsize=8)
     for _, row in frame[frame.preset.notna()].iterrows():
         place = (row.validation_top1, row.faithfulness)
         axes.annotate(str(row.preset), place, fontsize=7, xytext=(4, 3), textcoords="offset points")

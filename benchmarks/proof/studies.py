@@ -75,8 +75,17 @@ JOINT_BALANCE = Stage("joint_balance", _CLOSER, JOINT, 60, at_half=True, joint=T
 # Signed sums spread what leaves over the layers, which only the joint order can use; free to choose, the
 # sampler seldom gets there from Taylor, which is good in that order, too.
 SIGNED = Stage("signed", (*JOINT.overrides, "space.aggregate=[signed]"), trials=60, at_half=True, joint=True)
+# How much of that is LRP: Taylor's relevance in that order, with a factor a layer.
+TAYLOR_JOINT = Stage(
+    "taylor_joint",
+    ("space=balance", "space.around=taylor", *_CLOSER[2:]),
+    trials=60,
+    at_half=True,
+    joint=True,
+)
 # With compensation what was found by score is a better beginning than no recipe.
 COMPENSATED_JOINT = Stage("compensated_joint", _CLOSER, COMPENSATED_BALANCE, 60, compensated=True, joint=True)
+COMPENSATED_SIGNED = Stage("compensated_signed", SIGNED.overrides, trials=60, compensated=True, joint=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
@@ -86,7 +95,7 @@ FURTHER = (
 STAGES = (
     *(DEPTH_GROUPS, *FURTHER, TAYLOR_BALANCE),
     *(BALANCE, FINER, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
-    *(JOINT, JOINT_BALANCE, SIGNED, COMPENSATED_JOINT),
+    *(TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED, COMPENSATED_JOINT, COMPENSATED_SIGNED),
 )
 
 

@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
 from benchmarks.proof.cases import STUDIES, Case, context_of
-from benchmarks.proof.studies import found
+from benchmarks.proof.kept import chosen_search
+from benchmarks.proof.studies import JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.search.meter import Meter, plain_figures
 from xaiprune.search.methods import proposal_of_preset
 
-NAME, TASKS = "travel", "tasks"
+NAME, CHOSEN, TASKS = "travel", "travel_chosen", "tasks"
 ABOUT = (
     "Top-1 on all 1,200 test images of the best found with one draw of references (column searched_with) "
     "when the references are those of another draw (column seed), at the rate that was searched; Taylor "
     "beside it"
 )
-
+ABOUT_CHOSEN = (
+    "As travel.csv, of the best searches where the strongest preset has lost half without compensation: at "
+    "that rate, each recipe in the order that it was searched in (prune.order); Taylor in the joint order"
+)
 ABOUT_TASKS = (
     "Top-1 on 400 test images among the ten classes' logits (10 of 1000) by the best found among all 1,000, "
     "with the same references; Taylor (on ten logits, too) beside it"
@@ -42,6 +46,31 @@ def run(case: Case, seed: int) -> None:
         figures = meter.figures(method, case.rate)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         rows.append({"searched_with": method.name, "rate": case.rate, **plain_figures(figures)})
+    table.replace(case, seed, of, rows)
+
+
+def run_chosen(case: Case, seed: int) -> None:
+    """The same with what the best searches found where half is lost, without compensation."""
+    table = Table(CHOSEN, ABOUT_CHOSEN)
+    searches = {str(of): search for of in case.seeds if (search := chosen_search(case, of, "none"))}
+    rate = case.half_rate
+    if rate is None or len(searches) < 2 or any(search.name == OURS for search in searches.values()):
+        return
+    recipes = {of: found(case, int(of), [search])[search.name] for of, search in searches.items()}
+    recipes[TAYLOR], searches[TAYLOR] = proposal_of_preset(TAYLOR), JOINT
+    of = made_of(case, rate, {name: search.joint for name, search in searches.items()}, recipes)
+    if table.has(case, seed, of):
+        return
+    print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
+    meter = meter_of(case, seed)
+    rows = []
+    for method in rankings(context_of(case, seed), recipes):
+        search = searches[method.name]
+        plan = ordered(meter.bench, search).plan(method.scores, rate, method.scope)
+        figures = meter.figures_of(plan)
+        print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
+        made = {"searched_with": method.name, "search": search.name, "rate": rate}
+        rows.append({**made, **plain_figures(figures)})
     table.replace(case, seed, of, rows)
 
 

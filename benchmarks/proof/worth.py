@@ -6,26 +6,32 @@ is the difference to the first row of the same seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, rankings, scores_by
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings, scores_by
 from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.kept import chosen_search
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribute import PRESETS, Composite
 from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
 from xaiprune.evaluate import paired
+from xaiprune.search import Context
 from xaiprune.search.meter import Meter, plain_figures, right_images
-from xaiprune.search.methods import Method, proposal_of_preset
+from xaiprune.search.methods import proposal_of_preset
 from xaiprune.search.proposal import Proposal
 
-NAME, REFERENCES = "dimensions", "references"
+NAME, CHOSEN, REFERENCES = "dimensions", "dimensions_chosen", "references"
 ABOUT = (
     "Top-1 on all 1,200 test images of the best found (space depth_groups, 100 references), and of the "
     "same recipe with one choice taken back. difference: to the best found of the same seed; p: "
     "McNemar's exact test"
+)
+ABOUT_CHOSEN = (
+    "As dimensions.csv, of the best search where the strongest preset has lost half without compensation (by "
+    "its validation images): at its rate, in its order (prune.order)"
 )
 ABOUT_REFERENCES = (
     "Top-1 on 400 test images of the best found and of Taylor by reference images a class: the first so many "
@@ -46,7 +52,29 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    table.replace(case, seed, of, _rows(meter_of(case, seed), recipes))
+    meter = meter_of(case, seed)
+    measured = [(name, recipe, meter.bench) for name, recipe in recipes.items()]
+    table.replace(case, seed, of, _rows(meter, case.rate, measured))
+
+
+def run_chosen(case: Case, seed: int) -> None:
+    """Measure the variants of what the best search found where half is lost, without compensation."""
+    table, search = Table(CHOSEN, ABOUT_CHOSEN), chosen_search(case, seed, "none")
+    if search is None or search.name == OURS:
+        return
+    best, rate = found(case, seed, [search])[search.name], search.rate(case)
+    recipes = {search.name: best, **variants(best), **further_variants(best)}
+    of = made_of(case, rate, search.joint, recipes)
+    if rate is None or table.has(case, seed, of):
+        return
+    print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
+    meter = meter_of(case, seed)
+    context = ordered(meter.bench, search)
+    measured = [(name, recipe, context) for name, recipe in recipes.items()]
+    if search.joint:
+        measured.append(("units leave by score", best, meter.bench))
+    rows = _rows(meter, rate, measured)
+    table.replace(case, seed, of, [{"search": search.name, **row} for row in rows])
 
 
 def run_references(case: Case, seed: int) -> None:
@@ -93,6 +121,16 @@ def variants(best: Proposal) -> dict[str, Proposal]:
         "our rules, Taylor's ranking": replace(best, start=taylor.start, aggregation=taylor.aggregation),
         "Taylor": proposal_of_preset(TAYLOR),
     }
+    return _others(best, tried)
+
+
+def further_variants(best: Proposal) -> dict[str, Proposal]:
+    """Also without scales, and with signs lost before relevance is summed over tokens or space."""
+    unsigned = replace(best, aggregation=replace(best.aggregation, mode="sum_of_abs"))
+    return _others(best, {"aggregate: sum_of_abs": unsigned, "scale: none": replace(best, scale={})})
+
+
+def _others(best: Proposal, tried: dict[str, Proposal]) -> dict[str, Proposal]:
     return {name: proposal for name, proposal in tried.items() if proposal.key != best.key}
 
 
@@ -116,12 +154,15 @@ def _fixed(rule: Rule, types: tuple[str, ...] = ()) -> Rule:
     return rule
 
 
-def _rows(meter: Meter, recipes: dict[str, Proposal]) -> Iterator[dict[str, Any]]:
-    rate = meter.bench.config.prune.rate
-    scores = scores_by(meter.bench, recipes)
-    best = meter.figures(Method(OURS, "best", scores[OURS]), rate)
-    for name in recipes:
-        figures = meter.figures(Method(name, "best", scores[name]), rate)
+def _rows(
+    meter: Meter, rate: float, measured: Sequence[tuple[str, Proposal, Context]]
+) -> Iterator[dict[str, Any]]:
+    """A row for each recipe, planned as its context does; the first is what the others are compared with."""
+    scores = scores_by(meter.bench, {name: recipe for name, recipe, _ in measured})
+    best = None
+    for name, _, context in measured:
+        figures = meter.figures_of(context.plan(scores[name], rate))
+        best = best or figures
         print(f"  {name:<36} {figures['top1']:.1%}", flush=True)
         yield {
             "variant": name,

@@ -8,13 +8,13 @@ import optuna
 import pandas as pd
 import pytest
 
-from benchmarks.proof import explaining, kept, pictures, tables
+from benchmarks.proof import compensation, explaining, kept, pictures, tables
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.kept import HALF, highest, strongest_preset
 from benchmarks.proof.page import rendered
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT_BALANCE, file_of, found, study_of
 from benchmarks.proof.tables import Table, made_of, read
-from benchmarks.proof.worth import fixed_numbers, variants
+from benchmarks.proof.worth import fixed_numbers, further_variants, variants
 from xaiprune.attribute import Aggregation, Composite
 from xaiprune.attribute.lrp.composite import Match
 from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma
@@ -83,6 +83,15 @@ def test_variants_take_one_choice_back_each() -> None:
     assert tried["our rules, Taylor's ranking"].composite == composite
     assert tried["Taylor"] == proposal_of_preset("taylor")
     assert "between: lrp" not in tried  # it is so already
+
+
+def test_a_search_that_counts_on_the_joint_order_has_variants_of_its_own() -> None:
+    signed = Proposal(Composite(), "contrast", Aggregation("signed"), {"low": 3.0})
+    tried = further_variants(signed)
+    assert list(tried) == ["aggregate: sum_of_abs", "scale: none"]
+    assert tried["aggregate: sum_of_abs"] == replace(signed, aggregation=Aggregation("sum_of_abs"))
+    assert tried["scale: none"] == replace(signed, scale={})
+    assert further_variants(replace(signed, aggregation=Aggregation("sum_of_abs"), scale={})) == {}
 
 
 def test_the_papers_numbers_keep_the_rules() -> None:
@@ -213,6 +222,53 @@ def test_speed_shows_median_and_quartiles(results: Path) -> None:
     Table("speed", "").replace(CASE, 0, "a", [row])
     text = rendered("<!-- table: speed -->\n<!-- end -->\n")
     assert "| taylor | 0.5 | 0.60 | 0.72 | 0.80 (0.70–0.95) | 0.80 (0.70–0.95) |" in text
+
+
+def test_searches_stand_beside_the_rankings_under_compensation(results: Path) -> None:
+    made = {"rate": 0.5, "compensate": "linear", "macs": 0.7}
+    rows = [{"method": "depth_groups", **made, **_figures(0.2)}]
+    Table("compensation", "").replace(CASE, 0, "a", rows)
+    assert compensation.curves().method.tolist() == ["depth_groups"]
+    for seed, search, top1 in ((0, "signed", 0.4), (1, "joint", 0.6)):
+        rows = [
+            {"method": search, "kind": "search", **made, **_figures(top1)},
+            {"method": "taylor", "kind": "taylor", **made, **_figures(0.3)},
+        ]
+        Table("compensation_searched", "").replace(CASE, seed, "a", rows)
+    text = rendered("<!-- table: compensation-vit_tiny-neurons -->\n<!-- end -->\n")
+    assert "| depth_groups | linear | 20.0 |" in text
+    assert "| best search | linear | 50.0 |" in text  # of both seeds, whichever search it was
+    assert "| taylor, jointly | linear | 30.0 |" in text
+
+
+def test_variants_and_draws_of_the_best_searches_have_tables(results: Path) -> None:
+    rows = [
+        {"search": "signed", "variant": name, "difference": difference, "p": p}
+        for name, difference, p in (("signed", 0.0, 1.0), ("scale: none", -0.05, 0.01))
+    ]
+    Table("dimensions_chosen", "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: dimensions_chosen-vit_tiny-neurons -->\n<!-- end -->\n")
+    assert "| scale: none | -5.0 |" in text
+    assert "| signed |" not in text
+    rows = [
+        {"searched_with": of, "search": "joint", **_figures(top1)} for of, top1 in (("0", 0.5), ("1", 0.4))
+    ]
+    Table("travel_chosen", "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: travel_chosen-vit_tiny-neurons -->\n<!-- end -->\n")
+    assert "| best of seed 1 | 40.0 |" in text
+
+
+def test_explaining_tells_its_searches_apart(results: Path) -> None:
+    assert not len(explaining.measured())
+    for name, space, sign in (("explaining", "depth_groups", 1), ("explaining_signed", "signed", -1)):
+        rows = [
+            {"trial": n, "space": space, "validation_top1": n / 10, "faithfulness": faithful}
+            for n, faithful in enumerate((sign * 1.0, sign * 2.0, float("nan")))
+        ]
+        Table(name, "").replace(CASE, 0, "a", rows)
+    text = rendered("<!-- table: explaining -->\n<!-- end -->\n")
+    assert f"| {CASE.title} | depth_groups | 2 | 1.00 | 10.0 %, 2.00 | 10.0 %, 2.00 |" in text
+    assert f"| {CASE.title} | signed | 2 | -1.00 | 10.0 %, -2.00 | 0.0 %, -1.00 |" in text
 
 
 def test_pictures_are_drawn_of_what_was_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
