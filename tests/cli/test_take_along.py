@@ -22,6 +22,7 @@ SPACE = [
     "space.references=[1, 2]",
     "space.scope=[global, layer]",
     "space.compensate=[none, mean]",
+    "space.order=[score, joint]",
     "data.reference_per_class=2",
     "pruner=none",
     "sampler=random",
@@ -59,7 +60,13 @@ def mine(tmp_path: Path) -> Path:
         "default": {"rule": "zplus"},
         "provenance": {
             "attribution": RECIPE,
-            "recipe": {"scale": {"low": 2.0}, "references": 3, "compensate": "linear", "rate": 0.25},
+            "recipe": {
+                "scale": {"low": 2.0},
+                "references": 3,
+                "compensate": "linear",
+                "rate": 0.25,
+                "order": "joint",
+            },
         },
     }
     file.write_text(yaml.safe_dump(content))
@@ -77,9 +84,10 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
         plan = pruning.plan()
         assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
         hashes.add(plan.hash)
-        kinds.add((pruning.config.prune.scope, pruning.config.prune.compensate))
+        prune = pruning.config.prune
+        kinds.add((prune.scope, prune.compensate, prune.order))
     assert len(hashes) > 8
-    assert len(kinds) > 2
+    assert len(kinds) > 4
 
 
 def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, session_cache: str) -> None:
@@ -109,6 +117,7 @@ def test_the_file_brings_its_recipe_unless_typed(mine: Path) -> None:
     assert {key: getattr(found.attribution, key) for key in RECIPE} == RECIPE
     assert (found.attribution.scale, found.attribution.references) == ({"low": 2.0}, 3)
     assert (found.prune.compensate, found.prune.rate, found.prune.scope) == ("linear", 0.25, "global")
+    assert found.prune.order == "joint"
     typed = ["attribution.start=one", "attribution.scale.low=3", "prune={compensate: mean}"]
     found = compose("prune", [f"composite={mine}", *typed])
     assert (found.attribution.start, found.attribution.aggregate) == ("one", "signed")

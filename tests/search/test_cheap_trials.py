@@ -240,6 +240,7 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
         "+space.scope=[global,layer]",
         "+space.references=[1,2]",
         "+space.compensate=[none,mean]",
+        "+space.order=[score,joint]",
         "+space.scale={low:{low:0.1,high:10,log:true}}",
     )
     common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=12")
@@ -250,8 +251,10 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
         proposal = proposal_of(trial)
         assert run(plain, proposal, 99, Known(), Stopwatch()).values == (trial.value,)
         asked |= {("scope", proposal.scope), ("references", proposal.references)}
-        asked |= {("compensate", proposal.compensate), ("scaled", bool(proposal.scale))}
+        asked |= {("compensate", proposal.compensate), ("order", proposal.order)}
+        asked.add(("scaled", bool(proposal.scale)))
     assert asked >= {("scope", "layer"), ("references", 1), ("compensate", "mean"), ("scaled", True)}
+    assert asked >= {("order", "score"), ("order", "joint")}
 
 
 def test_a_searched_rate_beside_a_cost(config: MakeConfig) -> None:

@@ -36,11 +36,12 @@ def test_a_trials_value_is_the_area_between_the_curves(config: MakeConfig, model
 
 def test_only_what_changes_heatmaps_is_searched(config: MakeConfig) -> None:
     space = ["space.scale.low.low=0.1", "space.scale.low.high=10", "space.compensate=[none,mean]"]
+    space.append("space.order=[score,joint]")
     for objective, expected in ((EXPLAIN, False), ((), True)):
         names = open_context(config(*objective, *space)).space.searched()
         assert "start" in names
         assert "low.rule" in names
-        for name in ("aggregate", "image_weight", "normalize", "compensate", "scale.low"):
+        for name in ("aggregate", "image_weight", "normalize", "compensate", "order", "scale.low"):
             assert (name in names) is expected, name
     # Also the rule of the layer that reads the image.
     each = open_context(config(*EXPLAIN, "space=per_layer")).space.searched()

@@ -1,5 +1,6 @@
 """Searches whose units leave in the joint order (``prune.order=joint``)."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,6 +82,29 @@ def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
     search(config(*SETTINGS, "study.n_trials=2", "prune.order=joint", model="digits_vit"))
     with pytest.raises(XaipruneError, match=r"prune\.order was joint, now unset"):
         search(config(*SETTINGS, "study.n_trials=2", model="digits_vit"))
+
+
+def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> None:
+    settings = (*SETTINGS, "+space.order=[score,joint]", "sampler=random", "study.n_trials=8")
+    study = search(config(*settings, model="digits_vit"))
+    plain = open_context(config(*SETTINGS, model="digits_vit"))
+    jointly = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    presets = {t.user_attrs["preset"]: t for t in study.trials if "preset" in t.user_attrs}
+    assert list(presets)[:2] == ["taylor", "taylor, joint"]  # never below it in either order
+    for name, context in (("taylor", plain), ("taylor, joint", jointly)):
+        expected = context.plan_of(TAYLOR, scores(context), 0.6)
+        assert presets[name].user_attrs["scores"][0]["plan"] == context.plan_key(expected)
+    assert presets["taylor, joint"].params["order"] == "joint"
+    # The comparison takes the best one's units as its trial did, and the others' as configured.
+    best = replace(TAYLOR, order="joint")
+    ours, theirs = rank(plain, "best found", best, [], ["taylor"], 0)[0]
+    meter = Meter(plain, tmp_path)
+    assert meter.figures(ours, 0.6) == meter.figures_of(jointly.plan_of(TAYLOR, scores(jointly), 0.6))
+    assert meter.figures(theirs, 0.6) == meter.figures_of(plain.plan_of(TAYLOR, scores(plain), 0.6))
+    with pytest.raises(XaipruneError, match="proposal: order must be one of score, joint, got 'random'"):
+        replace(TAYLOR, order="random")
+    with pytest.raises(XaipruneError, match=r"space\.order.*joint"):
+        open_context(config(*SETTINGS, "+space.order=[score,random]", model="digits_vit"))
 
 
 def test_the_comparison_takes_everybodys_units_so(config: MakeConfig, tmp_path: Path) -> None:

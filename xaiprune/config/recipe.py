@@ -24,6 +24,7 @@ KEYS = {
     "references": "attribution.references",
     "scope": "prune.scope",
     "compensate": "prune.compensate",
+    "order": "prune.order",
     "rate": "prune.rate",
 }
 

@@ -143,6 +143,7 @@ class Context:
         *,
         again: Rank | None = None,
         compensate: str | None = None,
+        order: str | None = None,
     ) -> Plan:
         """The units that go at a rate, as the ``prune`` section says.
 
@@ -153,6 +154,7 @@ class Context:
             again: Ranks the pruned network in each further round of ``prune.steps``; None: the scores hold
                 for it, too.
             compensate: In place of ``prune.compensate``, between the rounds.
+            order: In place of ``prune.order``.
         """
         prune = self.config.prune
         method = compensate or prune.compensate
@@ -164,7 +166,7 @@ class Context:
             "network": self.network,
             "groups": self.groups,
         }
-        if prune.order == "joint":
+        if (order or prune.order) == "joint":
             scores = self._jointly(scores, method)
             again = None if again is None else joint_rank(again, self._joint_order(method))
         if again is None:
@@ -186,9 +188,15 @@ class Context:
         return self._joint_orders[method]
 
     def plan_of(self, proposal: Proposal, scores: Scores, rate: float) -> Plan:
-        """As `plan`, with a recipe's scope, compensation and further rounds; ``scores`` are its own."""
-        again = self.ranker(proposal)
-        return self.plan(scores, rate, proposal.scope, again=again, compensate=proposal.compensate)
+        """As `plan`, with a recipe's scope, compensation, order and further rounds, and its scores."""
+        return self.plan(
+            scores,
+            rate,
+            proposal.scope,
+            again=self.ranker(proposal),
+            compensate=proposal.compensate,
+            order=proposal.order,
+        )
 
     def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
         """Equal for plans whose networks give the same answers: what goes, and how it is made up for."""

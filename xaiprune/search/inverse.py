@@ -45,7 +45,7 @@ def params_of(space: Space, proposal: Proposal) -> dict[str, Any]:
         ("image_weight", aggregation.image_weight),
     ):
         params |= _choice(space, name, value)
-    for name in ("scope", "compensate", "references"):
+    for name in ("scope", "compensate", "order", "references"):
         meant = getattr(configured, name)
         value = getattr(proposal, name)
         params |= _optional(space, name, meant if value is None else value, meant)

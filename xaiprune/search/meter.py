@@ -61,7 +61,12 @@ class Meter:
             images also ``right`` (read by `right_images`).
         """
         plan = self.bench.plan(
-            method.scores, rate, method.scope, again=method.again, compensate=method.compensate
+            method.scores,
+            rate,
+            method.scope,
+            again=method.again,
+            compensate=method.compensate,
+            order=method.order,
         )
         return self.figures_of(plan, method.compensate, images)
 

@@ -28,6 +28,7 @@ class Method:
         scope: In place of ``prune.scope``.
         compensate: In place of ``prune.compensate``.
         again: Ranks the pruned network in further rounds (``prune.steps``); None: the scores hold there, too.
+        order: In place of ``prune.order``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Method:
     scope: str | None = None
     compensate: str | None = None
     again: Rank | None = None
+    order: str | None = None
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
@@ -103,8 +105,11 @@ def rank(
             left_out[method] = f"on this network the same as {twin}"
             continue
         kind = "best" if method == name else "preset"
+        again = bench.ranker(proposal)
         ranked.append(
-            Method(method, kind, scores, None, proposal.scope, proposal.compensate, bench.ranker(proposal))
+            Method(
+                method, kind, scores, None, proposal.scope, proposal.compensate, again, order=proposal.order
+            )
         )
 
     def baseline(of: str, seed: int = 0) -> Rank:

@@ -59,6 +59,7 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
             task=opened.data.task,
             scope=config.prune.scope,
             compensate=config.prune.compensate,
+            order=config.prune.order,
             rate=objective.rates[0] if len(objective.rates) == 1 else None,
             coupled=config.prune.coupled == "group",
             explains=objective.explains,

@@ -17,8 +17,9 @@ from xaiprune.errors import XaipruneError
 
 SCOPES = ("global", "layer")
 COMPENSATIONS = ("none", "mean", "linear")
+ORDERS = ("score", "joint")
 _NAMED = 4  # entries of single layers that a summary spells out
-_OPTIONAL = ("scale", "references", "scope", "compensate", "rate")  # stored where they are set
+_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate")  # stored where they are set
 
 # What relevance depends on: rules, where it starts, and references a class.
 Source = tuple[Composite, Start, int | None]
@@ -38,6 +39,7 @@ class Proposal:
         scope: As ``prune.scope``; None: the configuration's.
         compensate: As ``prune.compensate``; None: the configuration's.
         rate: Fraction removed; None: the objective's rates.
+        order: As ``prune.order``; None: the configuration's.
     """
 
     composite: Composite
@@ -48,11 +50,13 @@ class Proposal:
     scope: str | None = None
     compensate: str | None = None
     rate: float | None = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
         for key, values, choices in (
             ("scope", [self.scope], (None, *SCOPES)),
             ("compensate", [self.compensate], (None, *COMPENSATIONS)),
+            ("order", [self.order], (None, *ORDERS)),
         ):
             for value in values:
                 if value not in choices:
@@ -135,6 +139,8 @@ class Proposal:
             parts.append(f"{self.scope} ranking")
         if self.compensate is not None:
             parts.append(f"compensate {self.compensate}")
+        if self.order is not None:
+            parts.append(f"order {self.order}")
         if self.rate is not None:
             parts.append(f"rate {self.rate:.3g}")
         return "; ".join(parts)

@@ -21,7 +21,7 @@ from xaiprune.search.suggest import GRADIENT
 from xaiprune.units import UnitLayer
 
 # What turns relevance into a ranking, beside scope, normalize and scale.
-_RANKS = ("aggregate", "image_weight", "compensate", "references")
+_RANKS = ("aggregate", "image_weight", "compensate", "order", "references")
 
 
 def reduce(
@@ -35,6 +35,7 @@ def reduce(
     task: SelectsLogits | None = None,
     scope: str = "global",
     compensate: str = "none",
+    order: str = "score",
     rate: float | None = None,
     coupled: bool = False,
     explains: bool = False,
@@ -57,6 +58,7 @@ def reduce(
         task: Picks the task's logits.
         scope: ``prune.scope``; as all that follow, what a proposal means where the space says nothing.
         compensate: ``prune.compensate``.
+        order: ``prune.order``.
         rate: The rate that trials are measured at; None where there are several.
         coupled: Whether layers that share their channels are ranked by the sum of their scores.
         explains: Whether it is heatmaps that count: every layer's rule matters then, and nothing does of what
@@ -71,7 +73,7 @@ def reduce(
     above = tuple(layers) if explains else reached(layers, units)
     parts = assign(space, above)
     check_scale("space.scale", space.scale, units)
-    configured = Configured(scope, compensate, rate, _available(space, labels), coupled)
+    configured = Configured(scope, compensate, rate, _available(space, labels), coupled, order)
     space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
     probe = _Probe(model, images[:1], labels[:1], units, task)
     treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]

@@ -104,6 +104,7 @@ def centre_of(known: Known, space: Space) -> Proposal:
         references=choice("references"),
         scope=choice("scope"),
         compensate=choice("compensate"),
+        order=choice("order"),
         rate=None if space.rate is None else nearest(space.rate, given.get("rate", 0.5)),
     )
 

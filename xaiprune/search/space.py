@@ -211,6 +211,7 @@ class Configured:
         rate: The rate that trials are measured at; None where there are several.
         references: Reference images a class that there are.
         coupled: Whether layers that share their channels are ranked by the sum of their scores.
+        order: ``prune.order``.
     """
 
     scope: str = "global"
@@ -218,6 +219,7 @@ class Configured:
     rate: float | None = None
     references: int | None = None
     coupled: bool = False
+    order: str = "score"
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ class Space:
         references: `Proposal.references`.
         scope: `Proposal.scope`.
         compensate: `Proposal.compensate`.
+        order: `Proposal.order`.
         rate: `Proposal.rate`; None: the space says nothing about it.
         scale: `Proposal.scale`: depth group or unit layer -> factor; what is left out has 1.
         scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them;
@@ -262,6 +265,7 @@ class Space:
     references: Dimension = Dimension()
     scope: Dimension = Dimension()
     compensate: Dimension = Dimension()
+    order: Dimension = Dimension()
     rate: Number | None = None
     scale: Mapping[str, Number] = field(default_factory=dict)
     scale_each: Number | None = None
@@ -277,7 +281,7 @@ class Space:
         """The choices that are one for the whole network, by parameter name, in the order they are asked."""
         # Scope before normalize, which says nothing where each layer is ranked for itself.
         names = ("between", "softmax", "start", "aggregate", "image_weight", "scope", "normalize")
-        return {name: getattr(self, name) for name in (*names, "references", "compensate")}
+        return {name: getattr(self, name) for name in (*names, "references", "compensate", "order")}
 
     def numbers(self) -> dict[str, Number]:
         """The numbers that are one for the whole network, by parameter name."""

@@ -12,7 +12,7 @@ from xaiprune.attribute.lrp.rules import RULES
 from xaiprune.attribute.relevance import AggregateMode, ImageWeight, Normalize
 from xaiprune.config import AttributionConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.search.proposal import COMPENSATIONS, SCOPES
+from xaiprune.search.proposal import COMPENSATIONS, ORDERS, SCOPES
 from xaiprune.search.reading import check_keys, check_value, extremes, float_of, number_of, texts
 from xaiprune.search.refine import centre_of, known_recipe, parts_around
 from xaiprune.search.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part, RuleOption, Space
@@ -30,7 +30,7 @@ _TREATMENT: dict[str, tuple[str, ...]] = {
     "softmax": tuple(s for s in get_args(Softmax) if s != "gradient"),  # that is between=gradient
 }
 # Only a trial of a space that names them has these.
-_FURTHER: dict[str, tuple[str, ...]] = {"scope": SCOPES, "compensate": COMPENSATIONS}
+_FURTHER: dict[str, tuple[str, ...]] = {"scope": SCOPES, "compensate": COMPENSATIONS, "order": ORDERS}
 _CHOICES = _TREATMENT | _ATTRIBUTION | _FURTHER
 _RECIPE = (*_ATTRIBUTION, *_FURTHER, "references", "rate", "scale")
 _KEYS = ("schema", "depth", "rules", "parts", "each", *_TREATMENT, *_RECIPE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,4 +248,7 @@ def _recipes(context: Context) -> dict[str, Proposal]:
     for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
         preset = PRESETS[name]
         recipes[name] = Proposal(preset.composite, preset.start, preset.aggregation)
+        for order in context.space.order.choices if name == "taylor" else ():
+            if order != context.config.prune.order:  # a study that may choose never ends below it in any
+                recipes[f"{name}, {order}"] = replace(recipes[name], order=order)
     return recipes

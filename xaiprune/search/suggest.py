@@ -64,6 +64,7 @@ def _with_numbers(
         references=chosen["references"],
         scope=chosen["scope"],
         compensate=chosen["compensate"],
+        order=chosen["order"],
         rate=None if space.rate is None else space.rate.suggest(trial, "rate"),
     )
 
