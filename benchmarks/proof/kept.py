@@ -20,6 +20,7 @@ from benchmarks.proof.studies import (
     JOINT,
     JOINT_BALANCE,
     SIGNED,
+    SIGNED_BALANCE,
     TAYLOR_BALANCE,
     TAYLOR_JOINT,
     Stage,
@@ -49,7 +50,10 @@ COMPENSATE = ("none", "linear")
 # the searches one after the other that were made as it is measured. Of those the best on validation images
 # counts.
 SEARCHED = {
-    "none": (TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER, TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED),
+    "none": (
+        *(TAYLOR_BALANCE, DEPTH_GROUPS, BALANCE, FINER),
+        *(TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED, SIGNED_BALANCE),
+    ),
     "linear": (
         *(DEPTH_GROUPS, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
         *(COMPENSATED_JOINT, COMPENSATED_SIGNED),

@@ -75,6 +75,7 @@ JOINT_BALANCE = Stage("joint_balance", _CLOSER, JOINT, 60, at_half=True, joint=T
 # Signed sums spread what leaves over the layers, which only the joint order can use; free to choose, the
 # sampler seldom gets there from Taylor, which is good in that order, too.
 SIGNED = Stage("signed", (*JOINT.overrides, "space.aggregate=[signed]"), trials=60, at_half=True, joint=True)
+SIGNED_BALANCE = Stage("signed_balance", _CLOSER, SIGNED, 60, at_half=True, joint=True)
 # How much of that is LRP: Taylor's relevance in that order, with a factor a layer.
 TAYLOR_JOINT = Stage(
     "taylor_joint",
@@ -95,7 +96,7 @@ FURTHER = (
 STAGES = (
     *(DEPTH_GROUPS, *FURTHER, TAYLOR_BALANCE),
     *(BALANCE, FINER, COMPENSATED, COMPENSATED_BALANCE, COMPENSATED_FINER),
-    *(TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED, COMPENSATED_JOINT, COMPENSATED_SIGNED),
+    *(TAYLOR_JOINT, JOINT, JOINT_BALANCE, SIGNED, SIGNED_BALANCE, COMPENSATED_JOINT, COMPENSATED_SIGNED),
 )
 
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
+from optuna.trial import FrozenTrial, TrialState
 
 from tests.search.conftest import MakeConfig
 from xaiprune.errors import XaipruneError
@@ -84,8 +86,32 @@ def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
         search(config(*SETTINGS, "study.n_trials=2", model="digits_vit"))
 
 
+def queued_in(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(states=(TrialState.WAITING,))
+
+
+def test_presets_are_tried_with_signed_sums_too(config: MakeConfig) -> None:
+    joint = (*SETTINGS, "prune.order=joint", "study.n_trials=1")
+    for name, settings, expected in (
+        ("score", SETTINGS, False),
+        ("joint", joint, True),
+        ("unsigned", (*joint, "space.aggregate=[abs_of_sum]"), False),  # they are no points of this space
+    ):
+        study = search(config(*settings, f"study.name={name}", "study.n_trials=1", model="digits_vit"))
+        queued = {t.user_attrs["preset"]: t.system_attrs["fixed_params"] for t in queued_in(study)}
+        assert "epsilon" in queued
+        assert ("epsilon, signed" in queued) is expected
+        assert "taylor, signed" not in queued
+    search(config(*joint, "study.name=joint", "study.n_trials=2", model="digits_vit"))
+    again = [
+        t.user_attrs["preset"]
+        for t in queued_in(search(config(*joint, "study.name=joint", model="digits_vit")))
+    ]
+    assert len(again) == len(set(again))  # what is queued is not queued again
+
+
 def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> None:
-    settings = (*SETTINGS, "+space.order=[score,joint]", "sampler=random", "study.n_trials=8")
+    settings = (*SETTINGS, "+space.order=[score,joint]", "study.n_trials=2")
     study = search(config(*settings, model="digits_vit"))
     plain = open_context(config(*SETTINGS, model="digits_vit"))
     jointly = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
@@ -95,6 +121,8 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
         expected = context.plan_of(TAYLOR, scores(context), 0.6)
         assert presets[name].user_attrs["scores"][0]["plan"] == context.plan_key(expected)
     assert presets["taylor, joint"].params["order"] == "joint"
+    queued = {t.user_attrs["preset"]: t.system_attrs["fixed_params"] for t in queued_in(study)}
+    assert queued["epsilon, signed"] == queued["epsilon"] | {"aggregate": "signed", "order": "joint"}
     # The comparison takes the best one's units as its trial did, and the others' as configured.
     best = replace(TAYLOR, order="joint")
     ours, theirs = rank(plain, "best found", best, [], ["taylor"], 0)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from xaiprune.search.chosen import proposal_of_file
 from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
+from xaiprune.search.methods import proposal_of_preset
 from xaiprune.search.notes import note
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
@@ -210,19 +212,20 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
     """Queue what the study has not tried yet: a given composite, the space's centre, Taylor, other presets.
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
-    any other as what it is. Presets that rank the same on this network are tried once.
+    any other as what it is, unless it is a mere variant. Presets that rank the same on this network are tried
+    once.
     """
     # One that met an unexpected error (it has a traceback) gets another chance: the error may be mended.
     attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
     tried = {attrs.get("preset") for attrs in attrs_of_all if "traceback" not in attrs}
     outside_allowed = takes_trials_without_parameters(context.config.sampler)
     points: list[dict[str, Any]] = []
-    for name, recipe in _recipes(context).items():
+    for name, recipe, needed in _recipes(context):
         attrs: dict[str, Any] = {"preset": name}
         try:
             params = params_of(context.space, recipe)
         except NotInSpace as reason:
-            if name in tried:
+            if name in tried or not needed:
                 continue
             if not outside_allowed:
                 log.warning("preset %s is not tried: outside the space (%s)", name, reason)
@@ -239,16 +242,27 @@ def _queue_presets(study: optuna.Study, context: Context) -> None:
             study.enqueue_trial(params, user_attrs=attrs)
 
 
-def _recipes(context: Context) -> dict[str, Proposal]:
-    """What is tried first, by name, in that order."""
-    centre = context.space.centre
-    recipes = {} if centre is None else {CENTRE: centre}
+def _recipes(context: Context) -> Iterator[tuple[str, Proposal, bool]]:
+    """What is tried first: name, recipe, and whether it is tried even if it is no point of the space.
+
+    Where the joint order may be had, LRP's presets come again with relevance summed with its sign: on a
+    transformer they do far better so in that order (docs/results), and samplers seldom get there alone.
+    """
+    space, configured = context.space, context.config.prune.order
     if (file := context.config.composite.file) is not None:
-        recipes = {Path(file).name: proposal_of_file(file, context.config.attribution), **recipes}
-    for name in sorted(PRESETS, key=lambda preset: preset != "taylor"):
-        preset = PRESETS[name]
-        recipes[name] = Proposal(preset.composite, preset.start, preset.aggregation)
-        for order in context.space.order.choices if name == "taylor" else ():
-            if order != context.config.prune.order:  # a study that may choose never ends below it in any
-                recipes[f"{name}, {order}"] = replace(recipes[name], order=order)
-    return recipes
+        yield Path(file).name, proposal_of_file(file, context.config.attribution), True
+    if space.centre is not None:
+        yield CENTRE, space.centre, True
+    taylor = proposal_of_preset("taylor")
+    yield "taylor", taylor, True
+    for order in space.order.choices:
+        if order != configured:  # a study never ends below Taylor in any order that it may choose
+            yield f"taylor, {order}", replace(taylor, order=order), False
+    presets = {name: proposal_of_preset(name) for name in PRESETS if name != "taylor"}
+    for name, preset in presets.items():
+        yield name, preset, True
+    if "joint" in (configured, *space.order.choices):
+        joint = "joint" if space.order.choices else None
+        for name, preset in presets.items():
+            signed = replace(preset.aggregation, mode="signed")
+            yield f"{name}, signed", replace(preset, aggregation=signed, order=joint), False
