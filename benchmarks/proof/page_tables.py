@@ -83,14 +83,13 @@ def target(case: str) -> list[str]:
     return table(["top-1, %", *(f"seed {seed}" for seed in seeds), "mean", over], rows)
 
 
-def half(_: str) -> list[str]:
-    """Ours where the strongest preset has lost half."""
+def half(compensate: str) -> list[str]:
+    """Ours where the strongest preset has lost half, under one compensation."""
     frame = read("half")
-    if not len(frame):
+    if not len(frame) or not len(frame := frame[frame.compensate == compensate]):
         return []
-    stages = dict.fromkeys(stage.name for stages in SEARCHED.values() for stage in stages)
-    rows, searches = [], [name for name in stages if (frame.method == name).any()]
-    for (case, compensate, seed), part in frame.groupby(["case", "compensate", "seed"], sort=False):
+    rows, searches = [], [s.name for s in SEARCHED[compensate] if (frame.method == s.name).any()]
+    for (case, seed), part in frame.groupby(["case", "seed"], sort=False):
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [percent(mine[name]) if name in mine else "" for name in searches]
@@ -100,10 +99,9 @@ def half(_: str) -> list[str]:
         cells = [percent(joint.iloc[0]) if len(joint) else "", *cells]
         gain = 100 * (mine[chosen] - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {interval(preset)}"
-        rows.append(
-            [CASES[case].title, compensate, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"]
-        )
-    head = ["network", "compensation", "seed", "rate", "strongest preset", "it in the joint order"]
+        title = CASES[case].title.partition(",")[0]
+        rows.append([title, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"])
+    head = ["network", "seed", "rate", "strongest preset", "it in the joint order"]
     return table([*head, *searches, "gain, points"], rows)
 
 

@@ -160,10 +160,10 @@ def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) 
         )
     ]
     Table(HALF, "").replace(CASE, 0, "a", rows)
-    text = rendered("<!-- table: half -->\n<!-- end -->\n")
+    text = rendered("<!-- table: half-none -->\n<!-- end -->\n")
     assert "| taylor: 20.0 [10.0, 90.0] | 25.0 | 39.0 | 31.0 | 30.0 | **32.0** | +12.0 |" in text
     Table(HALF, "").replace(CASE, 0, "a", rows[:3])  # no search was scored as it is measured
-    assert "| 25.0 | **39.0** | +19.0 |" in rendered("<!-- table: half -->\n<!-- end -->\n")
+    assert "| 25.0 | **39.0** | +19.0 |" in rendered("<!-- table: half-none -->\n<!-- end -->\n")
 
 
 def test_the_later_of_equal_searches_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,9 +332,8 @@ def test_tables_are_written_between_their_markers(results: Path) -> None:
         ]
     )
     Table("curves", "").replace(CASE, 0, "a", frame.to_dict("records"))
-    text = (
-        "a\n<!-- table: target-vit_tiny-neurons -->\nold\n<!-- end -->\n<!-- table: half -->\n<!-- end -->\n"
-    )
+    tables = ("target-vit_tiny-neurons", "half-none")
+    text = "a\n" + "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n" for name in tables)
     new = rendered(text)
     assert "| **depth_groups** | 40.0 [10.0, 90.0] | **40.0** | 50.0 |" in new
     assert new.index("dense") < new.index("depth_groups") < new.index("taylor")
