@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import (
@@ -168,6 +170,12 @@ def chosen_search(case: Case, seed: int, compensate: str) -> Stage | None:
     if scored:
         return max(reversed(scored), key=lambda stage: scored[stage])
     return DEPTH_GROUPS if finished(case, seed, DEPTH_GROUPS) is not None else None
+
+
+def best_of(rows: pd.DataFrame) -> str:
+    """As `chosen_search`, of one seed's rows of ``half``: the name of the search."""
+    scored = rows[rows.validation.notna()].iloc[::-1]
+    return str(scored.loc[scored.validation.idxmax()].method) if len(scored) else OURS
 
 
 def strongest_preset(case: Case, compensate: str, of_presets: str | None = None) -> tuple[float, str] | None:

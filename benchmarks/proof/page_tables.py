@@ -12,7 +12,7 @@ from benchmarks.proof.bench import OURS, TAYLOR
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
-from benchmarks.proof.kept import SEARCH, SEARCHED
+from benchmarks.proof.kept import SEARCH, SEARCHED, best_of
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
 from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import STAGES, finished
@@ -93,7 +93,7 @@ def half(compensate: str) -> list[str]:
         preset = part[part.kind == "preset"].iloc[0]
         mine = part[part.kind == "ours"].set_index("method").top1
         cells = [percent(mine[name]) if name in mine else "" for name in searches]
-        chosen = _chosen(part)
+        chosen = best_of(part)
         cells[searches.index(chosen)] = f"**{percent(mine[chosen])}**"
         joint = part[part.kind == "joint"].top1
         cells = [percent(joint.iloc[0]) if len(joint) else "", *cells]
@@ -103,12 +103,6 @@ def half(compensate: str) -> list[str]:
         rows.append([title, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"])
     head = ["network", "seed", "rate", "strongest preset", "it in the joint order"]
     return table([*head, *searches, "gain, points"], rows)
-
-
-def _chosen(part: pd.DataFrame) -> str:
-    """The search that is best on validation images, the later of equals; the first where none was scored."""
-    scored = part[part.validation.notna()].iloc[::-1]
-    return str(scored.loc[scored.validation.idxmax()].method) if len(scored) else OURS
 
 
 def layers(case: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,6 +14,8 @@ from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
+from benchmarks.proof.kept import best_of
+from benchmarks.proof.studies import STAGES
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
 from xaiprune.report.palette import BEST, TAYLOR, method_styles
@@ -61,16 +63,21 @@ def curves(axes: Axes, frame: pd.DataFrame) -> None:
 
 def half(axes: Axes, frame: pd.DataFrame) -> None:
     """What is left where the strongest preset has lost half: means over the seeds, a dot a seed."""
+    by_score = {stage.name for stage in STAGES if not stage.joint}
     place, ticks, groups = 0.0, {}, []
-    kinds = ("preset", "joint", "ours")
     for compensate, part in frame.groupby("compensate", sort=False):
+        seeds = [own for _, own in part.groupby("seed")]
+        preset = str(part[part.kind == "preset"].method.iloc[0]).removeprefix("LRP ").replace("_", "\n")
         first = place
-        order = part.groupby(["kind", "method"], sort=False).top1
-        for (kind, method), top1 in sorted(order, key=lambda group: kinds.index(group[0][0])):
-            color, alpha = BEST if kind == "ours" else TAYLOR, 0.4 if kind == "joint" else 0.75
-            axes.bar(place, top1.mean(), width=0.8, color=color, alpha=alpha)
-            axes.plot([place] * len(top1), top1, "o", ms=4, color="black", alpha=0.6)
-            ticks[place] = _short(str(method)) + ("\njointly" if kind == "joint" else "")
+        for label, color, alpha, rows in (
+            (preset, TAYLOR, 0.75, part[part.kind == "preset"]),
+            (f"{preset}\njointly", TAYLOR, 0.4, part[part.kind == "joint"]),
+            ("best search\nby score", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
+            ("best\nsearch", BEST, 0.75, _best(seeds)),
+        ):
+            axes.bar(place, rows.top1.mean(), width=0.8, color=color, alpha=alpha)
+            axes.plot([place] * len(rows), rows.top1, "o", ms=4, color="black", alpha=0.6)
+            ticks[place] = label
             place += 1
         how = "no compensation" if compensate == "none" else f"{compensate} compensation"
         groups.append(((first + place - 1) / 2, f"{how}, {part.rate.iloc[0]:.0%} removed"))
@@ -78,9 +85,15 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
     top = frame.top1.max() * 1.12
     for middle, title in groups:
         axes.text(middle, top, title, ha="center", va="bottom", fontsize=9)
-    axes.set_xticks(list(ticks), list(ticks.values()), fontsize=6)
+    axes.set_xticks(list(ticks), list(ticks.values()), fontsize=8)
     axes.set(ylim=(0, top * 1.1), ylabel="top-1, test")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _best(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Of each seed's searches the one that is best on validation images."""
+    ours = [rows[rows.kind == "ours"] for rows in seeds]
+    return pd.concat([rows[rows.method == best_of(rows)] for rows in ours])
 
 
 def compensation(axes: Axes, frame: pd.DataFrame) -> None:
@@ -142,11 +155,6 @@ def _grid(name: str, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], No
         axes.spines[["top", "right"]].set_visible(False)
     with replacing(RESULTS / f"{name}.png") as path:
         figure.savefig(path, metadata={"Software": None})
-
-
-def _short(method: str) -> str:
-    """As it fits below a bar; that trials compensate, the bars' heading says."""
-    return method.removeprefix("LRP ").replace("compensated", "comp.").replace("_", "\n")
 
 
 def _rates(axes: Axes, split: str) -> None:

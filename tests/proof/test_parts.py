@@ -276,8 +276,15 @@ def test_pictures_are_drawn_of_what_was_measured(results: Path, monkeypatch: pyt
     pictures.draw()
     assert not list(results.iterdir())
     rows = [
-        {"compensate": "none", "rate": 0.4, "method": method, "kind": kind, **_figures(0.3)}
-        for method, kind in (("taylor", "preset"), ("balance", "ours"))
+        {
+            "compensate": "none",
+            "rate": 0.4,
+            "method": method,
+            "kind": kind,
+            "validation": 0.3,
+            **_figures(0.3),
+        }
+        for method, kind in (("taylor", "preset"), ("balance", "ours"), ("joint", "ours"))
     ]
     Table("half", "").replace(CASE, 0, "a", rows)
     pictures.draw()
