@@ -243,7 +243,7 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
         "+space.order=[score,joint]",
         "+space.scale={low:{low:0.1,high:10,log:true}}",
     )
-    common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=12")
+    common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=32")
     study = search(config(*common, *dimensions))
     plain = open_context(config(*common))
     asked: set[Any] = set()
