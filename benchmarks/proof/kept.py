@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -44,8 +45,9 @@ ABOUT = (
 ABOUT_HALF = (
     "At the rate where the strongest preset (Taylor among them) has lost half of the dense top-1 (steps of "
     "0.01, on 400 test images, with the first seed): all 1,200 test images for it, for it in the joint order "
-    "(prune.order=joint) and for what searches found (validation: their own score, where they were scored as "
-    "it is measured); linear: layer by layer in ResNets, all layers at once in the ViT"
+    "(prune.order=joint), for the strongest LRP preset summed with its sign in the joint order (kind signed: "
+    "chosen likewise, at the same rate) and for what searches found (validation: their own score, where they "
+    "were scored as it is measured); linear: layer by layer in ResNets, all layers at once in the ViT"
 )
 COMPENSATE = ("none", "linear")
 # What is measured under which compensation: the recipe that was searched at the case's rate without any, and
@@ -64,6 +66,7 @@ SEARCHED = {
 # Stages that searched in either order.
 ORDERS = {"score": DEPTH_GROUPS, "joint": JOINT}
 KEEP = 0.95
+SIGNED_PRESET = "signed"  # a preset summed with its sign, in the joint order
 SEARCH = "search"  # the best one where half is lost
 _STEPS = 100
 
@@ -106,7 +109,7 @@ def run_half(case: Case, seed: int) -> None:
     if OURS not in ours:
         return
     of_presets = made_of(case, list(PRESETS), COMPENSATE, case.compensation)
-    of = made_of(of_presets, ours)
+    of = made_of(of_presets, SIGNED_PRESET, ours)
     if table.has(case, seed, of):
         return
     first = case.seeds[0]
@@ -115,19 +118,13 @@ def run_half(case: Case, seed: int) -> None:
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
     mine = {method.name: method for method in rankings(context, ours)}
-    named = {name: proposal_of_preset(name) for name in PRESETS}
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
-        known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
-        if known is None:
-            assert seed == first, f"{case.name}: seed {first} was measured before"
-            rate, strongest = _half(meter, rankings(context, named), compensate)
-        else:
-            rate, preset = known
-            (strongest,) = rankings(context, {preset: named[preset]})
         joint = ordered(meter.bench, JOINT)
+        rate, strongest, signed = _presets(case, meter, compensate, of_presets)
         measured = [("preset", strongest, meter.bench, None), ("joint", strongest, joint, None)]
+        measured.append((SIGNED_PRESET, signed, joint, None))
         for stage in SEARCHED[compensate]:
             if stage.name in mine:
                 score = validation(case, seed, stage, compensate)
@@ -150,6 +147,29 @@ def run_half(case: Case, seed: int) -> None:
                 }
             )
     table.replace(case, seed, of, rows)
+
+
+def _presets(case: Case, meter: Meter, compensate: str, of_presets: str) -> tuple[float, Method, Method]:
+    """The rate, the strongest preset and the strongest with signed sums: known, or found with this meter."""
+    named = {name: proposal_of_preset(name) for name in PRESETS}
+    known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
+    if known is None:
+        rate, strongest = _half(meter, rankings(meter.bench, named), compensate)
+    else:
+        rate, preset = known
+        (strongest,) = rankings(meter.bench, {preset: named[preset]})
+    signed = {
+        f"{name}, signed": replace(preset, aggregation=replace(preset.aggregation, mode="signed"))
+        for name, preset in named.items()
+        if name != TAYLOR
+    }
+    known = strongest_preset(case, compensate, of_presets, SIGNED_PRESET)
+    if known is not None:
+        signed = {known[1]: signed[known[1]]}
+    presets = rankings(meter.bench, signed)
+    if len(presets) > 1:
+        presets.sort(key=lambda preset: top1_of(meter, preset, compensate, JOINT)(rate))
+    return rate, strongest, presets[-1]
 
 
 def validation(case: Case, seed: int, stage: Stage, compensate: str) -> float | None:
@@ -178,17 +198,20 @@ def best_of(rows: pd.DataFrame) -> str:
     return str(scored.loc[scored.validation.idxmax()].method) if len(scored) else OURS
 
 
-def strongest_preset(case: Case, compensate: str, of_presets: str | None = None) -> tuple[float, str] | None:
+def strongest_preset(
+    case: Case, compensate: str, of_presets: str | None = None, kind: str = "preset"
+) -> tuple[float, str] | None:
     """The rate where the strongest preset has lost half, and that preset; None where it was not measured.
 
     Args:
         case: The network; its first seed counts.
         compensate: How compensation is done.
         of_presets: Only where it was found so (`made_of`); None: however it was.
+        kind: ``SIGNED_PRESET``: the strongest of those in place of it.
     """
     rows = Table(HALF, ABOUT_HALF).frame
     if len(rows):
-        rows = rows[(rows.case == case.name) & (rows.compensate == compensate) & (rows.kind == "preset")]
+        rows = rows[(rows.case == case.name) & (rows.compensate == compensate) & (rows.kind == kind)]
         rows = rows[rows.seed == case.seeds[0]]
         if of_presets is not None:
             rows = rows[rows.of_presets == of_presets]

@@ -12,7 +12,7 @@ from benchmarks.proof.bench import OURS, TAYLOR
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
-from benchmarks.proof.kept import SEARCH, SEARCHED, best_of
+from benchmarks.proof.kept import SEARCH, SEARCHED, SIGNED_PRESET, best_of
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
 from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import STAGES, finished
@@ -95,13 +95,21 @@ def half(compensate: str) -> list[str]:
         cells = [percent(mine[name]) if name in mine else "" for name in searches]
         chosen = best_of(part)
         cells[searches.index(chosen)] = f"**{percent(mine[chosen])}**"
-        joint = part[part.kind == "joint"].top1
-        cells = [percent(joint.iloc[0]) if len(joint) else "", *cells]
+        joint, signed = part[part.kind == "joint"], part[part.kind == SIGNED_PRESET]
+        named = [f"{row.method.partition(',')[0]}: {percent(row.top1)}" for row in signed.itertuples()]
+        cells = [*(map(percent, joint.top1) if len(joint) else [""]), *(named or [""]), *cells]
         gain = 100 * (mine[chosen] - preset.top1)
         strongest = f"{preset.method.removeprefix('LRP ')}: {interval(preset)}"
         title = CASES[case].title.partition(",")[0]
         rows.append([title, str(seed), f"{preset.rate:g}", strongest, *cells, f"{gain:+.1f}"])
-    head = ["network", "seed", "rate", "strongest preset", "it in the joint order"]
+    head = [
+        "network",
+        "seed",
+        "rate",
+        "strongest preset",
+        "it in the joint order",
+        "presets, signed, jointly",
+    ]
     return table([*head, *searches, "gain, points"], rows)
 
 

@@ -14,7 +14,7 @@ from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
-from benchmarks.proof.kept import best_of
+from benchmarks.proof.kept import SIGNED_PRESET, best_of
 from benchmarks.proof.studies import STAGES
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing
@@ -72,6 +72,7 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
         for label, color, alpha, rows in (
             (preset, TAYLOR, 0.75, part[part.kind == "preset"]),
             (f"{preset}\njointly", TAYLOR, 0.4, part[part.kind == "joint"]),
+            ("presets,\nsigned,\njointly", TAYLOR, 0.4, part[part.kind == SIGNED_PRESET]),
             ("best search\nby score", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
             ("best\nsearch", BEST, 0.75, _best(seeds)),
         ):

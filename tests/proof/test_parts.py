@@ -132,12 +132,15 @@ def test_the_strongest_preset_is_that_of_the_first_seed(results: Path) -> None:
             ("none", 0.4, "taylor", "preset"),
             ("none", 0.4, "balance", "ours"),
             ("linear", 0.7, "zplus", "preset"),
+            ("linear", 0.7, "epsilon, signed", "signed"),
         )
     ]
     Table(HALF, "").replace(CASE, 1, "a", [{**row, "rate": 0.9} for row in rows])
     Table(HALF, "").replace(CASE, 0, "a", rows)
     assert strongest_preset(CASE, "none") == (0.4, "taylor")
     assert strongest_preset(CASE, "linear") == (0.7, "zplus")
+    assert strongest_preset(CASE, "linear", kind="signed") == (0.7, "epsilon, signed")
+    assert strongest_preset(CASE, "none", kind="signed") is None
 
 
 def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) -> None:
@@ -153,6 +156,7 @@ def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) 
         for method, kind, validation, top1 in (
             ("taylor", "preset", None, 0.2),
             ("taylor", "joint", None, 0.25),
+            ("epsilon, signed", "signed", None, 0.28),
             ("depth_groups", "ours", None, 0.39),  # scored at another rate
             ("balance", "ours", 0.4, 0.31),
             ("joint", "ours", 0.41, 0.3),
@@ -161,9 +165,13 @@ def test_the_search_that_counts_is_the_best_on_validation_images(results: Path) 
     ]
     Table(HALF, "").replace(CASE, 0, "a", rows)
     text = rendered("<!-- table: half-none -->\n<!-- end -->\n")
-    assert "| taylor: 20.0 [10.0, 90.0] | 25.0 | 39.0 | 31.0 | 30.0 | **32.0** | +12.0 |" in text
-    Table(HALF, "").replace(CASE, 0, "a", rows[:3])  # no search was scored as it is measured
-    assert "| 25.0 | **39.0** | +19.0 |" in rendered("<!-- table: half-none -->\n<!-- end -->\n")
+    assert (
+        "| taylor: 20.0 [10.0, 90.0] | 25.0 | epsilon: 28.0 | 39.0 | 31.0 | 30.0 | **32.0** | +12.0 |" in text
+    )
+    Table(HALF, "").replace(CASE, 0, "a", rows[:4])  # no search was scored as it is measured
+    assert "| 25.0 | epsilon: 28.0 | **39.0** | +19.0 |" in rendered(
+        "<!-- table: half-none -->\n<!-- end -->\n"
+    )
 
 
 def test_the_later_of_equal_searches_counts(monkeypatch: pytest.MonkeyPatch) -> None:
