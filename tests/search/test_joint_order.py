@@ -10,6 +10,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.search.conftest import MakeConfig
+from xaiprune.cli.search import setup_text
 from xaiprune.errors import XaipruneError
 from xaiprune.prune import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
 from xaiprune.search import Context, open_context, search
@@ -108,6 +109,17 @@ def test_presets_are_tried_with_signed_sums_too(config: MakeConfig) -> None:
         for t in queued_in(search(config(*joint, "study.name=joint", model="digits_vit")))
     ]
     assert len(again) == len(set(again))  # what is queued is not queued again
+
+
+def test_a_search_says_how_units_are_picked(config: MakeConfig) -> None:
+    plain = (*SETTINGS, "study.n_trials=1", "prune.sequential=false")
+    made = ("prune.order=joint", "prune.steps=2", "prune.compensate=linear", "study.name=other")
+    for settings, expected in (
+        (plain, "rate 0.6 of units, global ranking\n"),
+        ((*plain, *made), "rate 0.6 of units, global ranking, joint order, 2 rounds, linear compensation\n"),
+    ):
+        asked = config(*settings, model="digits_vit")
+        assert expected in setup_text(open_context(asked), None, search(asked), "sqlite:///studies.db")
 
 
 def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> None:

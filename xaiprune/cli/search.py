@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from xaiprune.cli.portrait import portray
-from xaiprune.config import Config
+from xaiprune.config import Config, PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluate import Accuracy
 from xaiprune.search import (
@@ -150,11 +150,23 @@ def setup_text(context: Context, dense: Accuracy | None, study: optuna.Study, ur
         "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
         "objective": f"{objective.name}, patches of the validation images flipped"
         if objective.explains
-        else f"{objective.name}, rate {rates} of {config.prune.budget}, {config.prune.scope} ranking",
+        else f"{objective.name}, rate {rates} of {config.prune.budget}, {_how(config.prune)}",
         "study": f"{study.study_name} in {shown(url)}",
         "trials": f"{done} of {config.study.n_trials} done",
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+def _how(prune: PruneConfig) -> str:
+    """How units are picked and made up for; what is as always goes without saying."""
+    parts = [f"{prune.scope} ranking"]
+    if prune.order != "score":
+        parts.append(f"{prune.order} order")
+    if prune.steps > 1:
+        parts.append(f"{prune.steps} rounds")
+    if prune.compensate != "none":
+        parts.append(f"{prune.compensate} compensation")
+    return ", ".join(parts)
 
 
 class Trials:
