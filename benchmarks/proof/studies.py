@@ -86,7 +86,7 @@ TAYLOR_JOINT = Stage(
 )
 # With compensation what was found by score is a better beginning than no recipe.
 COMPENSATED_JOINT = Stage("compensated_joint", _CLOSER, COMPENSATED_BALANCE, 60, compensated=True, joint=True)
-COMPENSATED_SIGNED = Stage("compensated_signed", SIGNED.overrides, trials=60, compensated=True, joint=True)
+COMPENSATED_SIGNED = Stage("compensated_signed", SIGNED.overrides, trials=80, compensated=True, joint=True)
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
