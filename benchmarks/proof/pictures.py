@@ -73,7 +73,7 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
             (preset, TAYLOR, 0.75, part[part.kind == "preset"]),
             (f"{preset}\njointly", TAYLOR, 0.4, part[part.kind == "joint"]),
             ("presets,\nsigned,\njointly", TAYLOR, 0.4, part[part.kind == SIGNED_PRESET]),
-            ("best search\nby score", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
+            ("best\nsearch,\nby score", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
             ("best\nsearch", BEST, 0.75, _best(seeds)),
         ):
             axes.bar(place, rows.top1.mean(), width=0.8, color=color, alpha=alpha)
