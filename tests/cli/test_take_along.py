@@ -9,7 +9,7 @@ import yaml
 from tests.search.conftest import MakeConfig
 from xaiprune.cli import export
 from xaiprune.cli.pruning import Pruning
-from xaiprune.config import Config, compose, prepare, sweep_of
+from xaiprune.config import Config, compose, prepare, searched_with, sweep_of
 from xaiprune.errors import XaipruneError
 from xaiprune.search import search
 from xaiprune.search.chosen import chosen_proposal
@@ -74,10 +74,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> None:
-    asked = config("study.n_trials=16", "prune.rate=0.4", *SPACE)
+    asked = config("study.n_trials=36", "prune.rate=0.4", *SPACE)
     study = search(asked)
     hashes, kinds = set(), set()
-    for trial in study.trials:
+    for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
         file = export.export(study, trial, tmp_path / f"{trial.number}.yaml")
         pruning = Pruning.of(compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4")))
         assert chosen_proposal(pruning.config).composite == proposal_of(trial).composite
@@ -185,3 +185,38 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     assert study.trials[1].user_attrs["preset"] == "taylor"
     search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1
+
+
+def test_other_conditions_than_the_search_had_are_told(
+    config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    searched = ("prune.rate=0.4", "prune.order=joint", "study.n_trials=1")
+    asked = config(*searched)
+    study = search(asked)
+    file = export.export(study, study.trials[0], tmp_path / "found.yaml")
+    assert searched_with(file) == {"order": "joint", "compensate": "none", "steps": 1}
+    for typed, expected in (
+        (["prune.order=joint"], []),
+        ([], [f"{file} was searched with prune.order=joint; here it is order score"]),
+        (
+            ["prune.order=joint", "prune.steps=2"],
+            [f"{file} was searched with prune.steps=1; here it is steps 2"],
+        ),
+    ):
+        caplog.clear()
+        pruning = Pruning.of(
+            compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4", *typed))
+        )
+        plan = pruning.plan()
+        assert [
+            record.getMessage() for record in caplog.records if "searched" in record.getMessage()
+        ] == expected
+        same = plan.hash == study.trials[0].user_attrs["scores"][0]["plan"].split()[0]
+        assert same is (not expected)
+
+
+def test_a_plain_composite_says_nothing_of_conditions(mine: Path, tmp_path: Path) -> None:
+    assert searched_with(mine) == {}
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("schema: xaiprune/composite/1\ndefault: {rule: zplus}\n")
+    assert searched_with(plain) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from xaiprune.attribute import Relevance, Scores
 from xaiprune.attribute.lrp import LayerInfo, trace_layers
 from xaiprune.cli.evaluate import open_setup
-from xaiprune.config import Config
+from xaiprune.config import Config, searched_with
 from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
 from xaiprune.models import Setup, fingerprint
 from xaiprune.prune import (
@@ -34,6 +35,7 @@ from xaiprune.search.chosen import chosen_proposal
 from xaiprune.search.ranking import relevances_of, scores_of
 from xaiprune.units import UnitLayer, find_units, unit_costs
 
+log = logging.getLogger(__name__)
 _BATCHES = (1, 32)
 _SECONDS = 0.5  # to time each for
 
@@ -88,6 +90,7 @@ class Pruning:
             plan = Plan.load(prune.plan)
             plan.check(self.units, self.network)
             return plan
+        self._warn_of_other_conditions()
         example = self.opened.example()
         costs = None if prune.budget == "units" else unit_costs(model, self.units, prune.budget, example)
         return iterative_plan(
@@ -104,6 +107,17 @@ class Pruning:
             network=self.network,
             groups=couple(model, self.units, example) if prune.coupled == "group" else (),
         )
+
+    def _warn_of_other_conditions(self) -> None:
+        """Say it where a study's recipe is not used as it was searched: it may be good for nothing else."""
+        file, prune = self.config.composite.file, self.config.prune
+        if file is None:
+            return
+        differ = {key: value for key, value in searched_with(file).items() if getattr(prune, key) != value}
+        if differ:
+            searched = ", ".join(f"prune.{key}={value}" for key, value in differ.items())
+            now = ", ".join(f"{key} {getattr(prune, key)}" for key in differ)
+            log.warning("%s was searched with %s; here it is %s", file, searched, now)
 
     def _in_order(self, rank: Rank) -> Rank:
         """The ranking, with units leaving as ``prune.order`` says."""

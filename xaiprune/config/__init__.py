@@ -5,7 +5,7 @@ from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import typed_keys_of
 from xaiprune.config.paths import cache_dir, conf_dir
-from xaiprune.config.recipe import provenance_of, stored_recipe, take_along
+from xaiprune.config.recipe import provenance_of, searched_with, stored_recipe, take_along
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -48,6 +48,7 @@ __all__ = [
     "prepare",
     "provenance_of",
     "register_schema",
+    "searched_with",
     "stored_recipe",
     "study_name",
     "sweep_of",

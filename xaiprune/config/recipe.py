@@ -11,7 +11,7 @@ import yaml
 
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.overrides import typed_keys_of
-from xaiprune.config.schema import Config
+from xaiprune.config.schema import Config, PruneConfig
 from xaiprune.errors import XaipruneError
 
 # As a file calls it -> the key that it sets.
@@ -27,6 +27,8 @@ KEYS = {
     "order": "prune.order",
     "rate": "prune.rate",
 }
+
+_CONDITIONS = ("order", "compensate", "steps")  # of ``prune``: what a ranking is good for depends on them
 
 
 def provenance_of(path: str | Path) -> dict[str, Any]:
@@ -65,6 +67,24 @@ def stored_recipe(path: str | Path) -> dict[str, Any]:
             raise XaipruneError(f"{path}: provenance.{section} is no section; export the composite again")
         recipe |= found
     return recipe
+
+
+def searched_with(path: str | Path) -> dict[str, Any]:
+    """How the trial that a composite file comes from took units away: ``order``, ``compensate``, ``steps``.
+
+    Args:
+        path: As for `provenance_of`; empty where the file does not say, and without what it carries in its
+            recipe, which `take_along` sets.
+
+    Raises:
+        XaipruneError: The file cannot be read, or its provenance is none.
+    """
+    found = provenance_of(path).get("prune")
+    if not isinstance(found, Mapping):
+        return {}
+    recipe, plain = stored_recipe(path), PruneConfig()
+    # A study's settings name only what is not as always.
+    return {key: found.get(key, getattr(plain, key)) for key in _CONDITIONS if key not in recipe}
 
 
 def take_along(config: Config, overrides: Sequence[str]) -> None:
