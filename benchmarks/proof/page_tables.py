@@ -15,7 +15,7 @@ from benchmarks.proof.explaining import measured as explained_trials
 from benchmarks.proof.kept import SEARCH, SEARCHED, SIGNED_PRESET, best_of
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
 from benchmarks.proof.speed import BATCHES
-from benchmarks.proof.studies import STAGES, finished
+from benchmarks.proof.studies import COMPENSATED_JOINT, STAGES, finished
 from benchmarks.proof.tables import read
 from xaiprune.report.page.importances import importances as settings_importances
 from xaiprune.report.reading import read_trials
@@ -281,7 +281,8 @@ def order(_: str) -> list[str]:
         return []
     columns = [(how, order) for how in ("none", "linear") for order in ("score", "joint")]
     # Seeds differ in which search was the best: rows go by what it was searched for.
-    best = {s.name: f"best search, {'linear' if s.compensated else 'none'}" for s in STAGES if s.name != OURS}
+    searches = [stage for stage in STAGES if stage.name not in (OURS, COMPENSATED_JOINT.name)]
+    best = {s.name: f"best search, {'linear' if s.compensated else 'none'}" for s in searches}
     frame = frame.assign(method=frame.method.replace(best))
     rows = []
     for (case, method), part in frame.groupby(["case", "method"], sort=False):
