@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -35,7 +34,7 @@ from xaiprune.attribute import PRESETS
 from xaiprune.errors import XaipruneError
 from xaiprune.search import best_trial
 from xaiprune.search.meter import Meter, plain_figures
-from xaiprune.search.methods import Method, proposal_of_preset
+from xaiprune.search.methods import Method, proposal_of_preset, signed
 
 NAME, HALF = "kept", "half"
 ABOUT = (
@@ -122,9 +121,9 @@ def run_half(case: Case, seed: int) -> None:
     for compensate in COMPENSATE:
         meter = meter_of(case, seed, compensate)
         joint = ordered(meter.bench, JOINT)
-        rate, strongest, signed = _presets(case, meter, compensate, of_presets)
+        rate, strongest, with_sign = _presets(case, meter, compensate, of_presets)
         measured = [("preset", strongest, meter.bench, None), ("joint", strongest, joint, None)]
-        measured.append((SIGNED_PRESET, signed, joint, None))
+        measured.append((SIGNED_PRESET, with_sign, joint, None))
         for stage in SEARCHED[compensate]:
             if stage.name in mine:
                 score = validation(case, seed, stage, compensate)
@@ -158,15 +157,11 @@ def _presets(case: Case, meter: Meter, compensate: str, of_presets: str) -> tupl
     else:
         rate, preset = known
         (strongest,) = rankings(meter.bench, {preset: named[preset]})
-    signed = {
-        f"{name}, signed": replace(preset, aggregation=replace(preset.aggregation, mode="signed"))
-        for name, preset in named.items()
-        if name != TAYLOR
-    }
+    candidates = {f"{name}, signed": signed(preset) for name, preset in named.items() if name != TAYLOR}
     known = strongest_preset(case, compensate, of_presets, SIGNED_PRESET)
     if known is not None:
-        signed = {known[1]: signed[known[1]]}
-    presets = rankings(meter.bench, signed)
+        candidates = {known[1]: candidates[known[1]]}
+    presets = rankings(meter.bench, candidates)
     if len(presets) > 1:
         presets.sort(key=lambda preset: top1_of(meter, preset, compensate, JOINT)(rate))
     return rate, strongest, presets[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -134,6 +134,11 @@ def proposal_of_preset(preset: str) -> Proposal:
     """The whole recipe of a preset."""
     recipe = PRESETS[preset]
     return Proposal(recipe.composite, recipe.start, recipe.aggregation)
+
+
+def signed(proposal: Proposal) -> Proposal:
+    """The same recipe with relevance summed with its sign."""
+    return replace(proposal, aggregation=replace(proposal.aggregation, mode="signed"))
 
 
 def _same(one: Scores, other: Scores) -> bool:

@@ -19,7 +19,7 @@ from xaiprune.search.chosen import proposal_of_file
 from xaiprune.search.context import Context
 from xaiprune.search.fingerprint import check_same, fingerprint_of
 from xaiprune.search.inverse import NotInSpace, params_of
-from xaiprune.search.methods import proposal_of_preset
+from xaiprune.search.methods import proposal_of_preset, signed
 from xaiprune.search.notes import note
 from xaiprune.search.proposal import Proposal
 from xaiprune.search.refine import CENTRE
@@ -264,5 +264,4 @@ def _recipes(context: Context) -> Iterator[tuple[str, Proposal, bool]]:
     if "joint" in (configured, *space.order.choices):
         joint = "joint" if space.order.choices else None
         for name, preset in presets.items():
-            signed = replace(preset.aggregation, mode="signed")
-            yield f"{name}, signed", replace(preset, aggregation=signed, order=joint), False
+            yield f"{name}, signed", replace(signed(preset), order=joint), False
