@@ -29,9 +29,8 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import insert
 
-from xaiprune.attribute import PRESETS
+from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.report import layers, trials
-from xaiprune.search import Proposal
 
 _RULES = CategoricalDistribution(("gradient", "epsilon", "gamma", "zplus", "alphabeta"))
 _NUMBERS = {
@@ -137,11 +136,11 @@ def _params(draw: random.Random) -> dict[str, tuple[float, Any]]:
 
 def _attributes(draw: random.Random) -> dict[str, Any]:
     preset = PRESETS["epsilon_gamma_box"]
-    proposal = Proposal(preset.composite, preset.start, preset.aggregation)
+    recipe = Recipe(preset.composite, preset.start, preset.aggregation)
     score = {"rate": 0.7, "plan": f"{draw.getrandbits(64):016x}", "correct": 100, "images": 360}
     score |= {"top1": 0.28, "low": 0.23, "high": 0.33, "chunks": [draw.randrange(50) for _ in range(8)]}
     return {
-        "proposal": proposal.to_dict(),
+        "proposal": recipe.to_dict(),
         "key": f"{draw.getrandbits(64):016x}",
         "scores": [score],
         "seconds": {"suggest": 0.08, "attribute": 0.24, "plan": 0.002, "evaluate": 0.12},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xaiprune.evaluate import Latency, latency
+from xaiprune.evaluation import Latency, latency
 
 
 def in_turn(

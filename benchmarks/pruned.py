@@ -19,12 +19,12 @@ import torch
 
 from benchmarks.latency import in_turn
 from benchmarks.shared import SHARED
-from xaiprune.attribute.criteria import criterion
+from xaiprune.attribution.criteria import criterion
 from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import accuracy, cost, latency
+from xaiprune.evaluation import accuracy, cost, latency
 from xaiprune.models import Setup, setup
-from xaiprune.prune import carry_out, make_plan, removal, statistics_of
+from xaiprune.pruning import apply_plan, make_plan, remove_units, statistics_of
 from xaiprune.units import find_units
 
 RATES = (0.2, 0.4, 0.6, 0.8)
@@ -113,7 +113,7 @@ def run(name: str, rates: list[float], methods: list[str], limit: int | None, ti
         for method in methods:
             kind, _, how = method.partition(" ")
             started = time.perf_counter()
-            smaller = carry_out(
+            smaller = apply_plan(
                 model,
                 plan,
                 units,
@@ -145,7 +145,7 @@ def run_removal(repeats: int) -> None:
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for check in [True, False] * repeats:
             started = time.perf_counter()
-            removal(model, plan, units, example, check=check)
+            remove_units(model, plan, units, example, check=check)
             seconds[check].append(time.perf_counter() - started)
         checked, unchecked = (sorted(seconds[check]) for check in (True, False))
         print(
@@ -162,7 +162,7 @@ def run_speed(rate: float = 0.5) -> None:
     example = torch.zeros(1, 3, 224, 224)
     units = find_units(model, "inner_filters", example=example)
     plan = make_plan({layer.name: torch.rand(layer.units) for layer in units}, units, rate, scope="layer")
-    smaller = removal(model, plan, units, example).model
+    smaller = remove_units(model, plan, units, example).model
     before, after = cost(model, example), cost(smaller, example)
     print(f"resnet18, {rate:g} of each layer's inner filters removed: MACs x{after.macs / before.macs:.2f}")
     for batch in (1, 32):

@@ -30,12 +30,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.shared import SHARED
-from xaiprune.attribute.lrp import AlphaBeta, Composite, Epsilon, Gamma, Rule, trace_layers
+from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Rule, trace_layers
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.prune import make_plan, masked
-from xaiprune.search import Context, counts, open_context, open_study, proposal_of, run_trials
-from xaiprune.search.race import saved
+from xaiprune.pruning import make_plan, masked
+from xaiprune.session import Context
+from xaiprune.study import counts, open_context, open_study, recipe_of, run_trials
+from xaiprune.trial.race import saved
 
 RESULTS = Path("docs/results-search.md")
 WAYS = {
@@ -196,11 +197,11 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
             best = f"best {study.best_value:.1%}"
             rows.append((way, seconds, "; ".join(filter(None, [best, note]))))
             print(f"  {way}: {seconds:.2f} s a trial, {rows[-1][2]}", flush=True)
-            chosen = [proposal_of(trial) for trial in study.trials if "proposal" in trial.user_attrs]
+            chosen = [recipe_of(trial) for trial in study.trials if "proposal" in trial.user_attrs]
             contexts.append((context, [(p.composite, p.start) for p in chosen]))
-        context, proposals = contexts[-1]
+        context, recipes = contexts[-1]
         # Spread over the study: presets, random ones, the sampler's own.
-        picked = [proposals[(2 * i + 1) * len(proposals) // (2 * plain)] for i in range(plain)]
+        picked = [recipes[(2 * i + 1) * len(recipes) // (2 * plain)] for i in range(plain)]
         times = []
         for composite, start in picked:
             started = time.perf_counter()

@@ -11,7 +11,7 @@ from torch import nn
 
 import xaiprune as xp
 from tests.search.conftest import FEW_IMAGES
-from xaiprune.attribute import CRITERIA
+from xaiprune.attribution import CRITERIA
 
 
 @pytest.mark.parametrize("name", xp.__all__)
@@ -93,7 +93,7 @@ def test_a_network_of_ones_own_is_searched_and_compared(
     assert study.study_name == "Plain-digits-filters-0.5"
     assert study.user_attrs["fingerprint"]["model"]["name"] == "Plain"
     assert not network.training
-    assert isinstance(xp.proposal_of(xp.best_trial(study)).composite, xp.Composite)
+    assert isinstance(xp.recipe_of(xp.best_trial(study)).composite, xp.Composite)
     comparison = xp.compare(config, network=network, criteria=["taylor", own_criterion])
     assert comparison.network == "Plain"
     assert {"best found", "taylor", own_criterion, "random"} <= set(comparison.frame.method)

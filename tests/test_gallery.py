@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.config import compose
 
 GALLERY = Path(__file__).resolve().parents[1] / "studies" / "best"

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from xaiprune.attribute import (
-        PRESETS,
+    from xaiprune.attribution import (
         Aggregation,
         Composite,
         Match,
@@ -34,18 +33,20 @@ if TYPE_CHECKING:
         register_criterion,
         save_composite,
     )
+    from xaiprune.comparison import compare
     from xaiprune.config.compose import compose
     from xaiprune.errors import UnsupportedOperation, XaipruneError
-    from xaiprune.evaluate.accuracy import accuracy
-    from xaiprune.evaluate.cost import cost
+    from xaiprune.evaluation.accuracy import accuracy
+    from xaiprune.evaluation.cost import cost
     from xaiprune.models import load_data, load_model, load_training_data
-    from xaiprune.prune.compensate import compensate
-    from xaiprune.prune.mask import masked
-    from xaiprune.prune.onnx import export_onnx
-    from xaiprune.prune.plan import Plan, make_plan
-    from xaiprune.prune.remove import remove
-    from xaiprune.prune.store import load_pruned, save_pruned
-    from xaiprune.search import best_trial, compare, proposal_of, search
+    from xaiprune.pruning.compensation import compensate
+    from xaiprune.pruning.io.onnx import export_onnx
+    from xaiprune.pruning.io.store import load_pruned, save_pruned
+    from xaiprune.pruning.mask import masked
+    from xaiprune.pruning.plan import Plan, make_plan
+    from xaiprune.pruning.removal.cut import remove
+    from xaiprune.recipe import PRESETS
+    from xaiprune.study import best_trial, recipe_of, search
     from xaiprune.units import find_units
 
 _ROOMS = {
@@ -77,7 +78,7 @@ _ROOMS = {
         "remove",
         "save_pruned",
     ),
-    "search": ("best_trial", "compare", "proposal_of", "search"),
+    "search": ("best_trial", "compare", "recipe_of", "search"),
     "units": ("find_units",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -110,7 +111,7 @@ __all__ = [
     "make_plan",
     "make_rule",
     "masked",
-    "proposal_of",
+    "recipe_of",
     "register_criterion",
     "remove",
     "save_composite",

@@ -7,13 +7,13 @@ from functools import lru_cache
 
 from benchmarks.proof.cases import STUDIES, Case, context_of
 from benchmarks.proof.studies import Stage, found
-from xaiprune.attribute import Scores
+from xaiprune.attribution import Scores
+from xaiprune.comparison.evaluator import TestEvaluator, curve_part
+from xaiprune.comparison.methods import Method, known_presets, rank
 from xaiprune.data import LabelledImages
-from xaiprune.search import Context
-from xaiprune.search.meter import Meter, curve_part
-from xaiprune.search.methods import Method, known_presets, rank
-from xaiprune.search.proposal import Proposal
-from xaiprune.search.ranking import scores_of
+from xaiprune.recipe.ranking import scores_of
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.session import Context
 
 # Curves have many points; each takes a third of the test images, evenly from all classes.
 CURVE_IMAGES = 400
@@ -22,8 +22,8 @@ RANDOM = 3
 OURS, TAYLOR = "depth_groups", "taylor"
 
 
-def meter_of(case: Case, seed: int, compensate: str = "none") -> Meter:
-    """The case's meter; seeds share what they have measured.
+def evaluator_of(case: Case, seed: int, compensate: str = "none") -> TestEvaluator:
+    """The case's evaluator; seeds share what they have measured.
 
     Args:
         case: The network.
@@ -34,16 +34,16 @@ def meter_of(case: Case, seed: int, compensate: str = "none") -> Meter:
 
 
 @lru_cache(maxsize=2)
-def _meter(case: Case, seed: int, more: tuple[str, ...]) -> Meter:
+def _meter(case: Case, seed: int, more: tuple[str, ...]) -> TestEvaluator:
     folder = f"{case.name}-compensated" if more else case.name
-    return Meter(context_of(case, seed, more), STUDIES / "measured" / folder)
+    return TestEvaluator(context_of(case, seed, more), STUDIES / "measured" / folder)
 
 
-def curve_images(meter: Meter) -> LabelledImages:
+def curve_images(evaluator: TestEvaluator) -> LabelledImages:
     """The part of the test images that curves are measured on."""
-    height, width = meter.test.pixels.shape[1:3]
-    part = curve_part(meter.test, pixels=CURVE_IMAGES * height * width)
-    return meter.test.subset(part)
+    height, width = evaluator.test.pixels.shape[1:3]
+    part = curve_part(evaluator.test, pixels=CURVE_IMAGES * height * width)
+    return evaluator.test.subset(part)
 
 
 @lru_cache(maxsize=1)
@@ -71,18 +71,18 @@ def ordered(context: Context, stage: Stage | None) -> Context:
     return replace(context, config=replace(config, prune=replace(config.prune, order=order)))
 
 
-def rankings(context: Context, proposals: dict[str, Proposal]) -> list[Method]:
-    """Proposals as methods of kind ``best``."""
+def rankings(context: Context, recipes: dict[str, Recipe]) -> list[Method]:
+    """Recipes as methods of kind ``best``."""
     return [
-        Method(name, "best", scores, None, proposals[name].scope, proposals[name].compensate)
-        for name, scores in scores_by(context, proposals).items()
+        Method(name, "best", scores, None, recipes[name].scope, recipes[name].compensate)
+        for name, scores in scores_by(context, recipes).items()
     ]
 
 
-def scores_by(context: Context, proposals: dict[str, Proposal]) -> dict[str, Scores]:
-    """Scores of several proposals, by name, from one pass over the reference images."""
-    relevances = context.relevances(list(proposals.values()))
+def scores_by(context: Context, recipes: dict[str, Recipe]) -> dict[str, Scores]:
+    """Scores of several recipes, by name, from one pass over the reference images."""
+    relevances = context.relevances(list(recipes.values()))
     return {
-        name: scores_of(relevance, proposal, context.units, context.layers)
-        for (name, proposal), relevance in zip(proposals.items(), relevances, strict=True)
+        name: scores_of(relevance, recipe, context.units, context.layers)
+        for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True)
     }

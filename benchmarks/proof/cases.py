@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.shared import SHARED
 from xaiprune.config import Config, compose
-from xaiprune.search import Context, open_context
+from xaiprune.session import Context
+from xaiprune.study import open_context
 
 # From the repository's root, where the proof runs: studies note their paths, and these are published.
 STUDIES = Path("studies", "proof")

@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, SEARCH, chosen_search
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, Stage, found
 from benchmarks.proof.tables import Table, made_of, read
-from xaiprune.evaluate import cost
-from xaiprune.search.meter import plain_figures
-from xaiprune.search.methods import Method, proposal_of_preset
+from xaiprune.comparison.evaluator import plain_figures
+from xaiprune.comparison.methods import PRESETS, Method
+from xaiprune.evaluation import cost
 
 NAME, SEARCHED_SO = "compensation", "compensation_searched"
 ABOUT = (
@@ -38,7 +38,7 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     rows = []
-    for method in rankings(context_of(case, seed), {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}):
+    for method in rankings(context_of(case, seed), {OURS: recipe, TAYLOR: PRESETS[TAYLOR]}):
         rows += _curves(case, seed, method, DEPTH_GROUPS, METHODS)
     table.replace(case, seed, of, rows)
 
@@ -55,7 +55,7 @@ def run_searched(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{SEARCHED_SO}: {case.name}, seed {seed}", flush=True)
-    ranked = rankings(context_of(case, seed), {TAYLOR: proposal_of_preset(TAYLOR), **recipes})
+    ranked = rankings(context_of(case, seed), {TAYLOR: PRESETS[TAYLOR], **recipes})
     methods = {method.name: method for method in ranked}
     rows = [{"kind": TAYLOR, **row} for row in _curves(case, seed, methods[TAYLOR], JOINT, COMPENSATE)]
     for compensate, stage in searches.items():
@@ -78,17 +78,17 @@ def _curves(
 ) -> list[dict[str, Any]]:
     """Top-1 and costs of a ranking by rate and compensation, in the order of a search."""
     context = context_of(case, seed)
-    part, dense = curve_images(meter_of(case, seed)), cost(context.model, context.reference_images[:1])
+    part, dense = curve_images(evaluator_of(case, seed)), cost(context.model, context.reference_images[:1])
     rows = []
     for rate in case.rates:
         # How many units each layer gives up is the same in either order, and so is the cost.
         plan = context.plan(method.scores, rate, method.scope)
         smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
         for compensate in compensations:
-            meter = meter_of(case, seed, compensate)
-            bench = ordered(meter.bench, stage)
+            evaluator = evaluator_of(case, seed, compensate)
+            bench = ordered(evaluator.bench, stage)
             plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
-            figures = meter.figures_of(plan, compensate, part)
+            figures = evaluator.figures_of(plan, compensate, part)
             print(f"  {method.name:<20} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
             rows.append(
                 {

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.proof.bench import CRITERIA, CURVE_IMAGES, OURS, RANDOM, curve_images, meter_of, methods_of
+from benchmarks.proof.bench import (
+    CRITERIA,
+    CURVE_IMAGES,
+    OURS,
+    RANDOM,
+    curve_images,
+    evaluator_of,
+    methods_of,
+)
 from benchmarks.proof.cases import Case
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.attribute import PRESETS
-from xaiprune.evaluate import paired
-from xaiprune.search.meter import Meter, plain_figures, right_images
-from xaiprune.search.methods import Method
+from xaiprune.comparison.evaluator import TestEvaluator, plain_figures, right_images
+from xaiprune.comparison.methods import Method
+from xaiprune.evaluation import paired
+from xaiprune.recipe import PRESETS
 
 NAME = "curves"
 ABOUT = (
@@ -30,27 +38,27 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     everyone = seed == case.seeds[0]
-    found_rows = rows(meter_of(case, seed), methods_of(case, seed), case.rates, everyone=everyone)
+    found_rows = rows(evaluator_of(case, seed), methods_of(case, seed), case.rates, everyone=everyone)
     table.replace(case, seed, of, list(found_rows))
 
 
 def rows(
-    meter: Meter, methods: Sequence[Method], rates: Sequence[float], *, everyone: bool
+    evaluator: TestEvaluator, methods: Sequence[Method], rates: Sequence[float], *, everyone: bool
 ) -> Iterator[dict[str, Any]]:
     """A row a measurement: the target rate on all test images, the curve on a part.
 
     Args:
-        meter: Of the case and seed.
+        evaluator: Of the case and seed.
         methods: The first is what others are paired with.
         rates: Of the curves.
         everyone: Whether all methods get a curve, or only ours and the two strongest others.
     """
-    part, target = curve_images(meter), meter.bench.config.prune.rate
+    part, target = curve_images(evaluator), evaluator.bench.config.prune.rate
     for images, name in ((None, "target"), (part, "curve")):
-        yield _row("dense", "dense", name, 0.0, meter.figures(methods[0], 0.0, images))
+        yield _row("dense", "dense", name, 0.0, evaluator.figures(methods[0], 0.0, images))
     at_target = {}
     for method in methods:
-        figures = at_target[method.name] = meter.figures(method, target)
+        figures = at_target[method.name] = evaluator.figures(method, target)
         p = None
         if method.kind != "random":
             p = paired(right_images(at_target[methods[0].name]), right_images(figures)).p
@@ -62,7 +70,7 @@ def rows(
     along = [m for m in methods if everyone or m.kind == "best" or m.name in strongest]
     for method in along:
         for rate in rates:
-            figures = meter.figures(method, rate, part)
+            figures = evaluator.figures(method, rate, part)
             yield _row(method.name, method.kind, "curve", rate, figures, method.seed)
         print(f"  {method.name:<28} curve done", flush=True)
 

@@ -10,8 +10,8 @@ from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import DEPTH_GROUPS, SIGNED, Stage, finished
 from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.errors import XaipruneError
-from xaiprune.search import proposal_of
-from xaiprune.search.explaining import explained
+from xaiprune.study import recipe_of
+from xaiprune.trial.explaining import explained
 
 NAME, SIGNED_SUMS = "explaining", "explaining_signed"
 ABOUT = (
@@ -54,10 +54,10 @@ def _run(name: str, case: Case, seed: int, stage: Stage) -> None:
     print(f"{name}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed, (f"objective.validation_limit={IMAGES}",))
     for trial in missing:
-        proposal, score = proposal_of(trial), trial.user_attrs["scores"][0]
+        recipe, score = recipe_of(trial), trial.user_attrs["scores"][0]
         area = low = high = nan  # of a composite whose heatmaps are not finite
         try:
-            faithful = explained(context, proposal)
+            faithful = explained(context, recipe)
             area, (low, high) = faithful.area, faithful.interval()
         except XaipruneError as error:
             print(f"  trial {trial.number}: {error}", flush=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import (
     BALANCE,
@@ -30,11 +30,11 @@ from benchmarks.proof.studies import (
     found,
 )
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.attribute import PRESETS
+from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
+from xaiprune.comparison.methods import PRESETS, Method, signed
 from xaiprune.errors import XaipruneError
-from xaiprune.search import best_trial
-from xaiprune.search.meter import Meter, plain_figures
-from xaiprune.search.methods import Method, proposal_of_preset, signed
+from xaiprune.recipe import PRESETS
+from xaiprune.study import best_trial
 
 NAME, HALF = "kept", "half"
 ABOUT = (
@@ -73,7 +73,7 @@ _STEPS = 100
 def run(case: Case, seed: int) -> None:
     """Bisect for Taylor in both orders, the best found, and the best search where half is lost in its own."""
     searches = {compensate: chosen_search(case, seed, compensate) for compensate in COMPENSATE}
-    recipes = {TAYLOR: proposal_of_preset(TAYLOR)}
+    recipes = {TAYLOR: PRESETS[TAYLOR]}
     recipes |= found(case, seed, dict.fromkeys(s for s in (DEPTH_GROUPS, *searches.values()) if s))
     measured: list[tuple[str, str, str, Stage]] = []  # compensation, method, what it is, order of this stage
     for compensate, search in searches.items():
@@ -86,13 +86,13 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    part = curve_images(meter_of(case, seed))
+    part = curve_images(evaluator_of(case, seed))
     rows = []
     methods = {method.name: method for method in rankings(context_of(case, seed), recipes)}
-    dense = meter_of(case, seed).figures(methods[TAYLOR], 0.0, part)["top1"]
+    dense = evaluator_of(case, seed).figures(methods[TAYLOR], 0.0, part)["top1"]
     for compensate, name, kind, stage in measured:
-        meter, order = meter_of(case, seed, compensate), "joint" if stage.joint else "score"
-        rate = highest(top1_of(meter, methods[name], compensate, stage), KEEP * dense)
+        evaluator, order = evaluator_of(case, seed, compensate), "joint" if stage.joint else "score"
+        rate = highest(top1_of(evaluator, methods[name], compensate, stage), KEEP * dense)
         print(f"  {compensate:<7} {kind:<12} {name:<20} {order} {rate:.0%}", flush=True)
         made = {"compensate": compensate, "method": name, "kind": kind, "order": order}
         rows.append({**made, "rate": rate, "dense": dense})
@@ -119,18 +119,18 @@ def run_half(case: Case, seed: int) -> None:
     mine = {method.name: method for method in rankings(context, ours)}
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
-        meter = meter_of(case, seed, compensate)
-        joint = ordered(meter.bench, JOINT)
-        rate, strongest, with_sign = _presets(case, meter, compensate, of_presets)
-        measured = [("preset", strongest, meter.bench, None), ("joint", strongest, joint, None)]
+        evaluator = evaluator_of(case, seed, compensate)
+        joint = ordered(evaluator.bench, JOINT)
+        rate, strongest, with_sign = _presets(case, evaluator, compensate, of_presets)
+        measured = [("preset", strongest, evaluator.bench, None), ("joint", strongest, joint, None)]
         measured.append((SIGNED_PRESET, with_sign, joint, None))
         for stage in SEARCHED[compensate]:
             if stage.name in mine:
                 score = validation(case, seed, stage, compensate)
-                measured.append(("ours", mine[stage.name], joint if stage.joint else meter.bench, score))
+                measured.append(("ours", mine[stage.name], joint if stage.joint else evaluator.bench, score))
         for kind, method, bench, score in measured:
             plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
-            figures = meter.figures_of(plan, compensate)
+            figures = evaluator.figures_of(plan, compensate)
             print(
                 f"  {compensate:<7} {rate:.2f} {kind:<6} {method.name:<24} {figures['top1']:.1%}", flush=True
             )
@@ -148,22 +148,24 @@ def run_half(case: Case, seed: int) -> None:
     table.replace(case, seed, of, rows)
 
 
-def _presets(case: Case, meter: Meter, compensate: str, of_presets: str) -> tuple[float, Method, Method]:
-    """The rate, the strongest preset and the strongest with signed sums: known, or found with this meter."""
-    named = {name: proposal_of_preset(name) for name in PRESETS}
+def _presets(
+    case: Case, evaluator: TestEvaluator, compensate: str, of_presets: str
+) -> tuple[float, Method, Method]:
+    """The rate, the strongest preset and the strongest with signed sums: known, or found with this evaluator."""
+    named = {name: PRESETS[name] for name in PRESETS}
     known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
     if known is None:
-        rate, strongest = _half(meter, rankings(meter.bench, named), compensate)
+        rate, strongest = _half(evaluator, rankings(evaluator.bench, named), compensate)
     else:
         rate, preset = known
-        (strongest,) = rankings(meter.bench, {preset: named[preset]})
+        (strongest,) = rankings(evaluator.bench, {preset: named[preset]})
     candidates = {f"{name}, signed": signed(preset) for name, preset in named.items() if name != TAYLOR}
     known = strongest_preset(case, compensate, of_presets, SIGNED_PRESET)
     if known is not None:
         candidates = {known[1]: candidates[known[1]]}
-    presets = rankings(meter.bench, candidates)
+    presets = rankings(evaluator.bench, candidates)
     if len(presets) > 1:
-        presets.sort(key=lambda preset: top1_of(meter, preset, compensate, JOINT)(rate))
+        presets.sort(key=lambda preset: top1_of(evaluator, preset, compensate, JOINT)(rate))
     return rate, strongest, presets[-1]
 
 
@@ -215,29 +217,29 @@ def strongest_preset(
     return float(rows.iloc[0].rate), str(rows.iloc[0].method)
 
 
-def _half(meter: Meter, presets: Sequence[Method], compensate: str) -> tuple[float, Method]:
+def _half(evaluator: TestEvaluator, presets: Sequence[Method], compensate: str) -> tuple[float, Method]:
     """The first rate at which the strongest preset has lost half, and that preset."""
-    half = meter.figures(presets[0], 0.0, curve_images(meter))["top1"] / 2
+    half = evaluator.figures(presets[0], 0.0, curve_images(evaluator))["top1"] / 2
     rate, strongest = 0.0, presets[0]
     for preset in presets:  # only those that are still above half where the strongest so far was
-        top1 = top1_of(meter, preset, compensate)
+        top1 = top1_of(evaluator, preset, compensate)
         if rate == 0.0 or top1(rate + 1 / _STEPS) >= half:
             rate, strongest = highest(top1, half), preset
     return round(rate + 1 / _STEPS, 2), strongest
 
 
 def top1_of(
-    meter: Meter, method: Method, compensate: str, stage: Stage = DEPTH_GROUPS
+    evaluator: TestEvaluator, method: Method, compensate: str, stage: Stage = DEPTH_GROUPS
 ) -> Callable[[float], float]:
     """Top-1 on the curve's images by rate, in a stage's order; zero where so much cannot go."""
-    part, context = curve_images(meter), ordered(meter.bench, stage)
+    part, context = curve_images(evaluator), ordered(evaluator.bench, stage)
 
     def top1(rate: float) -> float:
         try:
             plan = context.plan(method.scores, round(rate, 2), method.scope, compensate=compensate)
-        except XaipruneError:  # prune.floor: each layer keeps a unit
+        except XaipruneError:  # prune.min_units: each layer keeps a unit
             return 0.0
-        return float(meter.figures_of(plan, compensate, part)["top1"])
+        return float(evaluator.figures_of(plan, compensate, part)["top1"])
 
     return top1
 

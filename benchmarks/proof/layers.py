@@ -6,7 +6,7 @@ from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.search.methods import proposal_of_preset
+from xaiprune.comparison.methods import PRESETS
 
 NAME = "layers"
 ABOUT = (
@@ -25,7 +25,7 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
-    methods = rankings(context, {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)})
+    methods = rankings(context, {OURS: recipe, TAYLOR: PRESETS[TAYLOR]})
     plans = {method.name: context.plan(method.scores, case.rate, method.scope).removed for method in methods}
     rows = []
     for name, other in ((OURS, TAYLOR), (TAYLOR, OURS)):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, meter_of, ordered, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, evaluator_of, ordered, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, ORDERS, chosen_search
 from benchmarks.proof.studies import COMPENSATED_JOINT, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.search.meter import plain_figures
-from xaiprune.search.methods import rank
+from xaiprune.comparison.evaluator import plain_figures
+from xaiprune.comparison.methods import rank
 
 NAME = "order"
 ABOUT = (
@@ -35,12 +35,12 @@ def run(case: Case, seed: int) -> None:
     methods = [ours, *rankings(context, further), *others]
     rows = []
     for compensate in COMPENSATE:
-        meter = meter_of(case, seed, compensate)
+        evaluator = evaluator_of(case, seed, compensate)
         for order, stage in ORDERS.items():
-            bench = ordered(meter.bench, stage)
+            bench = ordered(evaluator.bench, stage)
             for method in methods:
                 plan = bench.plan(method.scores, case.rate, method.scope, compensate=compensate)
-                figures = meter.figures_of(plan, compensate)
+                figures = evaluator.figures_of(plan, compensate)
                 print(f"  {method.name:<20} {compensate:<7} {order} {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {

@@ -1,4 +1,4 @@
-"""What ranking in rounds (``prune.steps``) is worth: again on the network as pruned and compensated so far.
+"""What ranking in rounds (``prune.rounds``) is worth: again on the network as pruned and compensated so far.
 
 Searches rank once; this is what can be done with what they found, and with a preset, without a search.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.proof.bench import meter_of, ordered, scores_by
+from benchmarks.proof.bench import evaluator_of, ordered, scores_by
 from benchmarks.proof.cases import Case
 from benchmarks.proof.kept import COMPENSATE, chosen_search, strongest_preset
 from benchmarks.proof.studies import Stage, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.search import Context
-from xaiprune.search.meter import plain_figures
-from xaiprune.search.methods import proposal_of_preset
-from xaiprune.search.proposal import Proposal
+from xaiprune.comparison.evaluator import plain_figures
+from xaiprune.comparison.methods import PRESETS
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.session import Context
 
 NAME = "rounds"
 ABOUT = (
@@ -29,29 +29,29 @@ ROUNDS = (1, 3)
 def run(case: Case, seed: int) -> None:
     """Measure the preset and the best search's recipe, by compensation and rounds."""
     table = Table(NAME, ABOUT)
-    recipes: dict[str, tuple[float, dict[str, Proposal]]] = {}
+    recipes: dict[str, tuple[float, dict[str, Recipe]]] = {}
     searches: dict[str, Stage] = {}
     for method in COMPENSATE:
         known, search = strongest_preset(case, method), chosen_search(case, seed, method)
         if known is not None and search is not None:
             (rate, preset), ours = known, found(case, seed, [search])
-            recipes[method] = rate, {preset: proposal_of_preset(preset), **ours}
+            recipes[method] = rate, {preset: PRESETS[preset], **ours}
             searches[search.name] = search
     of = made_of(case, recipes, ROUNDS, case.compensation)
     if not recipes or table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     rows = []
-    for method, (rate, proposals) in recipes.items():
-        meter = meter_of(case, seed, method)
+    for method, (rate, recipes) in recipes.items():
+        evaluator = evaluator_of(case, seed, method)
         for rounds in ROUNDS:
-            context = _in_rounds(meter.bench, rounds)
-            for name, scores in scores_by(context, proposals).items():
-                recipe = proposals[name]
+            context = _in_rounds(evaluator.bench, rounds)
+            for name, scores in scores_by(context, recipes).items():
+                recipe = recipes[name]
                 plan = ordered(context, searches.get(name)).plan(
-                    scores, rate, recipe.scope, again=context.ranker(recipe), compensate=method
+                    scores, rate, recipe.scope, rerank=context.ranker(recipe), compensate=method
                 )
-                figures = meter.figures_of(plan, method)  # is about the plan, however it was made
+                figures = evaluator.figures_of(plan, method)  # is about the plan, however it was made
                 print(f"  {method:<7} {name:<20} {rounds} rounds {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {
@@ -68,4 +68,4 @@ def run(case: Case, seed: int) -> None:
 def _in_rounds(context: Context, rounds: int) -> Context:
     """The same network and images, ranked so often."""
     config = context.config
-    return replace(context, config=replace(config, prune=replace(config.prune, steps=rounds)))
+    return replace(context, config=replace(config, prune=replace(config.prune, rounds=rounds)))

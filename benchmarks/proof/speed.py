@@ -15,9 +15,9 @@ from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, chosen_search
 from benchmarks.proof.studies import DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.evaluate import cost
-from xaiprune.search import Context
-from xaiprune.search.methods import proposal_of_preset
+from xaiprune.comparison.methods import PRESETS
+from xaiprune.evaluation import cost
+from xaiprune.session import Context
 
 NAME = "speed"
 ABOUT = (
@@ -41,7 +41,7 @@ def run(case: Case, seed: int) -> None:
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed)
     rows = []
-    for method in rankings(context, {**recipes, TAYLOR: proposal_of_preset(TAYLOR)}):
+    for method in rankings(context, {**recipes, TAYLOR: PRESETS[TAYLOR]}):
         rate = stages[method.name].rate(case) if method.name in stages else case.rate
         assert rate is not None, f"{case.name}: {method.name} was found at some rate"
         # (Which units leave a layer, the joint order has no say in how many.)

@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.proof.cases import STUDIES, Case, config_of
 from xaiprune.config import Config, compose
-from xaiprune.search import best_trial, counts, load_study, proposal_of, search
-from xaiprune.search.best import save_best
-from xaiprune.search.notes import RUNS
-from xaiprune.search.proposal import Proposal
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.study import best_trial, counts, load_study, recipe_of, search
+from xaiprune.study.best import save_best
+from xaiprune.study.notes import RUNS
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def publish(study: optuna.Study, path: Path) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def found(case: Case, seed: int, stages: Iterable[Stage] = (DEPTH_GROUPS, *FURTHER)) -> dict[str, Proposal]:
+def found(case: Case, seed: int, stages: Iterable[Stage] = (DEPTH_GROUPS, *FURTHER)) -> dict[str, Recipe]:
     """What the finished searches of a case have found, by the name of the search.
 
     Args:
@@ -192,7 +192,7 @@ def found(case: Case, seed: int, stages: Iterable[Stage] = (DEPTH_GROUPS, *FURTH
     recipes = {}
     for stage in stages:
         if (study := finished(case, seed, stage)) is not None:
-            recipes[stage.name] = proposal_of(best_trial(study))
+            recipes[stage.name] = recipe_of(best_trial(study))
     return recipes
 
 

@@ -12,10 +12,10 @@ import torch
 from filelock import FileLock
 
 from benchmarks.proof.cases import RESULTS, Case
+from xaiprune.comparison.evaluator import short_hash
 from xaiprune.files import replacing
-from xaiprune.search.meter import short_hash
-from xaiprune.search.proposal import Proposal
-from xaiprune.search.versions import versions
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.study.versions import versions
 
 
 class Table:
@@ -81,7 +81,7 @@ def made_of(*things: Any) -> str:
 
 
 def _plain(thing: Any) -> Any:
-    if isinstance(thing, Proposal):
+    if isinstance(thing, Recipe):
         return thing.key
     if isinstance(thing, Case):
         # How long it is searched says nothing: what was found does.

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.cases import STUDIES, Case, context_of
 from benchmarks.proof.kept import chosen_search
 from benchmarks.proof.studies import JOINT, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.search.meter import Meter, plain_figures
-from xaiprune.search.methods import proposal_of_preset
+from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
+from xaiprune.comparison.methods import PRESETS
 
 NAME, CHOSEN, TASKS = "travel", "travel_chosen", "tasks"
 ABOUT = (
@@ -35,15 +35,15 @@ def run(case: Case, seed: int) -> None:
     recipes = {str(of): recipe for of in case.seeds if (recipe := found(case, of).get(OURS)) is not None}
     if len(recipes) < 2:
         return
-    recipes[TAYLOR] = proposal_of_preset(TAYLOR)
+    recipes[TAYLOR] = PRESETS[TAYLOR]
     of = made_of(case, recipes)
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    meter = meter_of(case, seed)
+    evaluator = evaluator_of(case, seed)
     rows = []
     for method in rankings(context_of(case, seed), recipes):
-        figures = meter.figures(method, case.rate)
+        figures = evaluator.figures(method, case.rate)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         rows.append({"searched_with": method.name, "rate": case.rate, **plain_figures(figures)})
     table.replace(case, seed, of, rows)
@@ -57,17 +57,17 @@ def run_chosen(case: Case, seed: int) -> None:
     if rate is None or len(searches) < 2 or any(search.name == OURS for search in searches.values()):
         return
     recipes = {of: found(case, int(of), [search])[search.name] for of, search in searches.items()}
-    recipes[TAYLOR], searches[TAYLOR] = proposal_of_preset(TAYLOR), JOINT
+    recipes[TAYLOR], searches[TAYLOR] = PRESETS[TAYLOR], JOINT
     of = made_of(case, rate, {name: search.joint for name, search in searches.items()}, recipes)
     if table.has(case, seed, of):
         return
     print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
-    meter = meter_of(case, seed)
+    evaluator = evaluator_of(case, seed)
     rows = []
     for method in rankings(context_of(case, seed), recipes):
         search = searches[method.name]
-        plan = ordered(meter.bench, search).plan(method.scores, rate, method.scope)
-        figures = meter.figures_of(plan)
+        plan = ordered(evaluator.bench, search).plan(method.scores, rate, method.scope)
+        figures = evaluator.figures_of(plan)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         made = {"searched_with": method.name, "search": search.name, "rate": rate}
         rows.append({**made, **plain_figures(figures)})
@@ -79,18 +79,18 @@ def run_tasks(case: Case, seed: int) -> None:
     table, recipe = Table(TASKS, ABOUT_TASKS), found(case, seed).get(OURS)
     if recipe is None or "data.task=all" not in case.overrides:
         return
-    recipes = {OURS: recipe, TAYLOR: proposal_of_preset(TAYLOR)}
+    recipes = {OURS: recipe, TAYLOR: PRESETS[TAYLOR]}
     of = made_of(case, recipes)
     if table.has(case, seed, of):
         return
     print(f"{TASKS}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed, ("data.task=classes",))
-    meter = Meter(context, STUDIES / "measured" / f"{case.name}-classes")
-    part = curve_images(meter)
+    evaluator = TestEvaluator(context, STUDIES / "measured" / f"{case.name}-classes")
+    part = curve_images(evaluator)
     rows = []
     for method in rankings(context, recipes):
         for rate in (0.0, *case.rates):
-            figures = meter.figures(method, rate, part)
+            figures = evaluator.figures(method, rate, part)
             rows.append({"method": method.name, "rate": rate, **plain_figures(figures)})
         print(f"  {method.name:<14} curve done", flush=True)
     table.replace(case, seed, of, rows)

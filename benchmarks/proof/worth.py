@@ -10,18 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, meter_of, ordered, rankings, scores_by
+from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings, scores_by
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import chosen_search
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.attribute import PRESETS, Composite
-from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
-from xaiprune.evaluate import paired
-from xaiprune.search import Context
-from xaiprune.search.meter import Meter, plain_figures, right_images
-from xaiprune.search.methods import proposal_of_preset
-from xaiprune.search.proposal import Proposal
+from xaiprune.attribution import Composite
+from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
+from xaiprune.comparison.evaluator import TestEvaluator, plain_figures, right_images
+from xaiprune.comparison.methods import PRESETS
+from xaiprune.evaluation import paired
+from xaiprune.recipe import PRESETS
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.session import Context
 
 NAME, CHOSEN, REFERENCES = "dimensions", "dimensions_chosen", "references"
 ABOUT = (
@@ -52,9 +53,9 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    meter = meter_of(case, seed)
-    measured = [(name, recipe, meter.bench) for name, recipe in recipes.items()]
-    table.replace(case, seed, of, _rows(meter, case.rate, measured))
+    evaluator = evaluator_of(case, seed)
+    measured = [(name, recipe, evaluator.bench) for name, recipe in recipes.items()]
+    table.replace(case, seed, of, _rows(evaluator, case.rate, measured))
 
 
 def run_chosen(case: Case, seed: int) -> None:
@@ -68,12 +69,12 @@ def run_chosen(case: Case, seed: int) -> None:
     if rate is None or table.has(case, seed, of):
         return
     print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
-    meter = meter_of(case, seed)
-    context = ordered(meter.bench, search)
+    evaluator = evaluator_of(case, seed)
+    context = ordered(evaluator.bench, search)
     measured = [(name, recipe, context) for name, recipe in recipes.items()]
     if search.joint:
-        measured.append(("units leave by score", best, meter.bench))
-    rows = _rows(meter, rate, measured)
+        measured.append(("units leave by score", best, evaluator.bench))
+    rows = _rows(evaluator, rate, measured)
     table.replace(case, seed, of, [{"search": search.name, **row} for row in rows])
 
 
@@ -87,22 +88,22 @@ def run_references(case: Case, seed: int) -> None:
         return
     print(f"{REFERENCES}: {case.name}, seed {seed}", flush=True)
     context = context_of(case, seed, (f"data.reference_per_class={max(COUNTS)}",))
-    meter = meter_of(case, seed)
-    part, rate = curve_images(meter), case.rate
+    evaluator = evaluator_of(case, seed)
+    part, rate = curve_images(evaluator), case.rate
     rows = []
     for count in COUNTS:
         recipes = {
-            name: replace(proposal, references=count)
-            for name, proposal in ((OURS, recipe), (TAYLOR, proposal_of_preset(TAYLOR)))
+            name: replace(recipe, references=count)
+            for name, recipe in ((OURS, recipe), (TAYLOR, PRESETS[TAYLOR]))
         }
         for method in rankings(context, recipes):
-            figures = meter.figures(method, rate, part)
+            figures = evaluator.figures(method, rate, part)
             print(f"  {count} a class: {method.name:<14} {figures['top1']:.1%}", flush=True)
             rows.append({"method": method.name, "references": count, "rate": rate, **plain_figures(figures)})
     table.replace(case, seed, of, rows)
 
 
-def variants(best: Proposal) -> dict[str, Proposal]:
+def variants(best: Recipe) -> dict[str, Recipe]:
     """The best found with one choice at a time as the papers or Taylor have it, where it has another."""
     taylor = PRESETS[TAYLOR]
     composite, aggregation = best.composite, best.aggregation
@@ -119,19 +120,19 @@ def variants(best: Proposal) -> dict[str, Proposal]:
         "normalize: none": replace(best, aggregation=replace(aggregation, normalize="none")),
         "Taylor's rules, our ranking": replace(best, composite=taylor.composite),
         "our rules, Taylor's ranking": replace(best, start=taylor.start, aggregation=taylor.aggregation),
-        "Taylor": proposal_of_preset(TAYLOR),
+        "Taylor": PRESETS[TAYLOR],
     }
     return _others(best, tried)
 
 
-def further_variants(best: Proposal) -> dict[str, Proposal]:
+def further_variants(best: Recipe) -> dict[str, Recipe]:
     """Also without scales, and with signs lost before relevance is summed over tokens or space."""
     unsigned = replace(best, aggregation=replace(best.aggregation, mode="sum_of_abs"))
     return _others(best, {"aggregate: sum_of_abs": unsigned, "scale: none": replace(best, scale={})})
 
 
-def _others(best: Proposal, tried: dict[str, Proposal]) -> dict[str, Proposal]:
-    return {name: proposal for name, proposal in tried.items() if proposal.key != best.key}
+def _others(best: Recipe, tried: dict[str, Recipe]) -> dict[str, Recipe]:
+    return {name: recipe for name, recipe in tried.items() if recipe.key != best.key}
 
 
 def fixed_numbers(composite: Composite) -> Composite:
@@ -155,13 +156,13 @@ def _fixed(rule: Rule, types: tuple[str, ...] = ()) -> Rule:
 
 
 def _rows(
-    meter: Meter, rate: float, measured: Sequence[tuple[str, Proposal, Context]]
+    evaluator: TestEvaluator, rate: float, measured: Sequence[tuple[str, Recipe, Context]]
 ) -> Iterator[dict[str, Any]]:
     """A row for each recipe, planned as its context does; the first is what the others are compared with."""
-    scores = scores_by(meter.bench, {name: recipe for name, recipe, _ in measured})
+    scores = scores_by(evaluator.bench, {name: recipe for name, recipe, _ in measured})
     best = None
     for name, _, context in measured:
-        figures = meter.figures_of(context.plan(scores[name], rate))
+        figures = evaluator.figures_of(context.plan(scores[name], rate))
         best = best or figures
         print(f"  {name:<36} {figures['top1']:.1%}", flush=True)
         yield {

@@ -88,18 +88,18 @@ def draw_heatmaps() -> None:
 
 def draw_plan(model: torch.nn.Module, data, study) -> None:  # type: ignore[no-untyped-def]
     """Scores of all units with the cut, and the part of each layer that stays."""
-    proposal = xp.proposal_of(xp.best_trial(study))
+    recipe = xp.recipe_of(xp.best_trial(study))
     units = xp.find_units(model, "filters")
     relevance = xp.attribute(
         model,
         data.reference.tensor(),
         data.reference.labels,
         units,
-        proposal.composite,
+        recipe.composite,
         task=data.task,
-        start=proposal.start,
+        start=recipe.start,
     )
-    scores = xp.aggregate(relevance, proposal.aggregation)
+    scores = xp.aggregate(relevance, recipe.aggregation)
     plan = xp.make_plan(scores, units, RATE)
     figure, grid = canvas(1, 2, (9.6, 4.0), width_ratios=[1, 1.25])
     left, right = grid[0]

@@ -14,12 +14,11 @@ from optuna.trial import TrialState, create_trial
 from tests.search.conftest import FEW_IMAGES, SHALLOW
 from tests.search.conftest import config as config  # for the one test that searches
 from tests.search.conftest import weights as weights
-from xaiprune.attribute import PRESETS
 from xaiprune.cli.__main__ import main
-from xaiprune.search import Proposal
-from xaiprune.search.storage import open_storage, quiet
-from xaiprune.search.study import SCHEMA
-from xaiprune.search.versions import versions
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.storage.connect import open_storage, quiet
+from xaiprune.study.study import SCHEMA
+from xaiprune.study.versions import versions
 
 MakeStudy = Callable[..., optuna.Study]
 FINGERPRINT = {
@@ -35,10 +34,10 @@ FINGERPRINT = {
 }
 
 
-def preset(name: str) -> Proposal:
+def preset(name: str) -> Recipe:
     """A preset as what a trial tried."""
     chosen = PRESETS[name]
-    return Proposal(chosen.composite, chosen.start, chosen.aggregation)
+    return Recipe(chosen.composite, chosen.start, chosen.aggregation)
 
 
 @pytest.fixture(scope="session")

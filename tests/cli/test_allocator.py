@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import ctypes, resource
-from xaiprune.cli.allocator import keep_freed_memory
+from xaiprune.cli.common.allocator import keep_freed_memory
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]

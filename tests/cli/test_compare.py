@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import preset
-from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli.__main__ import main
-from xaiprune.search import Context
-from xaiprune.search.final import BEST
+from xaiprune.comparison.run import BEST
+from xaiprune.session import Context
 
 FEW = ["compare.rates=[0,0.4]", "compare.presets=[epsilon,zplus]", "compare.criteria=[taylor,fisher]"]
 COMMAND = ["compare", "study.name=one", *FEW, "compare.seeds=2"]

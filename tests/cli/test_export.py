@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from xaiprune.recipe.chosen import chosen_aggregation, chosen_composite, chosen_start
 
 from tests.cli.conftest import FINGERPRINT, preset
-from xaiprune.attribute.chosen import chosen_aggregation, chosen_composite, chosen_start
-from xaiprune.attribute.lrp.composite_io import load_composite, save_composite
+from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.prune import Plan, load_pruned_plan
-from xaiprune.search import search
+from xaiprune.pruning import Plan, load_pruned_plan
+from xaiprune.study import search
 
 TRIALS = (
     ("taylor", 0.9, "a"),
@@ -152,7 +152,7 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     assert load_pruned_plan("again") == plan
 
 
-@pytest.mark.parametrize("setting", ["prune.steps=2", "prune.order=joint"])
+@pytest.mark.parametrize("setting", ["prune.rounds=2", "prune.order=joint"])
 def test_what_a_search_found_is_pruned_as_it_was_searched(setting, searched, capsys, monkeypatch):
     monkeypatch.setattr("xaiprune.cli.search.finish", lambda *_: None)
     assert main(["search", *searched, setting, "study.name=two", "study.n_trials=3"]) == 0

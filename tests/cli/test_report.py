@@ -18,7 +18,7 @@ from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.report import trials
-from xaiprune.search.storage import quiet
+from xaiprune.storage.connect import quiet
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +160,6 @@ def test_another_set_up_than_the_searchs_is_refused(config: MakeConfig, tmp_path
     search.run(config("study.n_trials=1", "prune.rate=0.5"))
     command = capsys.readouterr().out.split("report      xaiprune report ")[1].splitlines()[0]
     (tmp_path / "studies" / "test" / "cost.json").unlink()
-    assert main(["report", *command.split(), "report.network=true", "prune.floor=2"]) == 2
+    assert main(["report", *command.split(), "report.network=true", "prune.min_units=2"]) == 2
     assert "study 'test' in " in (error := capsys.readouterr().err)
-    assert "was made with another set-up: prune.floor was 1, now 2" in error
+    assert "was made with another set-up: prune.min_units was 1, now 2" in error

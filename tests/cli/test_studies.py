@@ -11,13 +11,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.cli import export, studies
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.search import best_trial, counts, load_study, proposal_of, search, stale
-from xaiprune.search.storage import open_storage, quiet
+from xaiprune.storage import stale
+from xaiprune.storage.connect import open_storage, quiet
+from xaiprune.study import best_trial, counts, load_study, recipe_of, search
 
 # Asked for outside of Study.optimize, a trial has no heartbeat; that is the point.
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
@@ -254,7 +255,7 @@ def test_of_a_real_search(config, tmp_path, capsys):
     run("study.name=test", stored, "studies.action=show")
     assert f"trial {best_trial(study).number}: " in capsys.readouterr().out
     export.run(compose("export", ["study.name=test", stored, "export.top=2", f"output_dir={tmp_path}"]))
-    assert load_composite(tmp_path / "top-01.yaml") == proposal_of(best_trial(study)).composite
+    assert load_composite(tmp_path / "top-01.yaml") == recipe_of(best_trial(study)).composite
 
 
 def test_a_reader_that_has_gone_is_no_error(make_study):

@@ -11,11 +11,11 @@ from xaiprune.cli import export
 from xaiprune.cli.pruning import Pruning
 from xaiprune.config import Config, compose, prepare, searched_with, sweep_of
 from xaiprune.errors import XaipruneError
-from xaiprune.search import search
-from xaiprune.search.chosen import chosen_proposal
-from xaiprune.search.study import proposal_of
+from xaiprune.recipe.configured import chosen_recipe
+from xaiprune.study import search
+from xaiprune.study.study import recipe_of
 
-# Everything that a proposal can carry beside its composite.
+# Everything that a recipe can carry beside its composite.
 SPACE = [
     "space.scale.low.low=0.2",
     "space.scale.low.high=5",
@@ -80,7 +80,7 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
     for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
         file = export.export(study, trial, tmp_path / f"{trial.number}.yaml")
         pruning = Pruning.of(compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4")))
-        assert chosen_proposal(pruning.config).composite == proposal_of(trial).composite
+        assert chosen_recipe(pruning.config).composite == recipe_of(trial).composite
         plan = pruning.plan()
         assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
         hashes.add(plan.hash)
@@ -103,7 +103,7 @@ def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, se
         ],
     )
     pruning = Pruning.of(other)
-    rules = chosen_proposal(other).composite.resolve(pruning.layers)
+    rules = chosen_recipe(other).composite.resolve(pruning.layers)
     assert [rules[name].name for name in ("conv1", "layer3.0.conv1", "layer4.1.conv2")] == [
         *("alphabeta", "zplus", "epsilon")
     ]
@@ -180,7 +180,7 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     first = study.trials[0]
     assert first.user_attrs["preset"] == "mine.yaml"
     assert bool(first.params) is inside
-    found = proposal_of(first)
+    found = recipe_of(first)
     assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
     assert study.trials[1].user_attrs["preset"] == "taylor"
     search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
@@ -199,8 +199,8 @@ def test_other_conditions_than_the_search_had_are_told(
         (["prune.order=joint"], []),
         ([], [f"{file} was searched with prune.order=joint; here it is order score"]),
         (
-            ["prune.order=joint", "prune.steps=2"],
-            [f"{file} was searched with prune.steps=1; here it is steps 2"],
+            ["prune.order=joint", "prune.rounds=2"],
+            [f"{file} was searched with prune.rounds=1; here it is steps 2"],
         ),
     ):
         caplog.clear()

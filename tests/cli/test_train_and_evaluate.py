@@ -6,9 +6,9 @@ import re
 import pytest
 
 from xaiprune.cli.__main__ import main
-from xaiprune.cli.train import recipe_of
+from xaiprune.cli.train import training_recipe
 from xaiprune.config import compose
-from xaiprune.models import RECIPES, Recipe
+from xaiprune.models import TRAINING_RECIPES, TrainingRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,15 @@ def test_train_then_evaluate(tmp_path, capsys, session_cache):
 
 
 def test_training_settings_come_from_the_recipe_then_from_the_user():
-    assert recipe_of(compose("train")) == RECIPES["digits_resnet"]
-    assert recipe_of(compose("train", ["train.epochs=2", "train.shift=0"])).epochs == 2
-    assert recipe_of(compose("train", ["model=resnet18"])) == Recipe(flip=False)  # digits are not mirrored
+    assert training_recipe(compose("train")) == TRAINING_RECIPES["digits_resnet"]
+    assert training_recipe(compose("train", ["train.epochs=2", "train.shift=0"])).epochs == 2
+    assert training_recipe(compose("train", ["model=resnet18"])) == TrainingRecipe(
+        flip=False
+    )  # digits are not mirrored
 
 
 def test_photographs_are_mirrored(tmp_path):
     config = compose("train", ["data=image_folder", f"data.root={tmp_path}"])
-    assert recipe_of(config).flip
+    assert training_recipe(config).flip
     config = compose("train", ["data=image_folder", f"data.root={tmp_path}", "train.flip=false"])
-    assert not recipe_of(config).flip
+    assert not training_recipe(config).flip

@@ -21,7 +21,8 @@ from xaiprune.cli import workers
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.search import Counts, counts, load_study, stale
+from xaiprune.storage import stale
+from xaiprune.study import Counts, counts, load_study
 
 Typed = Callable[..., list[str]]
 

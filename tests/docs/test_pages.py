@@ -15,13 +15,13 @@ import yaml
 from tests.docs.pages import PAGES, REPOSITORY, Block, Command, blocks, commands, prose
 from tests.docs.typist import LOOKING, Typist, cheap_python
 from tests.docs.typist import typist as typist
-from xaiprune.attribute.lrp import composite_io
+from xaiprune.attribution.lrp import composite_io
 from xaiprune.cli.__main__ import tasks
 from xaiprune.cli.demo import STUDIES
+from xaiprune.comparison.table import Comparison
 from xaiprune.errors import XaipruneError
-from xaiprune.prune.plan import plan_from_dict
-from xaiprune.search.comparison import Comparison
-from xaiprune.search.space_io import read_space
+from xaiprune.pruning.plan import plan_from_dict
+from xaiprune.space.reader import read_space
 
 DEMO = STUDIES[0]
 LANGUAGES = {"bash", "python", "yaml", "json", "text", "csv", "markdown", ""}

@@ -20,8 +20,8 @@ from xaiprune.config.model_names import DIGITS_NETWORKS
 from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError
-from xaiprune.search import storage_url
-from xaiprune.search.urls import storage_file
+from xaiprune.storage.urls import storage_file
+from xaiprune.study import storage_url
 
 # What makes a run cheap and changes nothing about which way it takes through the program. Given with every
 # command, so that those of one page see the same images.
@@ -255,10 +255,11 @@ def cheap_python(text: str) -> str:
 @pytest.fixture
 def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
     """In an empty folder, with something real in the place of words in capitals."""
-    from xaiprune.attribute import PRESETS, save_composite
+    from xaiprune.attribution import save_composite
+    from xaiprune.comparison import run as final
     from xaiprune.config import DataConfig
     from xaiprune.data.sources.digits import digits
-    from xaiprune.search import final
+    from xaiprune.recipe import PRESETS
 
     # The comparison at the end of a search is most of its time.
     monkeypatch.setitem(final.compare_on_test.__kwdefaults__, "rates", (0.0, 0.5))

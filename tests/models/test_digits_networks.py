@@ -10,8 +10,8 @@ from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.data import Dataset, LabelledImages, Task, load_training
 from xaiprune.errors import XaipruneError
 from xaiprune.models import (
-    RECIPES,
-    Recipe,
+    TRAINING_RECIPES,
+    TrainingRecipe,
     digits,
     fingerprint,
     load,
@@ -37,10 +37,10 @@ def test_model_and_digits_just_work_together(tmp_path, caplog):
     assert top1(opened.model, opened.data.test, opened.data.task) >= 0.96
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", TRAINING_RECIPES)
 def test_the_cached_weights_are_found_again(name, tmp_path, monkeypatch):
-    quick = replace(RECIPES[name], epochs=1)
-    monkeypatch.setitem(RECIPES, name, quick)
+    quick = replace(TRAINING_RECIPES[name], epochs=1)
+    monkeypatch.setitem(TRAINING_RECIPES, name, quick)
     few = load_training(DataConfig(cache_dir=str(tmp_path)), preprocess(timm.create_model(name)))
     few = replace(few, train=few.train.subset(range(16)))
     monkeypatch.setattr(digits, "load_training", lambda *args: few)
@@ -52,7 +52,9 @@ def test_the_cached_weights_are_found_again(name, tmp_path, monkeypatch):
     monkeypatch.setattr(digits, "train_digits", refuse)
     second = load(ModelConfig(name=name), cache=str(tmp_path))
     assert fingerprint(first) == fingerprint(second)
-    monkeypatch.setitem(RECIPES, name, replace(quick, learning_rate=0.1))  # another recipe, other weights
+    monkeypatch.setitem(
+        TRAINING_RECIPES, name, replace(quick, learning_rate=0.1)
+    )  # another recipe, other weights
     with pytest.raises(AssertionError, match="trained again"):
         load(ModelConfig(name=name), cache=str(tmp_path))
 
@@ -63,7 +65,7 @@ def test_training_is_the_same_twice(digits_data):
     def trained():
         torch.manual_seed(3)
         model = timm.create_model("digits_resnet")
-        train_(model, images, digits_data.task, Recipe(epochs=1, batch_size=32), seed=3)
+        train_(model, images, digits_data.task, TrainingRecipe(epochs=1, batch_size=32), seed=3)
         return fingerprint(model)
 
     assert trained() == trained()
@@ -73,7 +75,9 @@ def test_training_works_on_selected_logits(digits_data):
     images = digits_data.reference.subset(digits_data.reference.labels < 2)
     model = timm.create_model("digits_resnet", num_classes=100)
     # One step an epoch: BatchNorm's running statistics take dozens of them to settle.
-    train_(model, images, Task(("0", "1"), (40, 7)), Recipe(epochs=60, learning_rate=3e-3, flip=False))
+    train_(
+        model, images, Task(("0", "1"), (40, 7)), TrainingRecipe(epochs=60, learning_rate=3e-3, flip=False)
+    )
     assert not model.training
     with torch.inference_mode():
         found = model(images.tensor())[:, [40, 7]].argmax(1)
@@ -82,22 +86,27 @@ def test_training_works_on_selected_logits(digits_data):
 
 def test_a_last_batch_of_one_is_left_out(digits_data):
     model = timm.create_model("digits_resnet")
-    train_(model, digits_data.reference.subset(range(9)), digits_data.task, Recipe(epochs=1, batch_size=8))
+    train_(
+        model,
+        digits_data.reference.subset(range(9)),
+        digits_data.task,
+        TrainingRecipe(epochs=1, batch_size=8),
+    )
 
 
 def test_training_leaves_the_global_random_state_alone(digits_data):
     model = timm.create_model("digits_resnet")
     before = torch.get_rng_state()
-    train_(model, digits_data.reference, digits_data.task, Recipe(epochs=1))
+    train_(model, digits_data.reference, digits_data.task, TrainingRecipe(epochs=1))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_augmentation_shifts_and_mirrors():
     images = torch.rand(64, 3, 8, 8)
     generator = torch.Generator().manual_seed(0)
-    same = augment(images, Recipe(shift=0.0, flip=False), generator)
+    same = augment(images, TrainingRecipe(shift=0.0, flip=False), generator)
     torch.testing.assert_close(same, images)
-    mirrored = augment(images, Recipe(shift=0.0, flip=True), generator)
+    mirrored = augment(images, TrainingRecipe(shift=0.0, flip=True), generator)
     flipped = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(mirrored, images, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(mirrored, images, strict=True)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True))

@@ -15,13 +15,13 @@ from benchmarks.proof.page import rendered
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT_BALANCE, file_of, found, study_of
 from benchmarks.proof.tables import Table, made_of, read
 from benchmarks.proof.worth import fixed_numbers, further_variants, variants
-from xaiprune.attribute import Aggregation, Composite
-from xaiprune.attribute.lrp.composite import Match
-from xaiprune.attribute.lrp.rules import AlphaBeta, Epsilon, Gamma
+from xaiprune.attribution import Aggregation, Composite
+from xaiprune.attribution.lrp.composite import Match
+from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma
+from xaiprune.comparison.methods import PRESETS
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate.faithfulness import Faithfulness
-from xaiprune.search.methods import proposal_of_preset
-from xaiprune.search.proposal import Proposal
+from xaiprune.evaluation.faithfulness import Faithfulness
+from xaiprune.recipe.recipe import Recipe
 
 CASE = CASES["vit_tiny-neurons"]
 
@@ -51,7 +51,7 @@ def test_rows_replace_those_of_their_case_and_seed_only(results: Path) -> None:
 
 
 def test_rows_are_stale_once_another_recipe_was_found() -> None:
-    taylor, epsilon = proposal_of_preset("taylor"), proposal_of_preset("epsilon")
+    taylor, epsilon = PRESETS["taylor"], PRESETS["epsilon"]
     assert made_of(CASE, {"ours": taylor}) == made_of(CASE, {"ours": taylor})
     assert made_of(CASE, {"ours": taylor}) != made_of(CASE, {"ours": epsilon})
     assert made_of(replace(CASE, trials=9, title="")) == made_of(CASE)  # neither changes a figure
@@ -74,19 +74,19 @@ def test_variants_take_one_choice_back_each() -> None:
     composite = Composite(
         layers=((Match(groups=("low",)), Gamma(3.0)), (Match(groups=("mid",)), AlphaBeta(2.5, 1.5)))
     )
-    best = Proposal(composite, "contrast", Aggregation("sum_of_abs", "confidence", "l2"))
+    best = Recipe(composite, "contrast", Aggregation("sum_of_abs", "confidence", "l2"))
     tried = variants(best)
     one = tried["aggregate: abs_of_sum"]
     assert one.aggregation == Aggregation("abs_of_sum", "confidence", "l2")
     assert (one.composite, one.start) == (best.composite, best.start)
     assert tried["Taylor's rules, our ranking"].aggregation == best.aggregation
     assert tried["our rules, Taylor's ranking"].composite == composite
-    assert tried["Taylor"] == proposal_of_preset("taylor")
+    assert tried["Taylor"] == PRESETS["taylor"]
     assert "between: lrp" not in tried  # it is so already
 
 
 def test_a_search_that_counts_on_the_joint_order_has_variants_of_its_own() -> None:
-    signed = Proposal(Composite(), "contrast", Aggregation("signed"), {"low": 3.0})
+    signed = Recipe(Composite(), "contrast", Aggregation("signed"), {"low": 3.0})
     tried = further_variants(signed)
     assert list(tried) == ["aggregate: sum_of_abs", "scale: none"]
     assert tried["aggregate: sum_of_abs"] == replace(signed, aggregation=Aggregation("sum_of_abs"))
@@ -317,7 +317,7 @@ def test_explaining_goes_on_where_it_was_stopped(results: Path, monkeypatch: pyt
     monkeypatch.setattr(explaining, "TRIALS", 3)
     monkeypatch.setattr(explaining, "finished", lambda *_: study)
     monkeypatch.setattr(explaining, "context_of", lambda *_: None)
-    monkeypatch.setattr(explaining, "proposal_of", lambda trial: trial.number)
+    monkeypatch.setattr(explaining, "recipe_of", lambda trial: trial.number)
     monkeypatch.setattr(explaining, "explained", explained)
     with pytest.raises(KeyboardInterrupt):
         explaining.run(CASE, 0)

@@ -13,9 +13,9 @@ from benchmarks.proof import cases
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.page import PAGES, rendered
 from benchmarks.proof.studies import STAGES
-from xaiprune.attribute.lrp.composite_io import load_composite
-from xaiprune.search import best_trial, proposal_of
-from xaiprune.search.study import SCHEMA
+from xaiprune.attribution.lrp.composite_io import load_composite
+from xaiprune.study import best_trial, recipe_of
+from xaiprune.study.study import SCHEMA
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted((ROOT / "studies" / "proof").glob("*.db"))
@@ -37,7 +37,7 @@ def test_a_published_study_opens_and_names_no_machine(path: Path, tmp_path: Path
     assert asked["rate"] == stage.rate(CASES[name])
     assert (asked.get("compensate") == "linear") is stage.compensated
     assert (asked.get("order") == "joint") is stage.joint
-    best = proposal_of(best_trial(study))
+    best = recipe_of(best_trial(study))
     kept = load_composite(path.with_suffix("") / "best.yaml")
     assert kept == best.composite
 

@@ -8,7 +8,7 @@ import pytest
 
 from xaiprune import models
 from xaiprune.config import compose
-from xaiprune.evaluate import accuracy
+from xaiprune.evaluation import accuracy
 
 from .networks import overrides
 

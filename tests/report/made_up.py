@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from xaiprune.search.comparison import COLUMNS, Comparison
+from xaiprune.comparison.table import COLUMNS, Comparison
 
 RATES = np.round(np.arange(10) / 10, 1)
 _FALL = {"best found": 0.75, "LRP epsilon": 0.45, "LRP zplus": 0.25, "taylor": 0.55, "magnitude_l1": 0.2}

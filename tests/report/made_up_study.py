@@ -11,15 +11,15 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from xaiprune.attribute import Aggregation, Composite
-from xaiprune.attribute.lrp.composite import Match, make_rule
+from xaiprune.attribution import Aggregation, Composite
+from xaiprune.attribution.lrp.composite import Match, make_rule
 from xaiprune.config import compose
+from xaiprune.recipe import Recipe
 from xaiprune.report.page import Findings, gather
-from xaiprune.search import Proposal
-from xaiprune.search.notes import LAYERS, RUNS, UNITS, run_note
-from xaiprune.search.storage import quiet
-from xaiprune.search.study import SCHEMA
-from xaiprune.search.versions import versions
+from xaiprune.storage.connect import quiet
+from xaiprune.study.notes import LAYERS, RUNS, UNITS, run_note
+from xaiprune.study.study import SCHEMA
+from xaiprune.study.versions import versions
 
 LAYER_NAMES = ("conv1", "layer1.conv", "layer2.conv", "layer3.conv", "fc")
 RULES = ("gradient", "epsilon", "gamma", "zplus")
@@ -107,7 +107,7 @@ def _finish(
             settings[rule] = trial.suggest_float(f"{group}.{rule}", low, 10, log=True)
         made = make_rule("epsilon", epsilon=0) if rule == "gradient" else make_rule(rule, **settings)
         entries.append((Match(groups=(group,)), made))
-    proposal = Proposal(Composite(layers=tuple(entries)), start, Aggregation())
+    recipe = Recipe(Composite(layers=tuple(entries)), start, Aggregation())
     better = 60 * (rules["mid"] == "gradient") + 20 * (start == "logit")
     correct = int(60 + better + draw.integers(0, 40))
     top1 = correct / 200
@@ -115,8 +115,8 @@ def _finish(
     score |= {"top1": top1, "low": top1 - 0.06, "high": top1 + 0.06, "chunks": [correct]}
     spent = dict(zip(("suggest", "attribute", "plan", "evaluate"), (0.01, 0.3, 0.002, 0.1), strict=True))
     attrs: dict[str, Any] = {
-        "proposal": proposal.to_dict(),
-        "key": proposal.key,
+        "proposal": recipe.to_dict(),
+        "key": recipe.key,
         "seconds": spent,
         "evaluated": 200,
         "images": 200,

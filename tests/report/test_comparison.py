@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from xaiprune.comparison.table import highest_rate, load, rivals, save, summary, trapezoid
 from xaiprune.errors import XaipruneError
-from xaiprune.search.comparison import highest_rate, load, rivals, save, summary, trapezoid
 
 from .made_up import RATES, comparison
 

@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from tests.cli.conftest import empty_storage as empty_storage
 from tests.cli.conftest import make_study as make_study
 from tests.cli.conftest import preset
-from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.report.dashboard import Publisher
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from xaiprune.search import comparison as kept
+from xaiprune.comparison import table as kept
 
 from .made_up import comparison
 from .made_up_study import make

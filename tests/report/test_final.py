@@ -10,20 +10,23 @@ import pytest
 import torch
 from torch import nn
 
-from xaiprune.attribute import CRITERIA, PRESETS
-from xaiprune.attribute.criteria import criterion
-from xaiprune.attribute.lrp import trace_layers
+from xaiprune.attribution import CRITERIA
+from xaiprune.attribution.criteria import criterion
+from xaiprune.attribution.lrp import trace_layers
+from xaiprune.comparison import run as final
+from xaiprune.comparison.cache import NAME
+from xaiprune.comparison.evaluator import curve_part
+from xaiprune.comparison.run import compare_on_test
 from xaiprune.config import compose
 from xaiprune.data import Dataset
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Paired
+from xaiprune.evaluation import Paired
 from xaiprune.models import fingerprint
-from xaiprune.prune import masked
-from xaiprune.search import Context, Proposal, final, read_space
-from xaiprune.search.final import compare_on_test
-from xaiprune.search.measured import NAME
-from xaiprune.search.meter import curve_part
-from xaiprune.search.objective import objective_of
+from xaiprune.pruning import masked
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import Context
+from xaiprune.space import read_space
+from xaiprune.trial.objective import objective_of
 from xaiprune.units import find_units
 
 RATES = (0.0, 0.4)
@@ -57,7 +60,7 @@ def bench(small_cnn: nn.Module, digits_data: Dataset) -> Context:
 def compare(bench: Context, folder: Path, **changes: object) -> final.Comparison:
     settings: dict[str, object] = {"rates": RATES, "presets": ["epsilon", "epsilon_cp", "zplus"], "seeds": 2}
     taylor = PRESETS["taylor"]
-    best = Proposal(taylor.composite, taylor.start, taylor.aggregation)
+    best = Recipe(taylor.composite, taylor.start, taylor.aggregation)
     return compare_on_test(bench, best, folder, **{**settings, **changes})  # type: ignore[arg-type]
 
 
@@ -144,10 +147,10 @@ def test_the_model_is_left_as_it_was(bench: Context, tmp_path: Path) -> None:
 
 
 def test_rates_that_the_floor_forbids_are_left_out(bench: Context, tmp_path: Path) -> None:
-    bench.config.prune.floor = 8
+    bench.config.prune.min_units = 8
     found = compare(bench, tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
     assert set(found.frame.rate) == {0.0, 0.4}
-    assert found.left_out == {"rates 0.95": "with prune.floor=8 too few units may go"}
+    assert found.left_out == {"rates 0.95": "with prune.min_units=8 too few units may go"}
 
 
 def test_unknown_preset_is_refused_before_any_work(bench: Context, tmp_path: Path) -> None:

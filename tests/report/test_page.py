@@ -13,12 +13,12 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+from xaiprune.comparison import table as kept
 from xaiprune.errors import XaipruneError
 from xaiprune.report.page import figures, gather, page, settings, tables, write_page
 from xaiprune.report.page.compared import figures_of_merit, headline, verdict
 from xaiprune.report.palette import BEST, method_styles
-from xaiprune.search import comparison as kept
-from xaiprune.search.storage import quiet
+from xaiprune.storage.connect import quiet
 
 from .made_up import comparison
 from .made_up_study import LAYER_NAMES, findings, make
@@ -255,8 +255,8 @@ def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> No
 
 def test_factors_are_written_for_people(tmp_path: Path) -> None:
     found = findings(tmp_path)
-    for proposal in found.stored.attrs["proposal"].values():
-        proposal["scale"] = {"high": 0.5, "layer1.conv": 1.2345678}
+    for recipe in found.stored.attrs["proposal"].values():
+        recipe["scale"] = {"high": 0.5, "layer1.conv": 1.2345678}
     assert ("scale", "high 0.5, layer1.conv 1.23") in tables.recipe(found)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser, chromium
+from xaiprune.comparison import table as kept
 from xaiprune.report.page import write_page
-from xaiprune.search import comparison as kept
 
 from .made_up import comparison
 from .made_up_study import findings, make

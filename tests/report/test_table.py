@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from xaiprune.comparison.table import summary
 from xaiprune.report import plain_text, print_comparison
 from xaiprune.report.table import footnotes, table_rows
-from xaiprune.search.comparison import summary
 
 from .made_up import comparison
 

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tests.search.postgres import Postgres, Unavailable
 from xaiprune.config import Config, compose
 from xaiprune.models import small
-from xaiprune.search import Context, open_context
+from xaiprune.session import Context
+from xaiprune.study import open_context
 
 FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
 SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}

@@ -8,14 +8,17 @@ import torch
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.attribute import PRESETS, Relevance, attribute
-from xaiprune.attribute.lrp import save_composite
+from xaiprune.attribution import Relevance, attribute
+from xaiprune.attribution.lrp import save_composite
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.search import Context, NotInSpace, Proposal, open_context, params_of, proposal_of, search
-from xaiprune.search.chosen import chosen_proposal
-from xaiprune.search.ranking import scores_of
-from xaiprune.search.space import Range
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.recipe.configured import chosen_recipe
+from xaiprune.recipe.ranking import scores_of
+from xaiprune.session import Context
+from xaiprune.space import NotInSpace, params_of
+from xaiprune.space.space import Range
+from xaiprune.study import open_context, recipe_of, search
 
 LAYER = "layer2.0.conv1"
 
@@ -30,9 +33,9 @@ def known(tmp_path: Path) -> Path:
     )
 
 
-def recipe(**scale: float) -> Proposal:
+def recipe(**scale: float) -> Recipe:
     preset = PRESETS["taylor"]
-    return Proposal(preset.composite, preset.start, preset.aggregation, scale=scale)
+    return Recipe(preset.composite, preset.start, preset.aggregation, scale=scale)
 
 
 def test_factors_of_a_layer_and_of_its_group_multiply(cnn: Context) -> None:
@@ -53,7 +56,7 @@ def test_a_factor_of_no_layer_is_refused_before_anything_is_attributed(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("attributed")
 
-    monkeypatch.setattr("xaiprune.search.ranking.attribute", never)
+    monkeypatch.setattr("xaiprune.recipe.ranking.attribute", never)
     with pytest.raises(XaipruneError, match=r"^scale\.hihg: neither a depth group nor .*did you mean 'high'"):
         cnn.relevances([replace(recipe(hihg=2.0), start="contrast")])
     with pytest.raises(XaipruneError, match=rf"^space\.scale\.{LAYER}0: neither .*did you mean '{LAYER}'"):
@@ -82,7 +85,7 @@ def test_a_balance_keeps_the_rest_of_its_recipe(config: MakeConfig, known: Path)
     assert params_of(context.space, centre) == {
         f"scale.{name}": factor for name, factor in centre.scale.items() if name != "high"
     }
-    assert chosen_proposal(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
+    assert chosen_recipe(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
     assert context.space.scale[LAYER] == Range(1.2, 3.4, log=True)  # around what it was
     with pytest.raises(NotInSpace, match=r"scale\.high"):
         params_of(context.space, replace(centre, scale={**centre.scale, "high": 1.0}))
@@ -121,7 +124,7 @@ def test_trials_share_their_relevance(
         calls.append(len(args[4]))  # type: ignore[arg-type]
         return attribute(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("xaiprune.search.ranking.attribute", counted)
+    monkeypatch.setattr("xaiprune.recipe.ranking.attribute", counted)
     wanted = ("space=balance", f"space.around={known}", "sampler=qmc", "study.n_trials=7")  # qmc: no presets
     study = search(config(*wanted, f"search.batch={batch}", "prune.rate=0.5"))
     assert calls == [1]
@@ -130,9 +133,9 @@ def test_trials_share_their_relevance(
     assert len({trial.user_attrs["key"] for trial in trials}) == len(trials) == 7
     plain = open_context(config("prune.rate=0.5"))
     for trial in trials[-2:]:
-        proposal = proposal_of(trial)
-        (relevance,) = plain.relevances([proposal])
-        plan = plain.plan(scores_of(relevance, proposal, plain.units, plain.layers), 0.5)
+        recipe = recipe_of(trial)
+        (relevance,) = plain.relevances([recipe])
+        plan = plain.plan(scores_of(relevance, recipe, plain.units, plain.layers), 0.5)
         assert plain.accuracy(plain.pruned(plan)).top1 == trial.value
 
 

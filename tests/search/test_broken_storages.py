@@ -16,8 +16,9 @@ from tests.search.conftest import MakeConfig
 from tests.search.postgres import Postgres
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
-from xaiprune.search import Context, Counts, counts, load_study, open_context, open_study, search
-from xaiprune.search.storage import open_storage, plain_errors
+from xaiprune.session import Context
+from xaiprune.storage.connect import open_storage, plain_errors
+from xaiprune.study import Counts, counts, load_study, open_context, open_study, search
 
 fork = multiprocessing.get_context("fork")
 
@@ -55,7 +56,7 @@ def test_a_newer_schema_is_refused(config: MakeConfig, tmp_path: Path) -> None:
 
 
 def test_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xaiprune.search import storage
+    from xaiprune.storage import connect as storage
 
     monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path}/locked.db"
@@ -97,7 +98,7 @@ def _hold(path: Path, held: Any, done: Any) -> None:
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xaiprune.search import storage
+    from xaiprune.storage import connect as storage
 
     monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path}/locked.db"

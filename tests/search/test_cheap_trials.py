@@ -9,14 +9,15 @@ from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
 from tests.search.test_trials import recipe
-from xaiprune.attribute import Relevance
+from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import accuracy
-from xaiprune.prune import compensate, masked
-from xaiprune.search import Context, Ending, counts, open_context, open_study, proposal_of, run_trials, search
-from xaiprune.search.known import Known
-from xaiprune.search.race import CHUNK, saved
-from xaiprune.search.trial import Stopwatch, run
+from xaiprune.evaluation import accuracy
+from xaiprune.pruning import compensate, masked
+from xaiprune.session import Context
+from xaiprune.study import Ending, counts, open_context, open_study, recipe_of, run_trials, search
+from xaiprune.trial.cache import ScoreCache
+from xaiprune.trial.race import CHUNK, saved
+from xaiprune.trial.run import Stopwatch, run
 
 
 def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
@@ -25,13 +26,13 @@ def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
 
 @pytest.fixture
 def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many proposals each attribution had."""
+    """How many recipes each attribution had."""
     calls: list[int] = []
     relevances = Context.relevances
 
-    def counted(self: Context, proposals: Any) -> list[Relevance]:
-        calls.append(len(proposals))
-        return relevances(self, proposals)
+    def counted(self: Context, recipes: Any) -> list[Relevance]:
+        calls.append(len(recipes))
+        return relevances(self, recipes)
 
     monkeypatch.setattr(Context, "relevances", counted)
     return calls
@@ -44,10 +45,10 @@ def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: lis
     assert len(forwards) == 3
     assert max(forwards) <= 4
     assert sum(forwards) == len({trial.user_attrs["key"] for trial in study.trials})
-    # Nothing but the order of asking has changed: each value is what the proposal has by itself.
+    # Nothing but the order of asking has changed: each value is what the recipe has by itself.
     context = open_context(config())
     for trial in study.trials[:5]:
-        alone = run(context, recipe(trial.user_attrs["preset"]), 99, Known(), Stopwatch())
+        alone = run(context, recipe(trial.user_attrs["preset"]), 99, ScoreCache(), Stopwatch())
         assert alone.values == (trial.value,)
 
 
@@ -57,15 +58,13 @@ def test_same_seed_same_study_in_batches(config: MakeConfig, tmp_path: Any) -> N
     assert values(one) == values(two)
 
 
-def test_one_bad_proposal_does_not_spoil_its_batch(
-    config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_bad_recipe_does_not_spoil_its_batch(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     relevances = Context.relevances
 
-    def broken(self: Context, proposals: Any) -> list[Relevance]:
-        if any(proposal.composite.name == "zplus" for proposal in proposals):
+    def broken(self: Context, recipes: Any) -> list[Relevance]:
+        if any(recipe.composite.name == "zplus" for recipe in recipes):
             raise ValueError("zplus is broken")
-        return relevances(self, proposals)
+        return relevances(self, recipes)
 
     monkeypatch.setattr(Context, "relevances", broken)
     study = search(config("study.n_trials=6", "search.batch=6"))
@@ -80,11 +79,11 @@ def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, ba
     relevances = Context.relevances
     sizes: list[int] = []
 
-    def hungry(self: Context, proposals: Any) -> list[Relevance]:
+    def hungry(self: Context, recipes: Any) -> list[Relevance]:
         sizes.append(self.config.attribution.batch_size)
         if sizes[-1] > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return relevances(self, proposals)
+        return relevances(self, recipes)
 
     monkeypatch.setattr(Context, "relevances", hungry)
     overrides = ("study.n_trials=5", f"search.batch={batch}", "attribution.batch_size=10")
@@ -96,7 +95,7 @@ def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, ba
 
 
 def test_memory_runs_out_for_good(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hungry(self: Context, proposals: Any) -> list[Relevance]:
+    def hungry(self: Context, recipes: Any) -> list[Relevance]:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Context, "relevances", hungry)
@@ -155,12 +154,12 @@ def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
         def stops(self, step: int, chunk: float, running: float) -> bool:
             return step == 1
 
-    known = Known()
+    known = ScoreCache()
     stopped = run(context, recipe("taylor"), 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (stopped.values, stopped.evaluated, stopped.wanted) == (None, 100, 300)
     rest = run(context, recipe("epsilon_logit"), 4, known, Stopwatch())  # removes the same units
     assert rest.evaluated == 200
-    assert rest.values == run(context, recipe("taylor"), 5, Known(), Stopwatch()).values
+    assert rest.values == run(context, recipe("taylor"), 5, ScoreCache(), Stopwatch()).values
     again = run(context, recipe("taylor"), 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (again.values, again.evaluated, again.reused) == (None, 0, 4)
     assert again.scores[0][1].correct == stopped.scores[0][1].correct
@@ -177,9 +176,9 @@ def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
     overrides = ("units=inner_filters", "data.reference_per_class=2", "prune.rate=0.4")
     context = open_context(config(*overrides, f"prune.compensate={how}", "prune.sequential=false"))
     plain = open_context(config(*overrides))
-    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
     (relevance,) = plain.relevances([recipe("taylor")])
-    from xaiprune.attribute import aggregate
+    from xaiprune.attribution import aggregate
 
     plan = plain.plan(aggregate(relevance, recipe("taylor").aggregation), 0.4)
     new = compensate(
@@ -206,9 +205,9 @@ def test_smaller_networks_answer_as_masked_ones(
     config: MakeConfig, monkeypatch: pytest.MonkeyPatch, units: str
 ) -> None:
     context = open_context(config(f"units={units}"))
-    masked_one = run(context, recipe("taylor"), 0, Known(), Stopwatch())
-    monkeypatch.setattr("xaiprune.search.context._WORTH_REMOVING", 0)
-    smaller = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    masked_one = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
+    monkeypatch.setattr("xaiprune.session.session._WORTH_REMOVING", 0)
+    smaller = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
     assert smaller.scores == masked_one.scores
 
 
@@ -230,12 +229,12 @@ def test_reference_images_a_trial_asks_for(cnn: Context) -> None:
 
 def test_small_networks_are_known(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cnn.is_small
-    monkeypatch.setattr("xaiprune.search.context._SMALL", cnn.dense_cost.macs)
+    monkeypatch.setattr("xaiprune.session.session._SMALL", cnn.dense_cost.macs)
     assert not cnn.is_small
 
 
 def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
-    """A trial's value is that of its stored proposal in a search that has none of the dimensions."""
+    """A trial's value is that of its stored recipe in a search that has none of the dimensions."""
     dimensions = (
         "+space.scope=[global,layer]",
         "+space.references=[1,2]",
@@ -248,11 +247,11 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
     plain = open_context(config(*common))
     asked: set[Any] = set()
     for trial in study.get_trials(states=(TrialState.COMPLETE,)):
-        proposal = proposal_of(trial)
-        assert run(plain, proposal, 99, Known(), Stopwatch()).values == (trial.value,)
-        asked |= {("scope", proposal.scope), ("references", proposal.references)}
-        asked |= {("compensate", proposal.compensate), ("order", proposal.order)}
-        asked.add(("scaled", bool(proposal.scale)))
+        recipe = recipe_of(trial)
+        assert run(plain, recipe, 99, ScoreCache(), Stopwatch()).values == (trial.value,)
+        asked |= {("scope", recipe.scope), ("references", recipe.references)}
+        asked |= {("compensate", recipe.compensate), ("order", recipe.order)}
+        asked.add(("scaled", bool(recipe.scale)))
     assert asked >= {("scope", "layer"), ("references", 1), ("compensate", "mean"), ("scaled", True)}
     assert asked >= {("order", "score"), ("order", "joint")}
 

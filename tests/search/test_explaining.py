@@ -5,14 +5,14 @@ from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
 from tests.search.test_trials import recipe
-from xaiprune.attribute.heatmap import heatmaps
+from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.cli import search as task
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import faithfulness
+from xaiprune.evaluation import faithfulness
 from xaiprune.report import faithfulness as faithfulness_of_trials
-from xaiprune.search import best_trial, open_context, proposal_of, search
-from xaiprune.search.known import Known
-from xaiprune.search.trial import Stopwatch, run
+from xaiprune.study import best_trial, open_context, recipe_of, search
+from xaiprune.trial.cache import ScoreCache
+from xaiprune.trial.run import Stopwatch, run
 
 EXPLAIN = ("objective=faithfulness", "objective.validation_limit=6")
 
@@ -23,11 +23,9 @@ def test_a_trials_value_is_the_area_between_the_curves(config: MakeConfig, model
     context = open_context(config(*EXPLAIN, f"units={units}", model=model))
     images = context.validation
     for name in ("taylor", "alpha2beta1_first"):
-        proposal = recipe(name)
-        found = run(context, proposal, 0, Known(), Stopwatch())
-        maps = heatmaps(
-            context.model, images.tensor(), images.labels, proposal.composite, start=proposal.start
-        )
+        recipe = recipe(name)
+        found = run(context, recipe, 0, ScoreCache(), Stopwatch())
+        maps = heatmaps(context.model, images.tensor(), images.labels, recipe.composite, start=recipe.start)
         expected = faithfulness(context.model, images.tensor(), images.labels, maps, context.task)
         assert found.values == (pytest.approx(expected.area, rel=1e-5),)
         assert found.faithfulness is not None
@@ -56,9 +54,9 @@ def test_a_search_that_resumes(config: MakeConfig) -> None:
     assert [t.values for t in parts.trials] == [t.values for t in whole.trials]
     done = parts.get_trials(states=(TrialState.COMPLETE,))
     assert [t.user_attrs["faithfulness"]["images"] for t in done] == [6] * 4
-    # A proposal that comes again (here by hand) takes the figures that are there.
-    context, first = open_context(config(*EXPLAIN)), proposal_of(parts.trials[0])
-    again = run(context, first, 99, Known.of(parts), Stopwatch())
+    # A recipe that comes again (here by hand) takes the figures that are there.
+    context, first = open_context(config(*EXPLAIN)), recipe_of(parts.trials[0])
+    again = run(context, first, 99, ScoreCache.of(parts), Stopwatch())
     assert (again.values, again.reused, again.evaluated) == (tuple(parts.trials[0].values), 0, 0)
 
 

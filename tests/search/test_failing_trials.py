@@ -8,10 +8,10 @@ import torch
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.attribute import Relevance
+from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
-from xaiprune.search import (
-    Context,
+from xaiprune.session import Context
+from xaiprune.study import (
     Ending,
     best_trial,
     counts,
@@ -21,7 +21,7 @@ from xaiprune.search import (
     run_trials,
     search,
 )
-from xaiprune.search import trial as one_trial
+from xaiprune.trial import run as one_trial
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
     failures: dict[int, Exception] = {}
     run = one_trial.run
 
-    def failing(context: Context, proposal: Any, number: int, *rest: Any) -> Any:
+    def failing(context: Context, recipe: Any, number: int, *rest: Any) -> Any:
         if number in failures:
             raise failures[number]
-        return run(context, proposal, number, *rest)
+        return run(context, recipe, number, *rest)
 
     monkeypatch.setattr(one_trial, "run", failing)
     return failures
@@ -43,9 +43,9 @@ def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.Mo
     context = open_context(config("study.n_trials=4"))
     relevances = Context.relevances
 
-    def spoiled(self: Context, proposals: Any) -> list[Relevance]:
-        found = relevances(self, proposals)
-        if proposals[0].composite.name == "zplus":
+    def spoiled(self: Context, recipes: Any) -> list[Relevance]:
+        found = relevances(self, recipes)
+        if recipes[0].composite.name == "zplus":
             next(iter(found[0].sums.values()))[0, 0] = torch.nan
         return found
 

@@ -9,7 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.search import Context, Ending, counts, open_context, open_study, run_trials, stale
+from xaiprune.session import Context
+from xaiprune.storage import stale
+from xaiprune.study import Ending, counts, open_context, open_study, run_trials
 
 
 def test_ctrl_c_ends_after_the_trial(config: MakeConfig) -> None:

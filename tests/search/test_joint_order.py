@@ -11,27 +11,28 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.search.conftest import MakeConfig
 from xaiprune.cli.search import setup_text
+from xaiprune.comparison.evaluator import TestEvaluator
+from xaiprune.comparison.methods import PRESETS, Method, rank
+from xaiprune.comparison.run import compare_on_test
 from xaiprune.errors import XaipruneError
-from xaiprune.prune import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
-from xaiprune.search import Context, open_context, search
-from xaiprune.search.final import compare_on_test
-from xaiprune.search.known import Known
-from xaiprune.search.meter import Meter
-from xaiprune.search.methods import Method, proposal_of_preset, rank
-from xaiprune.search.proposal import Proposal
-from xaiprune.search.ranking import scores_of
-from xaiprune.search.trial import Stopwatch, run
+from xaiprune.pruning import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
+from xaiprune.recipe.ranking import scores_of
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.session import Context
+from xaiprune.study import open_context, search
+from xaiprune.trial.cache import ScoreCache
+from xaiprune.trial.run import Stopwatch, run
 
 SETTINGS = ("prune.rate=0.6", "units=neurons")
-TAYLOR = proposal_of_preset("taylor")
+TAYLOR = PRESETS["taylor"]
 
 
-def scores(context: Context, recipe: Proposal = TAYLOR):
+def scores(context: Context, recipe: Recipe = TAYLOR):
     (relevance,) = context.relevances([recipe])
     return scores_of(relevance, recipe, context.units, context.layers)
 
 
-def by_hand(context: Context, recipe: Proposal, method: str, steps: int) -> Plan:
+def by_hand(context: Context, recipe: Recipe, method: str, steps: int) -> Plan:
     """With the pruning room's own functions."""
     size = context.config.data.batch_size
     statistics = statistics_of(context.model, context.units, context.reference_images, size)
@@ -51,11 +52,11 @@ def by_hand(context: Context, recipe: Proposal, method: str, steps: int) -> Plan
 
 @pytest.mark.parametrize(("method", "steps"), [("none", 1), ("mean", 1), ("linear", 1), ("linear", 3)])
 def test_a_trial_takes_units_in_the_joint_order(config: MakeConfig, method: str, steps: int) -> None:
-    settings = (*SETTINGS, f"prune.compensate={method}", f"prune.steps={steps}")
+    settings = (*SETTINGS, f"prune.compensate={method}", f"prune.rounds={steps}")
     context = open_context(config(*settings, "prune.order=joint", model="digits_vit"))
     expected = by_hand(context, TAYLOR, method, steps)
     assert context.plan_of(TAYLOR, scores(context), 0.6) == expected
-    found = run(context, TAYLOR, 0, Known(), Stopwatch())
+    found = run(context, TAYLOR, 0, ScoreCache(), Stopwatch())
     assert found.values == (context.accuracy(context.pruned(expected)).top1,)
     assert [score.plan for _, score in found.scores] == [context.plan_key(expected)]
     # Something is at stake: by score, others go.
@@ -113,7 +114,7 @@ def test_presets_are_tried_with_signed_sums_too(config: MakeConfig) -> None:
 
 def test_a_search_says_how_units_are_picked(config: MakeConfig) -> None:
     plain = (*SETTINGS, "study.n_trials=1", "prune.sequential=false")
-    made = ("prune.order=joint", "prune.steps=2", "prune.compensate=linear", "study.name=other")
+    made = ("prune.order=joint", "prune.rounds=2", "prune.compensate=linear", "study.name=other")
     for settings, expected in (
         (plain, "rate 0.6 of units, global ranking\n"),
         ((*plain, *made), "rate 0.6 of units, global ranking, joint order, 2 rounds, linear compensation\n"),
@@ -138,10 +139,10 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
     # The comparison takes the best one's units as its trial did, and the others' as configured.
     best = replace(TAYLOR, order="joint")
     ours, theirs = rank(plain, "best found", best, [], ["taylor"], 0)[0]
-    meter = Meter(plain, tmp_path)
-    assert meter.figures(ours, 0.6) == meter.figures_of(jointly.plan_of(TAYLOR, scores(jointly), 0.6))
-    assert meter.figures(theirs, 0.6) == meter.figures_of(plain.plan_of(TAYLOR, scores(plain), 0.6))
-    with pytest.raises(XaipruneError, match="proposal: order must be one of score, joint, got 'random'"):
+    evaluator = TestEvaluator(plain, tmp_path)
+    assert evaluator.figures(ours, 0.6) == evaluator.figures_of(jointly.plan_of(TAYLOR, scores(jointly), 0.6))
+    assert evaluator.figures(theirs, 0.6) == evaluator.figures_of(plain.plan_of(TAYLOR, scores(plain), 0.6))
+    with pytest.raises(XaipruneError, match="recipe: order must be one of score, joint, got 'random'"):
         replace(TAYLOR, order="random")
     with pytest.raises(XaipruneError, match=r"space\.order.*joint"):
         open_context(config(*SETTINGS, "+space.order=[score,random]", model="digits_vit"))
@@ -150,16 +151,16 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
 def test_the_comparison_takes_everybodys_units_so(config: MakeConfig, tmp_path: Path) -> None:
     context = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
     plain = open_context(config(*SETTINGS, model="digits_vit"))
-    best = proposal_of_preset("epsilon")
+    best = PRESETS["epsilon"]
     methods, _ = rank(context, "best found", best, [], ["taylor"], 1)
 
     def plan(context: Context, method: Method) -> Plan:
-        return context.plan(method.scores, 0.6, again=method.again)
+        return context.plan(method.scores, 0.6, rerank=method.rerank)
 
-    meter = Meter(context, tmp_path)
+    evaluator = TestEvaluator(context, tmp_path)
     for method in methods:
         assert plan(context, method).removed != plan(plain, method).removed, method.name
-        assert meter.figures(method, 0.6) == meter.figures_of(plan(context, method))
+        assert evaluator.figures(method, 0.6) == evaluator.figures_of(plan(context, method))
     assert plan(context, methods[0]) == by_hand(context, best, "none", 1)
     assert torch.equal(methods[0].scores["blocks.0.mlp.fc1"], scores(context, best)["blocks.0.mlp.fc1"])
 
@@ -173,7 +174,7 @@ def test_a_comparison_in_another_order_is_another_one(
         asked.append(bench.config.prune.order)
         return rank(bench, *rest)
 
-    monkeypatch.setattr("xaiprune.search.final.rank", counted)
+    monkeypatch.setattr("xaiprune.comparison.run.rank", counted)
     for order in ("score", "score", "joint", "joint"):
         context = open_context(config(*SETTINGS, f"prune.order={order}", model="digits_vit"))
         compare_on_test(context, TAYLOR, tmp_path, presets=[], criteria=[], seeds=1, rates=(0.0, 0.6))

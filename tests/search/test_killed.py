@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tests.search.conftest import MakeConfig
 from xaiprune.config import Config
-from xaiprune.search import Counts, counts, load_study, open_context, open_study, search, stale
-from xaiprune.search import trial as one_trial
+from xaiprune.storage import stale
+from xaiprune.study import Counts, counts, load_study, open_context, open_study, search
+from xaiprune.trial import run as one_trial
 
 # A fork of this process would take SQLite's open connections along, which loses what is written; the server
 # has none, and its forks are spared the imports.

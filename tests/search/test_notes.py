@@ -7,8 +7,9 @@ import pytest
 from xaiprune.cli import evaluate
 from xaiprune.cli.__main__ import main
 from xaiprune.config import Typed, compose, typed_here
-from xaiprune.search import Context, notes, open_context, open_study
-from xaiprune.search.notes import network_of, run_note
+from xaiprune.session import Context
+from xaiprune.study import notes, open_context, open_study
+from xaiprune.study.notes import network_of, run_note
 
 from .conftest import MakeConfig
 

@@ -10,20 +10,20 @@ from tests.search.conftest import MakeConfig
 from tests.search.test_trials import by_hand, recipe
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy, accuracy, cost
-from xaiprune.prune import remove
-from xaiprune.search import best_trial, load_study, open_context, search
-from xaiprune.search import context as context_module
-from xaiprune.search.known import Known
-from xaiprune.search.objective import constraint_of
-from xaiprune.search.trial import Stopwatch, run
+from xaiprune.evaluation import Accuracy, accuracy, cost
+from xaiprune.pruning import remove
+from xaiprune.session import session as context_module
+from xaiprune.study import best_trial, load_study, open_context, search
+from xaiprune.trial.cache import ScoreCache
+from xaiprune.trial.objective import constraint_of
+from xaiprune.trial.run import Stopwatch, run
 
 
 def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
     context = open_context(
         config("objective=max_rate_at_drop", "objective.keep=0.5", "data.validation_per_class=9")
     )
-    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
     assert found.values is not None
     (rate,) = found.values
     enough = 0.5 * context.dense.top1
@@ -34,7 +34,7 @@ def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
         assert measured[rate] >= enough
     assert round(rate + 0.01, 2) not in measured or measured[round(rate + 0.01, 2)] < enough
     again = open_context(config("objective=max_rate_at_drop", "objective.keep=1"))
-    assert run(again, recipe("taylor"), 0, Known(), Stopwatch()).values[0] <= 1  # type: ignore[index]
+    assert run(again, recipe("taylor"), 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
 
 
 def test_rates_and_a_searched_rate_exclude_each_other(config: MakeConfig) -> None:
@@ -50,7 +50,7 @@ def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
     context = open_context(make)
     trial = next(t for t in study.trials if t.user_attrs.get("preset") == "taylor")
     (relevance,) = context.relevances([recipe("taylor")])
-    from xaiprune.attribute import aggregate
+    from xaiprune.attribution import aggregate
 
     plan = context.plan(aggregate(relevance, recipe("taylor").aggregation), 0.5)
     smaller = remove(context.model, plan, context.units, context.reference_images[:1])
@@ -100,7 +100,7 @@ def test_constraints_that_cannot_be_read(config: MakeConfig, text: str) -> None:
 
 def test_latency_is_measured(config: MakeConfig) -> None:
     context = open_context(config("objective.constraints=['latency <= 100']"))
-    found = run(context, recipe("taylor"), 0, Known(), Stopwatch())
+    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
     assert found.constraints["latency <= 100"] < 0
     assert found.scores[0][1].cost["latency"] > 0
 

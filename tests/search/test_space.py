@@ -8,13 +8,15 @@ import pytest
 import yaml
 from optuna.trial import FixedTrial
 
-from xaiprune.attribute import PRESETS
-from xaiprune.attribute.lrp import LayerInfo
+from xaiprune.attribution.lrp import LayerInfo
 from xaiprune.config import AttributionConfig, conf_dir
 from xaiprune.errors import XaipruneError
-from xaiprune.search import Context, NotInSpace, Proposal, Space, open_context, params_of, read_space, suggest
-from xaiprune.search.reduce import reached
-from xaiprune.search.sampler import grid
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import Context
+from xaiprune.space import NotInSpace, Space, params_of, read_space, suggest
+from xaiprune.space.reduce import reached
+from xaiprune.study import open_context
+from xaiprune.study.sampler import grid
 from xaiprune.units import UnitLayer
 
 SHIPPED = ("depth_groups", "pxp")
@@ -24,16 +26,16 @@ def shipped(name: str) -> dict[str, Any]:
     return yaml.safe_load((conf_dir() / "space" / f"{name}.yaml").read_text())
 
 
-def asked(space: Space, seed: int, count: int) -> list[tuple[dict[str, Any], Proposal]]:
+def asked(space: Space, seed: int, count: int) -> list[tuple[dict[str, Any], Recipe]]:
     """Random points: the parameters that were asked for, and what came of them."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     trials = [study.ask() for _ in range(count)]
-    return [(trial.params, proposal) for trial in trials for proposal in [suggest(trial, space)]]
+    return [(trial.params, recipe) for trial in trials for recipe in [suggest(trial, space)]]
 
 
-def recipe(name: str) -> Proposal:
+def recipe(name: str) -> Recipe:
     preset = PRESETS[name]
-    return Proposal(preset.composite, preset.start, preset.aggregation)
+    return Recipe(preset.composite, preset.start, preset.aggregation)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -52,19 +54,19 @@ def test_only_what_matters_is_asked(cnn: Context, vit: Context) -> None:
 
 
 def test_parameters_belong_to_their_rule(cnn: Context) -> None:
-    for params, proposal in asked(cnn.space, 1, 60):
+    for params, recipe in asked(cnn.space, 1, 60):
         for part in ("low", "mid", "high", "classifier"):
             own = {key for key in params if key.startswith(f"{part}.")}
             wanted = {"gamma": {"gamma"}, "epsilon": {"epsilon"}, "alphabeta": {"alpha"}}
             extra = wanted.get(params[f"{part}.rule"], set())
             assert own == {f"{part}.{key}" for key in {"rule"} | extra}
-        assert proposal.composite.softmax == "attnlrp"
+        assert recipe.composite.softmax == "attnlrp"
 
 
 def test_softmax_is_asked_only_without_gradients_between(vit: Context) -> None:
-    for params, proposal in asked(vit.space, 2, 60):
+    for params, recipe in asked(vit.space, 2, 60):
         assert ("softmax" in params) == (params["between"] == "lrp")
-        assert (proposal.composite.norm == "gradient") == (params["between"] == "gradient")
+        assert (recipe.composite.norm == "gradient") == (params["between"] == "gradient")
 
 
 def test_one_layer_a_rank_makes_normalisation_pointless(config: Any) -> None:
@@ -78,8 +80,8 @@ def test_the_inverse_finds_what_was_suggested(
     network: str, seed: int, request: pytest.FixtureRequest
 ) -> None:
     space = request.getfixturevalue(network).space
-    for params, proposal in asked(space, seed, 40):
-        assert params_of(space, proposal) == pytest.approx(params)
+    for params, recipe in asked(space, seed, 40):
+        assert params_of(space, recipe) == pytest.approx(params)
 
 
 @pytest.mark.parametrize("network", ["cnn", "vit"])
@@ -141,8 +143,8 @@ def test_parts_by_type_and_name(config: Any) -> None:
     context = open_context(wanted)
     # The only convolution, the patch embedding, lies below all units: nothing is left for the rest.
     assert [part.name for part in context.space.parts] == ["qkv", "dense"]
-    for _, proposal in asked(context.space, 0, 5):
-        rules = proposal.composite.resolve(context.layers)
+    for _, recipe in asked(context.space, 0, 5):
+        rules = recipe.composite.resolve(context.layers)
         assert rules["blocks.3.attn.qkv"].name == "zplus"
 
 

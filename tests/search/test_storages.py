@@ -11,10 +11,11 @@ from tests.search.conftest import MakeConfig
 from xaiprune.cli import dashboard, export, studies
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.search import best_trial, counts, load_study, open_context, open_study, search, stale
-from xaiprune.search.storage import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.search.turns import exclusive
-from xaiprune.search.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
+from xaiprune.storage import stale
+from xaiprune.storage.connect import has_heartbeats, open_storage, plain_errors, quiet
+from xaiprune.storage.lock import storage_lock
+from xaiprune.storage.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
+from xaiprune.study import best_trial, counts, load_study, open_context, open_study, search
 
 ELSEWHERE = {"pid": 7, "host": "elsewhere", "namespace": "", "born": "1"}
 fork = multiprocessing.get_context("fork")
@@ -95,7 +96,7 @@ def _create(url: str, start, answers) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     start.wait()
     try:
-        with plain_errors(url), exclusive(url), quiet():
+        with plain_errors(url), storage_lock(url), quiet():
             study = optuna.create_study(study_name="same", storage=open_storage(url), load_if_exists=True)
             if not study.get_trials(deepcopy=False):  # as presets are queued: once
                 study.enqueue_trial({"x": 1})
@@ -162,7 +163,7 @@ def test_a_missing_driver_names_its_extra(
     url: str, extra: str, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, driver, None)  # as if it were not installed
-    for opened in (lambda: open_storage(url), lambda: exclusive(url).__enter__()):
+    for opened in (lambda: open_storage(url), lambda: storage_lock(url).__enter__()):
         with pytest.raises(XaipruneError, match=rf"pip install 'xaiprune\[{extra}\]'") as caught:
             opened()
         assert "secret" not in str(caught.value)

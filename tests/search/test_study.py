@@ -8,13 +8,13 @@ import yaml
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.attribute.lrp.composite_io import load_composite
+from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.errors import XaipruneError
-from xaiprune.search import best_trial, counts, load_study, open_context, open_study, proposal_of, search
-from xaiprune.search.best import save_best
-from xaiprune.search.dense import dense_accuracy
-from xaiprune.search.fingerprint import differences
-from xaiprune.search.sampler import make_sampler
+from xaiprune.study import best_trial, counts, load_study, open_context, open_study, recipe_of, search
+from xaiprune.study.best import save_best
+from xaiprune.study.dense import dense_accuracy
+from xaiprune.study.fingerprint import differences
+from xaiprune.study.sampler import make_sampler
 
 PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention
 
@@ -40,7 +40,7 @@ def test_presets_come_first_and_once(config: MakeConfig) -> None:
     assert None not in presets[:PRESETS_ON_CNN]
     assert presets[PRESETS_ON_CNN:] == [None, None]
     assert len(set(presets)) == PRESETS_ON_CNN + 1
-    assert proposal_of(study.trials[0]).composite.name == "taylor"
+    assert recipe_of(study.trials[0]).composite.name == "taylor"
 
 
 def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None
     taylor = study.trials[0]
     assert (taylor.user_attrs["preset"], taylor.params) == ("taylor", {})
     assert taylor.value is not None
-    assert proposal_of(taylor).start == "logit"
+    assert recipe_of(taylor).start == "logit"
     inside = next(trial for trial in study.trials if trial.user_attrs.get("preset") == "epsilon")
     assert inside.params["low.rule"] == "epsilon"
 
@@ -197,7 +197,7 @@ def test_the_best_is_the_earliest_of_equals(config: MakeConfig) -> None:
 
 def test_the_best_as_a_file(config: MakeConfig, tmp_path: Path) -> None:
     study = search(config("study.n_trials=9"))
-    best = proposal_of(best_trial(study))
+    best = recipe_of(best_trial(study))
     path = save_best(study, tmp_path / "out")
     assert load_composite(path) == best.composite
     written = yaml.safe_load(path.read_text())["provenance"]

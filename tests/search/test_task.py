@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from tests.search.conftest import MakeConfig
-from xaiprune.attribute import PRESETS
-from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli import search as task
 from xaiprune.config import compose, conf_dir
 from xaiprune.errors import XaipruneError
-from xaiprune.search import Ending, read_space
+from xaiprune.recipe import PRESETS
+from xaiprune.space import read_space
+from xaiprune.study import Ending
 
 
 def test_from_nothing_to_the_table(

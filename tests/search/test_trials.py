@@ -7,35 +7,37 @@ import pytest
 import torch
 
 from tests.search.conftest import MakeConfig
-from xaiprune.attribute import PRESETS, aggregate, attribute
+from xaiprune.attribution import aggregate, attribute
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import accuracy
-from xaiprune.prune import make_plan, masked
-from xaiprune.search import Context, Proposal, open_context, proposal_of, search
-from xaiprune.search.known import Known
-from xaiprune.search.objective import mean, objective_of, trapezoid
-from xaiprune.search.opening import limited
-from xaiprune.search.trial import Stopwatch, attributes, run
+from xaiprune.evaluation import accuracy
+from xaiprune.pruning import make_plan, masked
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import Context
+from xaiprune.study import open_context, recipe_of, search
+from xaiprune.study.setup import limited
+from xaiprune.trial.cache import ScoreCache
+from xaiprune.trial.objective import mean, objective_of, trapezoid
+from xaiprune.trial.run import Stopwatch, attributes, run
 
 
-def recipe(name: str) -> Proposal:
+def recipe(name: str) -> Recipe:
     preset = PRESETS[name]
-    return Proposal(preset.composite, preset.start, preset.aggregation)
+    return Recipe(preset.composite, preset.start, preset.aggregation)
 
 
-def by_hand(context: Context, proposal: Proposal, rate: float) -> float:
-    """Top-1 of a proposal, step by step with the other rooms' functions."""
+def by_hand(context: Context, recipe: Recipe, rate: float) -> float:
+    """Top-1 of a recipe, step by step with the other rooms' functions."""
     data, model, units = context.dataset, context.model, context.units
     relevance = attribute(
         model,
         data.reference.tensor(),
         data.reference.labels,
         units,
-        proposal.composite,
+        recipe.composite,
         task=data.task,
-        start=proposal.start,
+        start=recipe.start,
     )
-    plan = make_plan(aggregate(relevance, proposal.aggregation), units, rate)
+    plan = make_plan(aggregate(relevance, recipe.aggregation), units, rate)
     with masked(model, plan, units):
         return accuracy(model, context.validation, data.task).top1
 
@@ -47,7 +49,7 @@ def test_the_value_is_the_top1_of_the_masked_network(
 ) -> None:
     context = request.getfixturevalue(network)
     before = {name: tensor.clone() for name, tensor in context.model.state_dict().items()}
-    found = run(context, recipe(preset), 0, Known(), Stopwatch())
+    found = run(context, recipe(preset), 0, ScoreCache(), Stopwatch())
     assert found.values == (by_hand(context, recipe(preset), 0.5),)
     assert found.reused is None
     assert all(torch.equal(tensor, before[name]) for name, tensor in context.model.state_dict().items())
@@ -56,7 +58,7 @@ def test_the_value_is_the_top1_of_the_masked_network(
 def test_several_rates(config: MakeConfig) -> None:
     for name, combine in (("top1_at_rate", mean), ("curve_mean", mean), ("curve_trapezoid", trapezoid)):
         context = open_context(config(f"objective={name}", "objective.rates=[0,0.2,0.6]"))
-        found = run(context, recipe("epsilon"), 0, Known(), Stopwatch())
+        found = run(context, recipe("epsilon"), 0, ScoreCache(), Stopwatch())
         top1 = [by_hand(context, recipe("epsilon"), rate) for rate in (0, 0.2, 0.6)]
         assert found.values == (pytest.approx(combine([0, 0.2, 0.6], top1)),)
 
@@ -76,8 +78,8 @@ def test_objectives_by_name(config: MakeConfig) -> None:
         objective_of(config("objective.name=curve_men"))
 
 
-def test_the_same_proposal_is_not_attributed_again(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Known()
+def test_the_same_recipe_is_not_attributed_again(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ScoreCache()
     first = run(cnn, recipe("epsilon"), 0, known, Stopwatch())
     study = optuna.create_study()
     trial = study.ask()
@@ -85,35 +87,35 @@ def test_the_same_proposal_is_not_attributed_again(cnn: Context, monkeypatch: py
         trial.set_user_attr(key, value)
     study.tell(trial, first.values)
     monkeypatch.setattr(Context, "relevances", lambda *_: pytest.fail("attributed again"))
-    again = run(cnn, recipe("epsilon"), 7, Known.of(study), Stopwatch())
+    again = run(cnn, recipe("epsilon"), 7, ScoreCache.of(study), Stopwatch())
     assert (again.values, again.reused) == (first.values, 0)
 
 
 def test_the_same_plan_is_not_evaluated_again(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Known()
-    # epsilon at 0 and at 1e-30 rank alike, but are not the same proposal.
+    known = ScoreCache()
+    # epsilon at 0 and at 1e-30 rank alike, but are not the same recipe.
     first = run(cnn, recipe("taylor"), 0, known, Stopwatch())
     monkeypatch.setattr(Context, "accuracy", lambda *_, **__: pytest.fail("evaluated again"))
     again = run(cnn, recipe("epsilon_logit"), 3, known, Stopwatch())
     assert (again.values, again.reused) == (first.values, 0)
 
 
-def test_what_is_stored_rebuilds_the_proposal(config: MakeConfig) -> None:
+def test_what_is_stored_rebuilds_the_recipe(config: MakeConfig) -> None:
     study = search(config("study.n_trials=10", "units=heads", "prune.rate=0.3", model="digits_vit"))
     context = open_context(config("units=heads", "prune.rate=0.3", model="digits_vit"))
     for trial in study.trials:
         (score,) = trial.user_attrs["scores"]
         assert score["top1"] == trial.value == score["correct"] / score["images"]
         assert score["low"] <= score["top1"] <= score["high"]
-        assert Proposal.from_dict(proposal_of(trial).to_dict()) == proposal_of(trial)
-        assert by_hand(context, proposal_of(trial), 0.3) == trial.value
+        assert Recipe.from_dict(recipe_of(trial).to_dict()) == recipe_of(trial)
+        assert by_hand(context, recipe_of(trial), 0.3) == trial.value
     timed = {step for trial in study.trials for step in trial.user_attrs["seconds"]}
     assert timed == {"suggest", "attribute", "plan", "evaluate"}
 
 
-def test_a_damaged_proposal_is_refused() -> None:
+def test_a_damaged_recipe_is_refused() -> None:
     with pytest.raises(XaipruneError, match="trial 3: has no start"):
-        Proposal.from_dict({"composite": {}}, "trial 3")
+        Recipe.from_dict({"composite": {}}, "trial 3")
 
 
 def test_fewer_validation_images(cnn: Context) -> None:
@@ -134,6 +136,6 @@ def test_a_plan_is_not_searched(config: MakeConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize("budget", ["params", "macs"])
 def test_budgets(config: MakeConfig, budget: str) -> None:
     context = open_context(config(f"prune.budget={budget}"))
-    found = run(context, recipe("epsilon"), 0, Known(), Stopwatch())
+    found = run(context, recipe("epsilon"), 0, ScoreCache(), Stopwatch())
     assert found.values is not None
     assert 0 <= found.values[0] <= 1

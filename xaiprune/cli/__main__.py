@@ -47,13 +47,13 @@ def _dispatch(arguments: list[str]) -> int:
     task, *rest = arguments
     known = tasks()
     if task not in known:
-        from xaiprune.config import did_you_mean
+        from xaiprune.errors import did_you_mean
 
         closest = did_you_mean(task, known) or f"; there are {', '.join(known)}"
         raise XaipruneError(f"unknown task '{task}'{closest}")
     if task == "demo":
         return importlib.import_module("xaiprune.cli.demo").main(rest) or 0
-    from xaiprune.cli.run import run_task
+    from xaiprune.cli.common.application import run_task
 
     if task == "studies" and rest and rest[0].isalpha():
         rest[0] = f"studies.action={rest[0]}"  # an action reads like a verb: xaiprune studies show

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from xaiprune.attribute import Scores
-from xaiprune.attribute.chosen import chosen_composite, chosen_start
-from xaiprune.attribute.heatmap import heatmaps
-from xaiprune.attribute.lrp.explain import explanation
+from xaiprune.attribution import Scores
+from xaiprune.attribution.heatmap import heatmaps
+from xaiprune.attribution.lrp.explain import explanation
 from xaiprune.cli.pruning import Pruning
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
-from xaiprune.prune import masked
+from xaiprune.pruning import masked
+from xaiprune.recipe.chosen import chosen_composite, chosen_start
 from xaiprune.units import UnitLayer
 
 
@@ -78,7 +78,7 @@ def write_heatmaps(config: AttributeConfig, pruning: Pruning, scores: Scores, pa
             start=chosen_start(config.attribution),
         )
 
-    plan = pruning.plan((lambda _: scores) if prune.steps == 1 else None)
+    plan = pruning.plan((lambda _: scores) if prune.rounds == 1 else None)
     relevance = {"dense": maps(opened.model)}
     gone = f"{plan.n_removed / plan.n_units:.0%} of {config.units.kind}"
     if prune.compensate == "none" and prune.bn == "keep":

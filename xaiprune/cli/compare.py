@@ -6,13 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xaiprune.cli.set_up import as_searched, require_same
-from xaiprune.cli.stored import require_ours, stored_study
+from xaiprune.cli.common.stored import require_ours, stored_study
+from xaiprune.cli.common.study_setup import as_searched, require_same
+from xaiprune.comparison.run import BEST, compare_on_test
 from xaiprune.config.tasks import CompareConfig
-from xaiprune.search import Context, Proposal, best_trial, open_context, proposal_of, value_text
-from xaiprune.search.chosen import chosen_proposal
-from xaiprune.search.final import BEST, compare_on_test
-from xaiprune.search.threads import fitting_threads
+from xaiprune.recipe import Recipe
+from xaiprune.recipe.configured import chosen_recipe
+from xaiprune.session import Context
+from xaiprune.study import best_trial, open_context, recipe_of, value_text
+from xaiprune.study.threads import fitting_threads
 
 FOLDER = "compare"  # in the study's: what the search itself compared stays beside it
 
@@ -46,20 +48,20 @@ def run(config: CompareConfig) -> None:
         console.print(f"{what:<11} {path}", markup=False)
 
 
-def opened(config: CompareConfig, console: Console) -> tuple[str, Proposal, Context]:
+def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, Context]:
     """What is compared with all others, by name, and what it is compared on.
 
     Raises:
         XaipruneError: There is no such study, it has no finished trial, or it is of another set-up.
     """
     if config.composite.file is not None:
-        return Path(config.composite.file).name, chosen_proposal(config), open_context(config)
+        return Path(config.composite.file).name, chosen_recipe(config), open_context(config)
     with stored_study(config) as study:
         require_ours(study)
         trial = best_trial(study)  # before the network is opened
         context = open_context(as_searched(config, study, "compare"))
         require_same(study, context.config, context.dataset, context.units, context.network)
-        best = proposal_of(trial)
+        best = recipe_of(trial)
         console.print(
             f"best        trial {trial.number}: {value_text(trial)} on validation; {best.summary()}\n",
             markup=False,

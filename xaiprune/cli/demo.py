@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xaiprune.cli.run import run_task
+from xaiprune.cli.common.application import run_task
 from xaiprune.errors import XaipruneError
 
 _HELP = """\

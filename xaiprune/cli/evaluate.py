@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xaiprune.attribute.chosen import chosen_composite, chosen_start
-from xaiprune.attribute.heatmap import heatmaps
+from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.config import Config
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
-from xaiprune.evaluate import Faithfulness, accuracy, cost, faithfulness
+from xaiprune.evaluation import Faithfulness, accuracy, cost, faithfulness
 from xaiprune.models import Setup, setup
+from xaiprune.recipe.chosen import chosen_composite, chosen_start
 
 
 def run(config: EvaluateConfig) -> None:
@@ -62,7 +62,7 @@ def open_setup(config: Config) -> Setup:
     """Network and images, also where the network is a pruned one."""
     if config.model.pruned is None:
         return setup(config.model, config.data, device=config.device)
-    from xaiprune.prune import load_pruned
+    from xaiprune.pruning import load_pruned
 
     network = load_pruned(Path(config.model.pruned).expanduser())
     return setup(config.model, config.data, device=config.device, network=network)

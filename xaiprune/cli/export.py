@@ -13,21 +13,21 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.attribute.lrp import load_composite, zennit_code
-from xaiprune.attribute.lrp.composite_io import save_composite
-from xaiprune.cli.chosen_trials import distinct_trials, finished_trial, front
+from xaiprune.attribution.lrp import load_composite, zennit_code
+from xaiprune.attribution.lrp.composite_io import save_composite
+from xaiprune.cli.common.stored import require_ours, stored_study
+from xaiprune.cli.common.study_setup import as_searched, require_same
 from xaiprune.cli.pruning import Pruning
-from xaiprune.cli.set_up import as_searched, require_same
-from xaiprune.cli.stored import require_ours, stored_study
 from xaiprune.config import CompositeConfig, provenance_of, stored_recipe, take_along, typed_here
 from xaiprune.config.recipe import KEYS
 from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.prune import check_folder
-from xaiprune.search import best_trial, proposal_of, value_text
-from xaiprune.search.best import NAME, notes_of, provenance
-from xaiprune.search.notes import RUNS
+from xaiprune.pruning import check_folder
+from xaiprune.study import best_trial, recipe_of, value_text
+from xaiprune.study.best import NAME, notes_of, provenance
+from xaiprune.study.notes import RUNS
+from xaiprune.study.selection import distinct_trials, finished_trial, front
 
 # Sections and keys that say how to search, not what is pruned.
 _SEARCH_ALONE = (
@@ -82,8 +82,8 @@ def export(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
     Returns:
         ``path``.
     """
-    proposal = proposal_of(trial)
-    return save_composite(path, proposal.composite, provenance(study, trial, proposal))
+    recipe = recipe_of(trial)
+    return save_composite(path, recipe.composite, provenance(study, trial, recipe))
 
 
 def write_further(

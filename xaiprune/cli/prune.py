@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xaiprune.cli.pruning import Pruning
 from xaiprune.config.tasks import PruneTaskConfig
-from xaiprune.prune import check_folder
+from xaiprune.pruning import check_folder
 
 
 def run(config: PruneTaskConfig) -> None:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from xaiprune.attribute import Relevance, Scores
-from xaiprune.attribute.lrp import LayerInfo, trace_layers
+from xaiprune.attribution import Relevance, Scores
+from xaiprune.attribution.lrp import LayerInfo, trace_layers
 from xaiprune.cli.evaluate import open_setup
 from xaiprune.config import Config, searched_with
-from xaiprune.evaluate import Accuracy, Cost, accuracy, cost
+from xaiprune.evaluation import Accuracy, Cost, accuracy, cost
 from xaiprune.models import Setup, fingerprint
-from xaiprune.prune import (
+from xaiprune.pruning import (
     JointOrder,
     Plan,
     Rank,
     Removal,
+    apply_plan,
     architecture_of,
-    carry_out,
     compensate,
     couple,
     export_onnx,
@@ -31,8 +31,8 @@ from xaiprune.prune import (
     save_pruned,
     statistics_of,
 )
-from xaiprune.search.chosen import chosen_proposal
-from xaiprune.search.ranking import relevances_of, scores_of
+from xaiprune.recipe.configured import chosen_recipe
+from xaiprune.recipe.ranking import relevances_of, scores_of
 from xaiprune.units import UnitLayer, find_units, unit_costs
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,11 @@ class Pruning:
             self.units,
             prune.rate,
             self._in_order(rank or self.scores),
-            prune.steps,
+            prune.rounds,
             self.compensated,
             budget=prune.budget,
             scope=prune.scope,
-            floor=prune.floor,
+            min_units=prune.min_units,
             costs=costs,
             network=self.network,
             groups=couple(model, self.units, example) if prune.coupled == "group" else (),
@@ -138,7 +138,7 @@ class Pruning:
             self.images,
             self.opened.data.reference.labels.to(self.images.device),
             self.units,
-            [chosen_proposal(self.config)],
+            [chosen_recipe(self.config)],
             task=self.opened.data.task,
             batch_size=self.config.attribution.batch_size,
         )
@@ -146,7 +146,7 @@ class Pruning:
 
     def scores_of(self, relevance: Relevance) -> Scores:
         """One number a unit, as the configured recipe aggregates relevance."""
-        return scores_of(relevance, chosen_proposal(self.config), self.units, self.layers)
+        return scores_of(relevance, chosen_recipe(self.config), self.units, self.layers)
 
     def compensated(self, plan: Plan) -> nn.Module:
         """The dense network compensated for a plan."""
@@ -166,7 +166,7 @@ class Pruning:
     def carried_out(self, plan: Plan) -> Removal:
         """The smaller network."""
         prune = self.config.prune
-        return carry_out(
+        return apply_plan(
             self.opened.model,
             plan,
             self.units,
@@ -239,7 +239,7 @@ def _save(
     default = Path("outputs") / f"{name}-{config.units.kind}-{plan.rate:g}"
     notes = [
         f"Compensation: {prune.compensate}{', layer by layer' if prune.sequential else ', at once'}; "
-        f"BatchNorm: {prune.bn}; rounds: {prune.steps}; order: {prune.order}.",
+        f"BatchNorm: {prune.bn}; rounds: {prune.rounds}; order: {prune.order}.",
         *result.summary().splitlines(),
     ]
     return save_pruned(

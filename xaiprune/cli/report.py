@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from xaiprune.cli.portrait import portray, reopened
-from xaiprune.cli.stored import require_ours, stored_study
+from xaiprune.cli.common.stored import require_ours, stored_study
 from xaiprune.config.tasks import ReportConfig
 from xaiprune.files import replacing
 from xaiprune.report import accuracy
+from xaiprune.report.best_network import portray, reopened
 from xaiprune.report.page import Findings, gather, write_page
-from xaiprune.search import best_trial, storage_url
-from xaiprune.search.threads import fitting_threads
-from xaiprune.search.urls import shown
+from xaiprune.storage.urls import shown
+from xaiprune.study import best_trial, storage_url
+from xaiprune.study.threads import fitting_threads
 
 
 def run(config: ReportConfig) -> None:

@@ -18,28 +18,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xaiprune.cli.portrait import portray
 from xaiprune.config import Config, PruneConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Accuracy
-from xaiprune.search import (
-    Context,
+from xaiprune.evaluation import Accuracy
+from xaiprune.report.best_network import portray
+from xaiprune.session import Context
+from xaiprune.storage import stale
+from xaiprune.storage.urls import shown
+from xaiprune.study import (
     Ending,
     best_trial,
     counts,
     open_context,
     open_study,
-    proposal_of,
+    recipe_of,
     run_trials,
-    stale,
     storage_url,
 )
-from xaiprune.search.best import save_best
-from xaiprune.search.dense import dense_accuracy
-from xaiprune.search.race import saved
-from xaiprune.search.study import first_value, is_feasible, value_text
-from xaiprune.search.threads import fitting_threads
-from xaiprune.search.urls import shown
+from xaiprune.study.best import save_best
+from xaiprune.study.dense import dense_accuracy
+from xaiprune.study.study import first_value, is_feasible, value_text
+from xaiprune.study.threads import fitting_threads
+from xaiprune.trial.race import saved
 
 
 def run(config: Config) -> None:
@@ -85,8 +85,8 @@ def _search(context: Context, console: Console) -> None:
 
 def finish(context: Context, study: optuna.Study, url: str, console: Console) -> None:
     """The best composite as a file, the comparison on the test split, and the paths."""
+    from xaiprune.comparison.run import compare_on_test
     from xaiprune.report import show_comparison
-    from xaiprune.search.final import compare_on_test
 
     spared, of = saved(study)
     if spared:
@@ -106,7 +106,7 @@ def finish(context: Context, study: optuna.Study, url: str, console: Console) ->
                 f"            trial {found.number}: {_value(found)} of the dense {cost}", markup=False
             )
     console.print()
-    comparison = compare_on_test(context, proposal_of(trial), folder)
+    comparison = compare_on_test(context, recipe_of(trial), folder)
     picture = show_comparison(comparison, folder, console=console)
     portray(context, study, folder)
     console.print()
@@ -162,8 +162,8 @@ def _how(prune: PruneConfig) -> str:
     parts = [f"{prune.scope} ranking"]
     if prune.order != "score":
         parts.append(f"{prune.order} order")
-    if prune.steps > 1:
-        parts.append(f"{prune.steps} rounds")
+    if prune.rounds > 1:
+        parts.append(f"{prune.rounds} rounds")
     if prune.compensate != "none":
         parts.append(f"{prune.compensate} compensation")
     return ", ".join(parts)
@@ -248,7 +248,7 @@ def _label(trial: FrozenTrial) -> str:
     if trial.state is TrialState.FAIL:
         return str(trial.user_attrs.get("reason", "left unfinished by its worker; runs again"))
     preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
-    text = f"preset {preset}" if preset else proposal_of(trial).summary()
+    text = f"preset {preset}" if preset else recipe_of(trial).summary()
     if (worker := trial.user_attrs.get(stale.WORKER, {}).get("number")) is not None:
         text = f"{text} [worker {worker}]"
     if trial.state is TrialState.PRUNED:

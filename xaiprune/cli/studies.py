@@ -12,15 +12,16 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.cli.stored import is_ours, require_ours, require_studies, storages_in, stored_study
+from xaiprune.cli.common.stored import is_ours, require_ours, require_studies, storages_in, stored_study
 from xaiprune.config import study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.search import best_trial, counts, proposal_of, stale, storage_url
-from xaiprune.search.storage import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.search.study import SCHEMA, value_text
-from xaiprune.search.turns import exclusive
-from xaiprune.search.urls import absolute_url, shown, storage_file
+from xaiprune.storage import stale
+from xaiprune.storage.connect import has_heartbeats, open_storage, plain_errors, quiet
+from xaiprune.storage.lock import storage_lock
+from xaiprune.storage.urls import absolute_url, shown, storage_file
+from xaiprune.study import best_trial, counts, recipe_of, storage_url
+from xaiprune.study.study import SCHEMA, value_text
 
 _FOLDER = Path("studies")
 _WIDEST = 100  # characters of a value that are shown
@@ -110,7 +111,7 @@ def show(config: StudiesConfig) -> None:
             _line("versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value))
         if now.done:
             best = best_trial(study)
-            _line("best", f"trial {best.number}: {value_text(best)}; {proposal_of(best).summary()}")
+            _line("best", f"trial {best.number}: {value_text(best)}; {recipe_of(best).summary()}")
         else:
             _line("best", "no trial has finished yet")
         for trial in trials:
@@ -125,7 +126,7 @@ def repair(config: StudiesConfig) -> None:
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
-        with exclusive(storage_url(config)):
+        with storage_lock(storage_url(config)):
             stale.recover(study, unseen=config.studies.unseen)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
@@ -165,7 +166,7 @@ def copy(config: StudiesConfig) -> None:
         file = storage_file(target)
         if file is not None and file.exists():
             require_studies(target)  # somebody else's database gets no tables of ours
-        with plain_errors(target), exclusive(target), quiet():
+        with plain_errors(target), storage_lock(target), quiet():
             storage = open_storage(target)
             _copy(study, storage, name, target)
         trials = len(study.get_trials(deepcopy=False))

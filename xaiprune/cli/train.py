@@ -10,7 +10,7 @@ from torch import nn
 from xaiprune import models, prune
 from xaiprune.config.tasks import TrainConfig
 from xaiprune.data import SOURCES, load_training
-from xaiprune.evaluate import Accuracy, accuracy
+from xaiprune.evaluation import Accuracy, accuracy
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def run(config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
     model = _network(config)
     data = load_training(config.data, models.preprocess(model), models.outputs(model))
-    recipe = recipe_of(config)
+    recipe = training_recipe(config)
     network = config.model.pruned or config.model.name
     log.info("training %s on %d images of %s", network, len(data.train), config.data.source)
     models.train_(model, data.train, data.task, recipe, seed=config.seed, device=device)
@@ -57,7 +57,7 @@ def _network(config: TrainConfig) -> nn.Module:
 
 
 def _save_pruned(
-    model: nn.Module, source: Path, folder: Path, recipe: models.Recipe, found: dict[str, Accuracy]
+    model: nn.Module, source: Path, folder: Path, recipe: models.TrainingRecipe, found: dict[str, Accuracy]
 ) -> None:
     """Keep a trained pruned network the way it came, with its new figures."""
     architecture, kwargs, replaced = prune.architecture_of(source)
@@ -76,7 +76,7 @@ def _save_pruned(
     )
 
 
-def recipe_of(config: TrainConfig) -> models.Recipe:
+def training_recipe(config: TrainConfig) -> models.TrainingRecipe:
     """The network's own recipe (the digits networks have one), with what the configuration sets.
 
     A pruned network is trained on, for few epochs and at a tenth of the learning rate.
@@ -84,11 +84,11 @@ def recipe_of(config: TrainConfig) -> models.Recipe:
     name = config.model.name
     if config.model.pruned is not None:
         name, _, _ = prune.architecture_of(Path(config.model.pruned).expanduser())
-    recipe = models.RECIPES.get(name, models.Recipe())
+    recipe = models.TRAINING_RECIPES.get(name, models.TrainingRecipe())
     if config.model.pruned is not None:
         recipe = replace(recipe, epochs=_TUNING_EPOCHS, learning_rate=_TUNING_RATE * recipe.learning_rate)
     recipe = replace(recipe, flip=config.data.source != "digits")  # a mirrored digit is another or none
-    known = {item.name for item in fields(models.Recipe)}
+    known = {item.name for item in fields(models.TrainingRecipe)}
     given = {key: value for key, value in vars(config.train).items() if value is not None and key in known}
     return replace(recipe, **given)
 

@@ -17,7 +17,6 @@ from xaiprune.config.schema import (
     StudyConfig,
     UnitsConfig,
 )
-from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 from xaiprune.config.typed import Typed, typed_here
@@ -41,7 +40,6 @@ __all__ = [
     "check_data",
     "compose",
     "conf_dir",
-    "did_you_mean",
     "fill_names",
     "finish",
     "label_of",

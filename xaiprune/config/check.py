@@ -9,9 +9,8 @@ from typing import Any
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.model_names import DIGITS_NETWORKS, check_model_name
 from xaiprune.config.schema import Config, DataConfig
-from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.tasks import TASKS
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 

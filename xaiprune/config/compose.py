@@ -21,10 +21,9 @@ from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
 from xaiprune.config.recipe import take_along
 from xaiprune.config.schema import Config
-from xaiprune.config.suggest import did_you_mean
 from xaiprune.config.tasks import TASKS
 from xaiprune.config.typed import typed_here
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 
 def register_schema(task: str) -> None:

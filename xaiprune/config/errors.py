@@ -12,8 +12,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from xaiprune.config.suggest import did_you_mean
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 _CONVERSION = re.compile(r"Value '(.*)' of type '.*' could not be converted to (\w+)", re.DOTALL)
 _FILE = re.compile(r"In '([^']+)'")

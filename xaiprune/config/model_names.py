@@ -2,8 +2,7 @@
 
 from hydra.core.config_store import ConfigStore
 
-from xaiprune.config.suggest import did_you_mean
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 DIGITS_NETWORKS = ("digits_vgg", "digits_resnet", "digits_vit")
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")

@@ -12,8 +12,7 @@ from hydra.errors import OverrideParseException
 from xaiprune.config.errors import unknown_key
 from xaiprune.config.keys import is_open, takes_new_keys, typed_keys, valid_keys
 from xaiprune.config.model_names import register_model_option
-from xaiprune.config.suggest import did_you_mean
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 _YAML = (".yaml", ".yml")
 

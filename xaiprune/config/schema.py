@@ -123,11 +123,11 @@ class PruneConfig:
         budget: What the rate counts.
         scope: Rank all layers together, or each for itself.
         order: Of a layer's units: each by its own score, or by what consumers lose of all that leave (joint).
-        floor: Units that every layer keeps.
+        min_units: Units that every layer keeps.
         compensate: Fold what the removed units contributed into what stays.
         coupled: Units that write into a residual stream are masked, or removed as a group.
         bn: Keep BatchNorm's statistics or measure them again on the reference images.
-        steps: Rank and prune in this many rounds.
+        rounds: Rank and prune in this many rounds.
         sequential: Compensate layer after layer, each on the already pruned input.
         plan: A plan (JSON) to carry out, in place of a ranking.
     """
@@ -136,11 +136,11 @@ class PruneConfig:
     budget: str = one_of("units", "units", "params", "macs")
     scope: str = one_of("global", "global", "layer")
     order: str = one_of("score", "score", "joint")
-    floor: int = within(1, 0)
+    min_units: int = within(1, 0)
     compensate: str = one_of("none", "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")
     bn: str = one_of("keep", "keep", "recalibrate")
-    steps: int = within(1, 1)
+    rounds: int = within(1, 1)
     sequential: bool = True
     plan: str | None = None
 

@@ -5,8 +5,7 @@ from functools import cache
 
 from timm.data import ImageNetInfo
 
-from xaiprune.config import did_you_mean
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 
 @cache

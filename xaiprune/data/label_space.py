@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xaiprune.config import DataConfig, did_you_mean
+from xaiprune.config import DataConfig
 from xaiprune.data import imagenet_labels
 from xaiprune.data.source import Source
 from xaiprune.data.task import Task
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 
 _IMAGENET_OUTPUTS = 1000
 

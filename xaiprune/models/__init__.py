@@ -3,17 +3,17 @@
 from xaiprune.models.by_name import load_data, load_model, load_training_data
 from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.device import device_of_worker, resolve_device
-from xaiprune.models.digits import RECIPES, save_weights, train_digits, trained_weights
+from xaiprune.models.digits import TRAINING_RECIPES, save_weights, train_digits, trained_weights
 from xaiprune.models.fingerprint import fingerprint
 from xaiprune.models.load import create, load
 from xaiprune.models.preprocess import outputs, preprocess
 from xaiprune.models.setup import Setup, setup
-from xaiprune.models.train import Recipe, train_
+from xaiprune.models.train import TrainingRecipe, train_
 
 __all__ = [
-    "RECIPES",
-    "Recipe",
+    "TRAINING_RECIPES",
     "Setup",
+    "TrainingRecipe",
     "create",
     "device_of_worker",
     "fingerprint",

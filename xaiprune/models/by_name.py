@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from xaiprune.config import DataConfig, ModelConfig, check_data, did_you_mean
+from xaiprune.config import DataConfig, ModelConfig, check_data
 from xaiprune.data import Dataset, TrainingData
 from xaiprune.data import load as read
 from xaiprune.data import load_training as read_training
-from xaiprune.errors import XaipruneError
+from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.models.load import load
 from xaiprune.models.preprocess import outputs, preprocess
 

@@ -17,15 +17,15 @@ from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data import load_training
 from xaiprune.models import small
 from xaiprune.models.preprocess import preprocess
-from xaiprune.models.train import Recipe, train_
+from xaiprune.models.train import TrainingRecipe, train_
 
 log = logging.getLogger(__name__)
 
 # Found on the validation part; digits must not be mirrored.
-RECIPES: dict[str, Recipe] = {
-    "digits_vgg": Recipe(epochs=8, learning_rate=2e-3, flip=False),
-    "digits_resnet": Recipe(epochs=12, learning_rate=3e-3, flip=False),
-    "digits_vit": Recipe(epochs=50, learning_rate=2e-3, shift=0.04, flip=False),
+TRAINING_RECIPES: dict[str, TrainingRecipe] = {
+    "digits_vgg": TrainingRecipe(epochs=8, learning_rate=2e-3, flip=False),
+    "digits_resnet": TrainingRecipe(epochs=12, learning_rate=3e-3, flip=False),
+    "digits_vit": TrainingRecipe(epochs=50, learning_rate=2e-3, shift=0.04, flip=False),
 }
 
 
@@ -59,7 +59,7 @@ def train_digits(name: str, *, seed: int = 0, cache: str | None = None) -> nn.Mo
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train_(model, data.train, data.task, RECIPES[name], seed=seed)
+        train_(model, data.train, data.task, TRAINING_RECIPES[name], seed=seed)
     finally:
         torch.set_num_threads(threads)
     return model
@@ -80,5 +80,5 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def _key(name: str, seed: int) -> str:
     source = Path(small.__file__).read_text()  # the shapes of the networks
     versions = (torch.__version__, timm.__version__, sklearn.__version__)
-    text = f"{name} {seed} {asdict(RECIPES[name])} {versions} {source}"
+    text = f"{name} {seed} {asdict(TRAINING_RECIPES[name])} {versions} {source}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from torch import nn
 from xaiprune.config import ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.models.checkpoint import load_checkpoint_
-from xaiprune.models.digits import RECIPES, trained_weights
+from xaiprune.models.digits import TRAINING_RECIPES, trained_weights
 from xaiprune.models.hub import without_retries
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     model = create(config, num_classes)
     if config.checkpoint is not None:
         load_checkpoint_(model, config.checkpoint)
-    elif config.name in RECIPES:
+    elif config.name in TRAINING_RECIPES:
         load_checkpoint_(model, trained_weights(config.name, cache=cache))
     elif not config.pretrained:
         log.warning("%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name)
@@ -44,7 +44,7 @@ def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
     """
     if config.pruned is not None:
         raise XaipruneError("model.pruned is a pruned network's folder; open it with xaiprune.load_pruned")
-    if config.pretrained and config.name in RECIPES:
+    if config.pretrained and config.name in TRAINING_RECIPES:
         raise XaipruneError(f"{config.name} is trained on the spot; leave out model.pretrained")
     kwargs = dict(config.kwargs)
     if num_classes is not None:

@@ -12,7 +12,7 @@ from xaiprune.data import LabelledImages, Task, progress
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How to train.
 
     Attributes:
@@ -40,7 +40,7 @@ def train_(
     model: nn.Module,
     images: LabelledImages,
     task: Task,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -75,7 +75,7 @@ def train_(
     model.eval()
 
 
-def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+def augment(images: torch.Tensor, recipe: TrainingRecipe, generator: torch.Generator) -> torch.Tensor:
     """Shift each image by a part of its side and mirror half of them.
 
     Args:
@@ -99,7 +99,7 @@ def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) ->
 
 
 def _batches(
-    images: LabelledImages, recipe: Recipe, generator: torch.Generator
+    images: LabelledImages, recipe: TrainingRecipe, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for _ in range(recipe.epochs):
         order = torch.randperm(len(images), generator=generator)

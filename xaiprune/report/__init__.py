@@ -1,11 +1,11 @@
 """Studies and comparisons for people: frames, tables, pictures."""
 
+from xaiprune.comparison.table import Comparison, summary
 from xaiprune.report.curves import draw_curves
 from xaiprune.report.explaining import faithfulness
 from xaiprune.report.frames import accuracy, layers, methods, trials
 from xaiprune.report.show import show_comparison
 from xaiprune.report.table import plain_text, print_comparison
-from xaiprune.search.comparison import Comparison, summary
 
 __all__ = [
     "Comparison",

@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
 from xaiprune.report.palette import Style, method_styles
-from xaiprune.search.comparison import Comparison
 
 
 def draw_curves(comparison: Comparison, path: Path) -> Path:

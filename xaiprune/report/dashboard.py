@@ -24,13 +24,13 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.attribute.lrp.composite_io import save_composite
+from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.errors import XaipruneError
 from xaiprune.report.notes import study_note, trial_note
 from xaiprune.report.trial_picture import draw_trial
-from xaiprune.search import best_trial, proposal_of
-from xaiprune.search.best import provenance
-from xaiprune.search.notes import network_of
+from xaiprune.study import best_trial, recipe_of
+from xaiprune.study.best import provenance
+from xaiprune.study.notes import network_of
 
 _PREFIX, _NOTED = "artifacts:", "xaiprune:note:"
 _TYPES = {".png": "image/png", ".yaml": "text/plain"}  # a browser shows plain text, and saves YAML
@@ -101,8 +101,8 @@ class Publisher:
     def _attach_composite(self, trial: FrozenTrial, temporary: Path) -> None:
         path = temporary / f"trial-{trial.number}.yaml"
         if not self._is_there(trial, path.name):
-            proposal = proposal_of(trial)
-            save_composite(path, proposal.composite, provenance(self.study, trial, proposal))
+            recipe = recipe_of(trial)
+            save_composite(path, recipe.composite, provenance(self.study, trial, recipe))
             self._attach(trial, path.name, path.read_bytes())
 
     def _attach_picture(self, trial: FrozenTrial, trials: list[FrozenTrial], temporary: Path) -> str | None:

@@ -8,12 +8,13 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 
-from xaiprune.attribute.lrp.composite_io import to_dict
+from xaiprune.attribution.lrp.composite_io import composite_to_dict
 from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluate import Faithfulness
-from xaiprune.search import Context, proposal_of
-from xaiprune.search.explaining import explained
+from xaiprune.evaluation import Faithfulness
+from xaiprune.session import Context
+from xaiprune.study import recipe_of
+from xaiprune.trial.explaining import explained
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,11 @@ def faithfulness(study: optuna.Study, context: Context) -> pd.DataFrame:
     rows = []
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     for trial in progress(trials, "flipping patches"):
-        proposal = proposal_of(trial)
-        key = f"{to_dict(proposal.composite.renamed(''))} {proposal.start}"
+        recipe = recipe_of(trial)
+        key = f"{composite_to_dict(recipe.composite.renamed(''))} {recipe.start}"
         if key not in found:
             try:
-                found[key] = explained(context, proposal)
+                found[key] = explained(context, recipe)
             except XaipruneError as error:
                 log.info("trial %d: %s", trial.number, error)
                 found[key] = None

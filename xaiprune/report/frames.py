@@ -16,9 +16,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from xaiprune.comparison.table import Comparison, summary
 from xaiprune.report.reading import StoredTrials, read_trials
-from xaiprune.search.comparison import Comparison, summary
-from xaiprune.search.notes import network_of
+from xaiprune.study.notes import network_of
 
 STATES = ("complete", "pruned", "fail", "running", "waiting")
 STEPS = ("suggest", "attribute", "plan", "evaluate")
@@ -122,7 +122,7 @@ def accuracy(comparison: Comparison) -> pd.DataFrame:
     """Top-1 of every method along the rates, one row a method, seed and rate.
 
     Args:
-        comparison: As `xaiprune.search.comparison.load` reads it from a study's folder.
+        comparison: As `xaiprune.comparison.table.load` reads it from a study's folder.
 
     Returns:
         ``method`` (categorical, in the order of comparison), ``kind`` (categorical: dense, best, preset,
@@ -139,7 +139,7 @@ def methods(comparison: Comparison) -> pd.DataFrame:
     """The comparison in one row a method: top-1 at the target rate, and summaries of the curve.
 
     Returns:
-        ``method`` and ``kind`` as in `accuracy`, and the columns of `xaiprune.search.comparison.summary`:
+        ``method`` and ``kind`` as in `accuracy`, and the columns of `xaiprune.comparison.table.summary`:
         ``top1``, ``low``, ``high`` at the target rate on all test images; ``curve_mean``, ``trapezoid`` and
         ``rate_kept`` on the curve images; ``p`` of the paired test against the best found. Seeds are
         averaged.

@@ -9,10 +9,10 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.attribute.lrp.composite_io import to_dict
-from xaiprune.search import best_trial, proposal_of, value_text
-from xaiprune.search.best import command_of
-from xaiprune.search.study import is_feasible
+from xaiprune.attribution.lrp.composite_io import composite_to_dict
+from xaiprune.study import best_trial, recipe_of, value_text
+from xaiprune.study.best import command_of
+from xaiprune.study.study import is_feasible
 
 
 def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = None) -> str:
@@ -35,8 +35,8 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
         lines += [f"**{value_text(trial)}** on the validation images" + _standing(study, trial), ""]
     if "proposal" not in attrs:
         return "\n".join([*lines, "Not made by xaiprune."])
-    proposal = proposal_of(trial)
-    lines += [proposal.summary(), ""]
+    recipe = recipe_of(trial)
+    lines += [recipe.summary(), ""]
     lines += _scores(trial) + _missed(trial)
     if attrs.get("reused_from") is not None:
         lines += [f"Removes the same units as trial {attrs['reused_from']}, whose figures these are.", ""]
@@ -46,7 +46,7 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
         lines += [f"Took {steps}.", ""]
     if picture is not None:
         lines += [f"![top-1 and units kept]({picture})", ""]
-    composite = yaml.safe_dump(to_dict(proposal.composite), sort_keys=False)
+    composite = yaml.safe_dump(composite_to_dict(recipe.composite), sort_keys=False)
     lines += ["```yaml", composite.rstrip(), "```", ""]
     if trial.state is TrialState.COMPLETE:
         name = study.study_name
@@ -79,7 +79,7 @@ def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
     done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     if any(map(is_feasible, done)):
         best = best_trial(study)
-        lines.append(f"- best: trial {best.number}, {value_text(best)}; {proposal_of(best).summary()}")
+        lines.append(f"- best: trial {best.number}, {value_text(best)}; {recipe_of(best).summary()}")
     for versions in study.user_attrs.get("versions", ())[-1:]:
         lines.append(
             f"- made with {', '.join(f'{name} {value}' for name, value in versions.items() if value)}"

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xaiprune.comparison.table import Comparison
 from xaiprune.report.curves import draw_curves
 from xaiprune.report.table import print_comparison
-from xaiprune.search.comparison import Comparison
 
 
 def show_comparison(comparison: Comparison, out_dir: Path, *, console: Console | None = None) -> Path:
     """Print the table and draw ``<out_dir>/curves.png``.
 
     Args:
-        comparison: What `xaiprune.search.final.compare_on_test` found.
+        comparison: What `xaiprune.comparison.run.compare_on_test` found.
         out_dir: Folder of the picture.
         console: Where the table goes (stdout).
 

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from xaiprune.search.comparison import Comparison, rivals, summary
+from xaiprune.comparison.table import Comparison, rivals, summary
 
 _COLUMNS = ("method", "top-1", "95 % interval", "p", "mean over rates", "trapezoid", "rate at 95 %")
 
@@ -17,7 +17,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     """Print who was compared and how each did on the test split.
 
     Args:
-        comparison: What `xaiprune.search.final.compare_on_test` found.
+        comparison: What `xaiprune.comparison.run.compare_on_test` found.
         console: Where to print (stdout).
     """
     console = console or Console()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaiprune.comparison.table import Comparison
 from xaiprune.report.frames import accuracy
 from xaiprune.report.page.drawing import (
     ABOVE,
@@ -21,7 +22,6 @@ from xaiprune.report.page.drawing import (
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.words import percent, plural, with_interval
 from xaiprune.report.palette import BEST, TAYLOR, method_styles
-from xaiprune.search.comparison import Comparison
 
 _MOST_TEXTS = 2000  # trials beyond which a dot says no more than its number
 
@@ -268,8 +268,8 @@ def _trial_text(findings: Findings, number: int) -> str:
     row: Any = findings.trials.loc[number]
     label = f"trial {number}" + (f", preset {row.preset}" if pd.notna(row.preset) else "")
     text = f"<b>{with_interval(row.value, row.value_low, row.value_high)}</b>  {label}"
-    proposal = findings.proposal(number) if len(findings.trials) <= _MOST_TEXTS else None
-    return text if proposal is None else f"{text}<br>{proposal.summary().replace('; ', '<br>')}"
+    recipe = findings.recipe(number) if len(findings.trials) <= _MOST_TEXTS else None
+    return text if recipe is None else f"{text}<br>{recipe.summary().replace('; ', '<br>')}"
 
 
 def _band(part: pd.DataFrame, color: str) -> dict[str, Any]:

@@ -14,17 +14,17 @@ import pandas as pd
 import yaml
 from optuna.distributions import BaseDistribution
 
-from xaiprune.attribute.lrp import LayerInfo
+from xaiprune.attribution.lrp import LayerInfo
+from xaiprune.comparison.run import BEST
+from xaiprune.comparison.table import Comparison
+from xaiprune.comparison.table import load as load_comparison
 from xaiprune.errors import XaipruneError
+from xaiprune.recipe.recipe import Recipe
 from xaiprune.report.frames import layers, methods, trials
 from xaiprune.report.reading import StoredTrials, read_trials
-from xaiprune.search.best import NAME as BEST_FILE
-from xaiprune.search.comparison import Comparison
-from xaiprune.search.comparison import load as load_comparison
-from xaiprune.search.final import BEST
-from xaiprune.search.notes import RUNS, network_of
-from xaiprune.search.proposal import Proposal
-from xaiprune.search.study import best_trial
+from xaiprune.study.best import NAME as BEST_FILE
+from xaiprune.study.notes import RUNS, network_of
+from xaiprune.study.study import best_trial
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"
@@ -41,11 +41,11 @@ class Findings:
         folder: Where the search's files lie.
         fingerprint: Network, data, units, pruning, objective and space, as the search stored them.
         versions: Every combination of versions that the study was run with.
-        runs: Every way it was run (`xaiprune.search.notes`); empty in older studies.
+        runs: Every way it was run (`xaiprune.study.notes`); empty in older studies.
         dense: ``correct``, ``images``, ``top1`` of the dense network on the validation images.
         trials: `xaiprune.report.trials`.
         layers: `xaiprune.report.layers`.
-        stored: The trials' parameters, and of attributes the proposals and scores.
+        stored: The trials' parameters, and of attributes the recipes and scores.
         network: Layers that rules are given to; empty where the study did not note them.
         units: Unit layer -> its units; likewise.
         best: Row of ``trials``.
@@ -100,11 +100,11 @@ class Findings:
         """The finished trials."""
         return self.trials[self.trials.state == "complete"]
 
-    def proposal(self, number: int) -> Proposal | None:
+    def recipe(self, number: int) -> Recipe | None:
         """What a trial tried; None where it did not get so far."""
         place = int(self.stored.numbers.searchsorted(number))
         data = self.stored.attrs["proposal"].get(place)
-        return None if data is None else Proposal.from_dict(data, f"trial {number}")
+        return None if data is None else Recipe.from_dict(data, f"trial {number}")
 
     @property
     def pictured(self) -> int | None:

@@ -15,7 +15,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from xaiprune.report.reading import StoredTrials
-from xaiprune.search.storage import quiet
+from xaiprune.storage.connect import quiet
 
 LEAST_TRIALS = 20
 _MOST_TRIALS = 500  # of more, every so many-th

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaiprune.attribute.lrp.rules import RULES
+from xaiprune.attribution.lrp.rules import RULES
 from xaiprune.report.page.drawing import (
     ABOVE,
     ACCENT,
@@ -276,16 +276,16 @@ def _shares(findings: Findings) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _rules_of(findings: Findings, number: int) -> dict[str, str]:
-    proposal = findings.proposal(number)
-    if proposal is None:
+    recipe = findings.recipe(number)
+    if recipe is None:
         return {}
-    return {layer.name: rule_name(proposal.composite.rule_for(layer)) for layer in findings.network}
+    return {layer.name: rule_name(recipe.composite.rule_for(layer)) for layer in findings.network}
 
 
 def _groups(findings: Findings) -> list[str]:
     """The depth group of every layer, as the best composite counts them."""
-    proposal = findings.proposal(int(findings.best.number))
-    return [] if proposal is None else [proposal.composite.group_of(layer) for layer in findings.network]
+    recipe = findings.recipe(int(findings.best.number))
+    return [] if recipe is None else [recipe.composite.group_of(layer) for layer in findings.network]
 
 
 def _rows(kinds: Sequence[str]) -> dict[str, Any]:

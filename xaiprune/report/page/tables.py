@@ -85,21 +85,21 @@ def _shown(value: object) -> str:
 
 def recipe(findings: Findings) -> list[tuple[str, str]]:
     """(what, setting) of the best composite."""
-    proposal = findings.proposal(int(findings.best.number))
-    if proposal is None:
+    recipe = findings.recipe(int(findings.best.number))
+    if recipe is None:
         return []
-    composite = proposal.composite
+    composite = recipe.composite
     rows = [(str(match), rule_text(rule)) for match, rule in composite.layers]
     rows.append(("other layers" if rows else "all layers", rule_text(composite.default)))
     rows += [(name, getattr(composite, name)) for name in ("softmax", "activation", "norm", "product")]
-    aggregation = proposal.aggregation
+    aggregation = recipe.aggregation
     rows += [
-        ("start at the logits", proposal.start),
+        ("start at the logits", recipe.start),
         ("aggregated over images", aggregation.mode),
         ("weight of an image", aggregation.image_weight),
         ("layers normalised by", aggregation.normalize),
     ]
-    return rows + [(key, _shown(value)) for key, value in proposal.rest.items()]
+    return rows + [(key, _shown(value)) for key, value in recipe.rest.items()]
 
 
 def costs(findings: Findings) -> list[tuple[str, str, str, str]]:
@@ -240,8 +240,8 @@ def _trial(findings: Findings, row: pd.Series) -> tuple[str, str, str, str]:
 
 def _tried(findings: Findings, row: pd.Series) -> str:
     preset = f"preset {row.preset}: " if pd.notna(row.preset) else ""
-    proposal = findings.proposal(int(row.number))
-    return preset + ("" if proposal is None else proposal.summary())
+    recipe = findings.recipe(int(row.number))
+    return preset + ("" if recipe is None else recipe.summary())
 
 
 def _spent(row: pd.Series) -> str:

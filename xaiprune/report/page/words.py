@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from xaiprune.attribute.lrp.rules import Epsilon, Rule
+from xaiprune.attribution.lrp.rules import Epsilon, Rule
 
 
 def percent(fraction: float | None) -> str:

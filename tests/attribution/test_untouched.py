@@ -1,0 +1,114 @@
+"""After attribution, however it ends, a network is what it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution import attribute
+from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, ZPlus
+from xaiprune.attribution.lrp.linear import LinearCall
+
+from .networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Check that the block leaves outputs, weights, flags, gradients, hooks and attributes as they were."""
+    images, _ = images_and_labels()
+    flag = next(model.parameters())
+    flag.requires_grad_(False)
+    with torch.no_grad():
+        logits = model(images)
+    state = copy.deepcopy(model.state_dict())
+    flags = [p.requires_grad for p in model.parameters()]
+    attributes = [sorted(module.__dict__) for module in model.modules()]
+    on_tensors = [sorted(p.__dict__) for p in (*model.parameters(), *model.buffers())]
+    yield
+    with torch.no_grad():
+        assert torch.equal(model(images), logits)
+    assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert all(p.grad is None for p in model.parameters())
+    assert [sorted(module.__dict__) for module in model.modules()] == attributes
+    assert [sorted(p.__dict__) for p in (*model.parameters(), *model.buffers())] == on_tensors
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+
+
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_after_attribution(network: str) -> None:
+    build, units = NETWORKS[network]
+    model = build()
+    images, labels = images_and_labels()
+    given = images.clone()
+    with unchanged(model):
+        attribute(model, images, labels, units, [Composite(Gamma()), Composite(ZPlus(), softmax="zplus")])
+    assert torch.equal(images, given)
+    assert not images.__dict__
+
+
+class Interrupting(nn.Module):
+    """Stands in for a layer in whose forward somebody presses Ctrl-C, or something breaks."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise self.error("stopped here")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_after_an_exception_in_the_forward(error: type[BaseException]) -> None:
+    model = small_resnet()
+    with unchanged(model):
+        head, model.head = model.head, Interrupting(error)
+        with pytest.raises(error, match="stopped here"):
+            attribute(model, *images_and_labels(), RESNET_UNITS, Composite())
+        model.head = head
+
+
+@dataclass(frozen=True)
+class InterruptingRule(Epsilon):
+    """Somebody presses Ctrl-C, or something breaks, in the backward."""
+
+    name: ClassVar[str] = "interrupting"
+    error: type[BaseException] = KeyboardInterrupt
+
+    def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
+        raise self.error("stopped here")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_after_an_exception_in_the_backward(error: type[BaseException]) -> None:
+    model = small_resnet()
+    with unchanged(model), pytest.raises(error):
+        attribute(model, *images_and_labels(), RESNET_UNITS, Composite(InterruptingRule(error=error)))
+
+
+def test_hooks_of_others_stay() -> None:
+    model = small_resnet()
+    seen = []
+    handle = model.stem.register_forward_hook(lambda module, args, output: seen.append(tuple(output.shape)))
+    attribute(model, *images_and_labels(), RESNET_UNITS, Composite())
+    assert seen
+    assert list(model.stem._forward_hooks) == [handle.id]
+
+
+def test_works_inside_no_grad_and_inference_mode() -> None:
+    model = small_resnet()
+    expected = attribute(model, *images_and_labels(), RESNET_UNITS, Composite(Gamma())).sums
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = attribute(model, *images_and_labels(), RESNET_UNITS, Composite(Gamma())).sums
+        assert all(torch.equal(found[key], expected[key]) for key in expected)

@@ -1,0 +1,202 @@
+"""The joint order takes what its docstring says, and less is lost for it."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.pruning.networks import IDS, NETWORKS, build
+from xaiprune.errors import XaipruneError
+from xaiprune.pruning import (
+    JointOrder,
+    compensate,
+    iterative_plan,
+    joint_rank,
+    make_plan,
+    masked,
+    statistics_of,
+)
+from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.pruning.statistics.moments import Moments, Statistics
+from xaiprune.units import UnitLayer, find_units
+
+# (Equal ones would leave no room for an order.)
+EVEN = torch.linspace(1, 1.001, 12, dtype=torch.float64)
+
+
+def mlp(neurons=12):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, neurons), nn.Tanh(), nn.Linear(neurons, 4)).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+
+
+def neurons(model, images):
+    return find_units(model, "linear_outputs", include=["1"], example=images[:1])
+
+
+def order_of(model, images, scores, method):
+    units = neurons(model, images)
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), method)
+    return joint.scores({"1": scores})["1"].argsort().tolist()
+
+
+def seen(model, images):
+    """What the consumer reads, and how much each image counts, as the statistics have it."""
+    statistics = statistics_of(model, neurons(model, images), images)
+    (moments,) = (statistics.fit[name] + statistics.held_out[name] for name in statistics.inputs)
+    return moments
+
+
+def test_without_compensation_the_sum_of_what_has_left_stays_small(images) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    moments, weight = seen(model, images), model[3].weight.detach().double()
+    second = moments.xy / moments.n
+
+    def error(gone):
+        own = weight[:, gone]
+        return float(torch.trace(own @ second[gone][:, gone] @ own.T))
+
+    gone = []
+    while len(gone) < 12:  # by the definition, each candidate's error from scratch
+        rest = [unit for unit in range(12) if unit not in gone]
+        added = {unit: error([*gone, unit]) - error(gone) for unit in rest}
+        cost = {u: a * float(scores[u]) if a >= 0 else a / float(scores[u]) for u, a in added.items()}
+        gone.append(min(rest, key=cost.get))
+    assert order_of(model, images, scores, "none") == gone
+    assert gone != scores.argsort().tolist()
+
+
+def test_units_that_cancel_out_leave_together(images) -> None:
+    model = mlp()
+    with torch.no_grad():
+        model[1].weight[7], model[1].bias[7] = model[1].weight[2], model[1].bias[2]
+        model[3].weight[:, 2] *= 10
+        model[3].weight[:, 7] = -model[3].weight[:, 2]
+    order = order_of(model, images, EVEN, "none")
+    assert abs(order.index(2) - order.index(7)) == 1
+
+
+def test_with_mean_a_constant_costs_nothing(images) -> None:
+    model = mlp()
+    with torch.no_grad():
+        model[1].weight[5], model[1].bias[5] = 0, 3
+    assert order_of(model, images, EVEN, "mean")[0] == 5
+    assert order_of(model, images, EVEN, "none")[0] != 5
+
+
+def test_with_linear_what_the_kept_cannot_make_up_for_counts(images) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    moments, weight = seen(model, images), model[3].weight.detach().double()
+    mean = moments.x / moments.n
+    second = moments.xy / moments.n - torch.outer(mean, mean)
+    second += 1e-3 * second.diagonal().mean() * torch.eye(12)
+
+    def error(gone):
+        kept = [unit for unit in range(12) if unit not in gone]
+        rest = second[gone][:, gone]
+        if kept:
+            across = second[gone][:, kept]
+            rest = rest - across @ torch.linalg.solve(second[kept][:, kept], across.T)
+        return float(torch.trace(weight[:, gone] @ rest @ weight[:, gone].T))
+
+    gone = []
+    while len(gone) < 12:  # least squares from scratch for each candidate
+        rest = [unit for unit in range(12) if unit not in gone]
+        gone.append(min(rest, key=lambda u: float(scores[u]) * (error([*gone, u]) - error(gone))))
+    assert order_of(model, images, scores, "linear") == gone
+    assert gone != scores.argsort().tolist()
+
+
+@pytest.mark.parametrize("method", ["none", "linear"])
+def test_less_is_lost(images, method) -> None:
+    model, scores = mlp(48), torch.rand(48, dtype=torch.float64) + 0.5
+    units, lost = neurons(model, images), {}
+    for name, ranked in (
+        ("score", {"1": scores}),
+        (
+            "joint",
+            JointOrder.of(model, units, statistics_of(model, units, images), method).scores({"1": scores}),
+        ),
+    ):
+        plan = make_plan(ranked, units, 0.5)
+        smaller = compensate(model, plan, units, images, method)
+        with torch.no_grad(), masked(smaller, plan, units):
+            lost[name] = float((smaller(images) - model(images)).square().mean())
+    assert lost["joint"] < 0.7 * lost["score"]
+
+
+def test_a_layer_gives_up_as_many_as_its_scores_say(images) -> None:
+    model = build("timm", "vgg11_bn", {"mlp_ratio": 0.05})
+    images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    units = find_units(model, "filters", example=images[:1])
+    generator = torch.Generator().manual_seed(0)
+    scores = {layer.name: torch.randn(layer.units, generator=generator).double() for layer in units}
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), "none").scores(scores)
+    before, after = make_plan(scores, units, 0.4), make_plan(joint, units, 0.4)
+    assert {n: len(r) for n, r in before.removed.items()} == {n: len(r) for n, r in after.removed.items()}
+    assert all(before.removed[layer.name] != after.removed[layer.name] for layer in units)
+
+
+# (In the others linear compensation finds layers of thousands, which take their time.)
+SMALL = ("resnet18", "resnext50_32x4d", "regnety_002", "convnext_atto", "swin_tiny", "vit_tiny", "cait_xxs24")
+
+
+@pytest.mark.parametrize(("library", "name", "arguments", "side", "kind"), NETWORKS, ids=IDS)
+def test_every_network_has_a_joint_order(library, name, arguments, side, kind) -> None:
+    method = "linear" if name.startswith(SMALL) else "mean"
+    model = build(library, name, arguments)
+    images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
+    units = find_units(model, kind, example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, method)
+    read = {owner[0] for inputs in statistics.inputs.values() for owner in inputs.unit if owner}
+    assert set(joint.losses) == read
+    generator = torch.Generator().manual_seed(0)
+    scores = {layer.name: torch.rand(layer.units, generator=generator).double() for layer in units}
+    for layer, values in joint.scores(scores).items():
+        assert torch.equal(values.sort().values, scores[layer].sort().values)
+        if layer not in read:
+            assert torch.equal(values, scores[layer])
+
+
+def test_in_rounds_what_has_left_stays_out(images) -> None:
+    model = mlp()
+    units = neurons(model, images)
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), "none")
+
+    def rank(network):
+        with torch.no_grad():
+            return {"1": network[:3](images).abs().mean(0).double()}
+
+    plan = iterative_plan(model, units, 0.5, joint_rank(rank, joint), 3)
+    first = make_plan(joint_rank(rank, joint)(model), units, 0.5 / 3)
+    assert set(first.removed["1"]) <= set(plan.removed["1"])
+    assert plan.n_removed == 6
+
+
+def test_units_without_readers_of_their_own_have_no_joint_order() -> None:
+    layer = UnitLayer("maker", "filters", 2, tap="maker", removable=False)
+    with pytest.raises(XaipruneError, match="no unit layer has consumers of its own"):
+        JointOrder.of(nn.Identity(), [layer], Statistics({}), "linear")
+
+
+@pytest.mark.parametrize("method", ["none", "linear"])
+def test_numbers_that_are_not_finite_are_named(images, method) -> None:
+    model = mlp()
+    with torch.no_grad():
+        model[1].bias[3] = torch.nan
+    units = neurons(model, images)
+    with pytest.raises(XaipruneError, match="what 3 reads is not finite on the reference images"):
+        JointOrder.of(model, units, statistics_of(model, units, images), method)
+
+
+def test_a_consumer_that_reads_units_unevenly_is_named() -> None:
+    inputs = Inputs("reader", 3, 1, (("maker", 0), ("maker", 0), ("maker", 1)), padded=False)
+    layer = UnitLayer("maker", "filters", 2, tap="maker")
+    model = nn.ModuleDict({"reader": nn.Linear(3, 1)})
+    moments = Moments.of(torch.randn(9, 3), torch.ones(9))
+    with pytest.raises(XaipruneError, match=r"prune\.order=joint: reader reads some units of maker"):
+        JointOrder.of(model, [layer], Statistics({"reader": inputs}, {"reader": moments}), "none")

@@ -1,0 +1,63 @@
+"""Checked reference images in batches, and the right class's logit of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.errors import XaipruneError
+
+
+def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (images, labels) in order on the network's device, in its precision.
+
+    Raises:
+        XaipruneError: No images, images that are no (N, 3, H, W) or hold NaN or inf, as many labels as
+            images are not given, or a batch size below 1.
+    """
+    check(images, labels, size)
+    like = next((p for p in model.parameters() if p.is_floating_point()), images)
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        yield images[part].to(like.device, like.dtype), labels[part].to(like.device)
+
+
+def check(images: Tensor, labels: Tensor, size: int) -> None:
+    """Refuse images and labels that nothing can be computed from (see `batches`)."""
+    if images.ndim != 4 or not images.is_floating_point():
+        raise XaipruneError(
+            f"reference images must be a float tensor (N, channels, H, W), "
+            f"got {images.dtype} {tuple(images.shape)}"
+        )
+    if len(images) == 0:
+        raise XaipruneError("the reference set is empty; give at least one labelled image")
+    if labels.shape != (len(images),) or labels.dtype != torch.int64:
+        raise XaipruneError(
+            f"labels must be int64 of shape ({len(images)},), one an image, "
+            f"got {labels.dtype} {tuple(labels.shape)}"
+        )
+    broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
+    if broken:
+        raise XaipruneError(
+            f"{len(broken)} of {len(images)} reference images hold NaN or inf (first: number {broken[0]}); "
+            "check the image files and the normalisation"
+        )
+    if size < 1:
+        raise XaipruneError(f"batch_size must be at least 1, got {size}")
+
+
+def right_logits(outputs: Tensor, labels: Tensor, task: SelectsLogits | None) -> Tensor:
+    """The logit of each image's own class, (N,).
+
+    Raises:
+        XaipruneError: A label outside the task's classes.
+    """
+    logits = outputs if task is None else task.select(outputs)
+    classes = logits.shape[1]
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise XaipruneError(f"labels must be in [0, {classes - 1}] ({classes} classes), got {low} to {high}")
+    return logits.gather(1, labels[:, None]).squeeze(1)

@@ -1,0 +1,190 @@
+"""Criteria from the gradient of the right class's logit at the units: plain autograd, no relevance rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution.criteria.batches import batches, right_logits
+from xaiprune.attribution.criteria.registry import Scores, SelectsLogits, register
+from xaiprune.attribution.criteria.taps import captured, evaluating, per_unit, require_all
+from xaiprune.errors import XaipruneError
+from xaiprune.units.layer import UnitLayer
+
+ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
+"""Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""
+
+
+@register("taylor")
+def taylor(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Scores:
+    """Sum over images of |sum over positions of activation * gradient| (Molchanov et al. 2017).
+
+    On ReLU networks this is LRP-epsilon with epsilon 0, started at the logit, aggregated by ``abs_of_sum``.
+    """
+    return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.abs())
+
+
+@register("fisher")
+def fisher(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Scores:
+    """Sum over images of (sum over positions of activation * gradient)^2.
+
+    The form of Theis et al. 2018 (also Molchanov et al. 2019), here of the logit where they
+    differentiate the loss.
+    """
+    return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.square())
+
+
+@register("gradient")
+def gradient(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Scores:
+    """Sum of |gradient| over images, positions and a unit's channels."""
+    scores = _zeros(units)
+    with evaluating(model):
+        for part, part_labels in batches(model, images, labels, batch_size):
+            taken = activations_and_gradients(model, part, part_labels, units, task)
+            for unit in units:
+                for _, g in taken[unit.name]:
+                    scores[unit.name] += _over_images(per_unit(g.abs(), unit, len(part)))
+    return scores
+
+
+@register("integrated_gradients")
+def integrated_gradients(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    n_steps: int = 16,
+) -> Scores:
+    """Sum over images of |integrated gradient of each unit|, the path running over the inputs.
+
+    The image fades in from zero (the mean colour) along a straight line. A unit's share of the change of
+    the logit is the integral of gradient times change of activation, its conductance (Dhamdhere et al. 2019,
+    as summed by Shrikumar et al. 2018), by the trapezoidal rule over ``n_steps`` pieces:
+
+        sum_k (g_k + g_{k-1}) / 2 * (a_k - a_{k-1})
+
+    Over all units of a layer that cuts the network this adds up to logit(image) - logit(0).
+    """
+    if n_steps < 1:
+        raise XaipruneError(f"criterion integrated_gradients: n_steps must be at least 1, got {n_steps}")
+    scores = _zeros(units)
+    with evaluating(model):
+        for part, part_labels in batches(model, images, labels, batch_size):
+            shares = conductance(model, part, part_labels, units, task, n_steps)
+            for unit in units:
+                scores[unit.name] += _over_images(shares[unit.name].abs())
+    return scores
+
+
+def conductance(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    n_steps: int,
+) -> dict[str, Tensor]:
+    """Integrated gradient of every unit for one batch, signed: unit layer name -> (N, units)."""
+    shares = {unit.name: images.new_zeros(len(images), unit.units) for unit in units}
+    before = activations_and_gradients(model, torch.zeros_like(images), labels, units, task)
+    for step in range(1, n_steps + 1):
+        now = activations_and_gradients(model, images * (step / n_steps), labels, units, task)
+        for unit in units:
+            for (a, g), (a_before, g_before) in zip(now[unit.name], before[unit.name], strict=True):
+                shares[unit.name] += per_unit((g + g_before) * (a - a_before) / 2, unit, len(images))
+        before = now
+    return shares
+
+
+def activations_and_gradients(
+    model: nn.Module, images: Tensor, labels: Tensor, units: Sequence[UnitLayer], task: SelectsLogits | None
+) -> ActivationsAndGradients:
+    """Activations at the taps and the right logits' gradients there, for one batch.
+
+    The backward stops at the lowest tap, and no gradient of a weight is computed.
+    """
+    # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
+    # require grad.
+    with torch.inference_mode(False), torch.enable_grad(), captured(model, units) as store:
+        # clones: autograd saves no tensor that was made in inference_mode
+        outputs = model(images.detach().clone().requires_grad_())
+        total = right_logits(outputs, labels.clone(), task).sum()
+    require_all(store, units)
+    tensors = [tensor for unit in units for tensor in store[unit.name]]
+    gradients = iter(torch.autograd.grad(total, tensors, allow_unused=True, materialize_grads=True))
+    return {unit.name: [(tensor.detach(), next(gradients)) for tensor in store[unit.name]] for unit in units}
+
+
+def _sum_over_images(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    batch_size: int,
+    measure: Callable[[Tensor], Tensor],
+) -> Scores:
+    scores = _zeros(units)
+    with evaluating(model):
+        for product in _products(model, images, labels, units, task, batch_size):
+            for unit in units:
+                scores[unit.name] += _over_images(measure(product[unit.name].double()))
+    return scores
+
+
+def _products(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    batch_size: int,
+) -> Iterator[dict[str, Tensor]]:
+    """Activation times gradient summed over positions, batch by batch: unit layer name -> (n, units)."""
+    for part, part_labels in batches(model, images, labels, batch_size):
+        taken = activations_and_gradients(model, part, part_labels, units, task)
+        yield {
+            unit.name: torch.stack([per_unit(a * g, unit, len(part)) for a, g in taken[unit.name]]).sum(0)
+            for unit in units
+        }
+
+
+def _over_images(per_sample: Tensor) -> Tensor:
+    return per_sample.sum(0, dtype=torch.float64).cpu()
+
+
+def _zeros(units: Sequence[UnitLayer]) -> Scores:
+    return {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}

@@ -1,0 +1,47 @@
+"""Relevance of pixels: where in an image the right class's logit comes from."""
+
+from __future__ import annotations
+
+from torch import Tensor, cat, nn
+
+from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.lrp.composite import Composite
+from xaiprune.attribution.lrp.linear import WeightCache
+from xaiprune.attribution.lrp.recording import Recording
+from xaiprune.attribution.unit_relevance import Start, seed
+
+
+def heatmaps(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    composite: Composite,
+    *,
+    task: SelectsLogits | None = None,
+    start: Start = "logit",
+    batch_size: int = 16,
+) -> Tensor:
+    """Relevance of every pixel, summed over colour channels.
+
+    Args:
+        model: In eval mode; left as it was.
+        images: (N, 3, H, W), normalised.
+        labels: (N,) index of the explained class among the task's classes.
+        composite: Rules; only here do rules of the layer that reads the image matter.
+        task: Picks the task's logits.
+        start: Relevance of the explained logit.
+        batch_size: Images in one forward.
+
+    Returns:
+        (N, H, W) on the CPU.
+    """
+    device = next(model.parameters()).device
+    weights = WeightCache()
+    found = []
+    for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+        recording = Recording(model, batch.to(device), (), from_image=True, weights=weights)
+        initial = seed(recording.logits, target.to(device), start, task)
+        relevance = recording.backward(composite, initial, lambda *_: None, last=True)
+        assert relevance is not None  # the recording begins at the image
+        found.append(relevance.sum(1).cpu())
+    return cat(found)

@@ -1,0 +1,211 @@
+"""One linear layer or convolution as it ran: what the rules read, and the autograd node that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xaiprune.attribution.lrp.blocks import select_by_sign
+from xaiprune.errors import XaipruneError
+
+if TYPE_CHECKING:
+    from xaiprune.attribution.lrp.passes import Pass
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Stride, padding, dilation and groups of a convolution of any number of spatial dimensions."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        zeros = [0] * len(self.stride)
+        return torch.convolution(
+            x, weight, None, self.stride, self.padding, self.dilation, False, zeros, self.groups
+        )
+
+    def transpose(self, s: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        zeros = [0] * len(self.stride)
+        return torch.ops.aten.convolution_backward(
+            s, x, weight, None, self.stride, self.padding, self.dilation, False, zeros, self.groups,
+            [True, False, False],
+        )[0]  # fmt: skip
+
+
+class WeightCache:
+    """Derived weights (BatchNorm folded, W+, |W|) of a network, computed once for all batches and passes."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[Any, ...], tuple[tuple[object, ...], Any]] = {}
+
+    def get(self, key: str, sources: tuple[Tensor | None, ...], make: Callable[[], Any]) -> Any:
+        """``make()``, or what it gave before for the very same source tensors.
+
+        The sources are kept alive with the value, so an ``id`` cannot be taken over by another tensor.
+        """
+        full = (key, *(id(source) for source in sources))
+        if full not in self._values:
+            self._values[full] = (sources, make())
+        return self._values[full][1]
+
+
+@dataclass
+class LinearCall:
+    """One call of a linear layer or convolution: ``z = forward(x, weight) + bias``.
+
+    BatchNorm that directly follows is folded in, so that ``z`` is its output.
+
+    Attributes:
+        name: Qualified name of the layer.
+        x: Inputs, (N, ..., in) for linear layers, (N, in, *space) for convolutions.
+        z: Outputs, bias included.
+        weight: (out, in[/groups], *kernel), or (out, in).
+        bias: (out,) or None.
+        geometry: None for linear layers.
+        nonnegative: ScoreCache that no input is below zero (after ReLU), which halves the work of most rules.
+        raw_input: Whether x is the image itself.
+        weights: Where derived weights are kept.
+        keep_sums: Keep sums over inputs for the next composite.
+        mixes_attention: Whether x are attention weights.
+    """
+
+    name: str
+    x: Tensor
+    z: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    geometry: ConvGeometry | None
+    nonnegative: bool
+    raw_input: bool
+    weights: WeightCache
+    keep_sums: bool = False
+    mixes_attention: bool = False
+    _sums: dict[str, Tensor] = field(default_factory=dict)
+
+    # -- running the layer -------------------------------------------------------------------------
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer without its bias, for other inputs or weights."""
+        return F.linear(x, weight) if self.geometry is None else self.geometry.forward(x, weight)
+
+    def transpose(self, s: Tensor, weight: Tensor) -> Tensor:
+        """``W^T s``: from output shape back to input shape."""
+        return s @ weight if self.geometry is None else self.geometry.transpose(s, weight, self.x)
+
+    def transpose_positive(self, s: Tensor) -> Tensor:
+        """Gradient form of sum_j (x_i W_ij)+ s_j: through W+ where x >= 0, through W- where x < 0."""
+        through_plus = self.transpose(s, self.positive_weight())
+        if self.nonnegative:
+            return through_plus
+        return select_by_sign(self.x, through_plus, self.transpose(s, self.negative_weight()))
+
+    def transpose_negative(self, s: Tensor) -> Tensor:
+        """Gradient form of sum_j (x_i W_ij)- s_j: through W- where x >= 0, through W+ where x < 0."""
+        through_minus = self.transpose(s, self.negative_weight())
+        if self.nonnegative:
+            return through_minus
+        return select_by_sign(self.x, through_minus, self.transpose(s, self.positive_weight()))
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    def positive_weight(self) -> Tensor:
+        return self.weights.get("plus", (self.weight,), lambda: self.weight.clamp(min=0))
+
+    def negative_weight(self) -> Tensor:
+        return self.weights.get("minus", (self.weight,), lambda: self.weight.clamp(max=0))
+
+    def absolute_weight(self) -> Tensor:
+        return self.weights.get("absolute", (self.weight,), self.weight.abs)
+
+    def boosted(self, gamma: float) -> Tensor:
+        """W + gamma W+."""
+        return torch.add(self.weight, self.positive_weight(), alpha=gamma)
+
+    # -- sums over inputs --------------------------------------------------------------------------
+
+    def z_without_bias(self) -> Tensor:
+        return self.z if self.bias is None else self.z - self._per_output(self.bias)
+
+    def positive_part(self, with_bias: bool = True) -> Tensor:
+        """P_j = sum_i (x_i W_ij)+ [+ b_j+], summed term by term, so that a small P is accurate."""
+        return self._part(True, with_bias)
+
+    def negative_part(self, with_bias: bool = True) -> Tensor:
+        """N_j = sum_i (x_i W_ij)- [+ b_j-], summed term by term."""
+        return self._part(False, with_bias)
+
+    def magnitude(self, with_bias: bool = True) -> Tensor:
+        """A_j = sum_i |x_i W_ij| [+ |b_j|]: one forward whatever the signs."""
+
+        def compute() -> Tensor:
+            total = self.forward(self.x.abs(), self.absolute_weight())
+            return (
+                total if self.bias is None or not with_bias else total.add_(self._per_output(self.bias.abs()))
+            )
+
+        return self._kept(f"magnitude {with_bias}", compute)
+
+    def _part(self, positive: bool, with_bias: bool) -> Tensor:
+        def compute() -> Tensor:
+            same = self.positive_weight() if positive else self.negative_weight()
+            if self.nonnegative:
+                total = self.forward(self.x, same)
+            else:
+                other = self.negative_weight() if positive else self.positive_weight()
+                total = self.forward(self.x.clamp(min=0), same)
+                total = total.add_(self.forward(self.x.clamp(max=0), other))
+            return self._add_bias(total, positive, with_bias)
+
+        return self._kept(f"{'plus' if positive else 'minus'} {with_bias}", compute)
+
+    def _add_bias(self, total: Tensor, positive: bool, with_bias: bool) -> Tensor:
+        if self.bias is None or not with_bias:
+            return total
+        part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
+        return total.add_(self._per_output(part))
+
+    def _per_output(self, values: Tensor) -> Tensor:
+        """(out,) values shaped to broadcast over the outputs."""
+        return values if self.geometry is None else values.view(-1, *[1] * len(self.geometry.stride))
+
+    def _kept(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Sums do not depend on rules: kept while several composites share this forward."""
+        if not self.keep_sums:
+            return compute()
+        if key not in self._sums:
+            self._sums[key] = compute()
+        return self._sums[key]
+
+
+class LinearNode(torch.autograd.Function):
+    """Puts a linear call into the autograd graph: value ``z``, backward by the rule of the running pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, z: Tensor, call: LinearCall, pass_: Pass) -> Tensor:
+        # x and z also live in `call`; saved here, autograd would check them for in-place changes and count
+        # them twice. Nothing changes them: the pass runs in-place operations out of place.
+        ctx.call, ctx.pass_ = call, pass_
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
+        call, g = ctx.call, grads[0]
+        rule = ctx.pass_.rule_of(call.name)
+        if not rule.input_only:
+            return rule.propagate(call, g), None, None, None
+        if not call.raw_input:
+            raise XaipruneError(
+                f"layer {call.name}: rule {rule.name} is for layers whose input is the image; "
+                f"use epsilon, gamma, zplus or alphabeta here"
+            )
+        # Relevance, not gradient form: it does not vanish where a pixel is zero.
+        ctx.pass_.add_input_relevance(rule.propagate(call, g))
+        return torch.zeros_like(call.x), None, None, None

@@ -1,0 +1,275 @@
+"""Relevance of a network's units on reference images: batches, memory, checks around the LRP pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args, overload
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.lrp.composite import Composite
+from xaiprune.attribution.lrp.linear import WeightCache
+from xaiprune.attribution.lrp.recorder import TapPoint
+from xaiprune.attribution.lrp.recording import Recording
+from xaiprune.attribution.lrp.rules import stabilized
+from xaiprune.attribution.relevance import Relevance
+from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.units.layer import UnitLayer
+
+Start = Literal["one", "logit", "contrast"]
+
+_CPU_BUDGET = 2 * 2**30
+_BLOCK = 2**18  # elements, a megabyte: relevance is summed in blocks that stay in the cache
+
+
+@overload
+def attribute(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    composite: Composite,
+    *,
+    task: SelectsLogits | None = None,
+    start: Start = "logit",
+    batch_size: int = 32,
+    memory_budget: int | None = None,
+) -> Relevance: ...
+@overload
+def attribute(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    composite: Sequence[Composite],
+    *,
+    task: SelectsLogits | None = None,
+    start: Start | Sequence[Start] = "logit",
+    batch_size: int = 32,
+    memory_budget: int | None = None,
+) -> list[Relevance]: ...
+def attribute(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    composite: Composite | Sequence[Composite],
+    *,
+    task: SelectsLogits | None = None,
+    start: Start | Sequence[Start] = "logit",
+    batch_size: int = 32,
+    memory_budget: int | None = None,
+) -> Relevance | list[Relevance]:
+    """Layer-wise relevance of every unit for every image.
+
+    The forward of a batch runs once; each composite costs one modified backward that stops at the lowest
+    unit layer. The model is left exactly as it was.
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W), normalised; moved to the model's device batch by batch.
+        labels: (N,) int64, index of the right class among the task's classes.
+        units: Where to read relevance (`xaiprune.units.find_units`).
+        composite: One composite, or several that share the forward.
+        task: Picks the task's logits (a `data.Task`); None: the model's outputs are the classes.
+        start: Relevance of the right class's logit z. ``one``: R = 1, which weights each image by 1/z
+            against ``logit``: R = z. ``contrast``: gradient of the class's log-probability among the task's
+            classes, so that the other classes' logits count against it. One for all, or one a composite.
+        batch_size: Images in one forward, at most.
+        memory_budget: Bytes that one batch's activations may take; the batch shrinks to fit. By default
+            2 GiB on a CPU, and 70 % of what is free on a GPU.
+
+    Returns:
+        One `Relevance`, or one per composite.
+
+    Raises:
+        XaipruneError: No images, labels outside the classes, NaN in the images, a composite whose pattern
+            matches nothing, a network that the engine does not support.
+    """
+    composites = [composite] if isinstance(composite, Composite) else list(composite)
+    starts: list[Start] = [start] * len(composites) if isinstance(start, str) else list(start)
+    _check(images, labels, units, composites, starts)
+    device = next(model.parameters()).device
+    weights = WeightCache()
+    taps = [TapPoint(unit.tap, unit.where) for unit in units]
+    per_image, classes = _probe(model, images[:1].to(device), taps, weights, task)
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise XaipruneError(
+            f"attribution: labels must be in 0..{classes - 1} (the task's classes), "
+            f"got {int(labels.min())}..{int(labels.max())}"
+        )
+    size = max(1, min(batch_size, _budget(memory_budget, device) // max(1, per_image)))
+    collectors = [_Collector(units) for _ in composites]
+    confidence: list[Tensor] = []
+    first = 0
+    while first < len(images):
+        batch, target = images[first : first + size].to(device), labels[first : first + size].to(device)
+        try:
+            recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)
+            parts = [
+                _batch_relevance(recording, c, s, target, task, units)
+                for c, s in zip(composites, starts, strict=True)
+            ]
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise XaipruneError(
+                    "attribution ran out of memory with one image a batch; use a smaller input size"
+                ) from None
+            size = max(1, size // 2)
+            continue
+        for collector, part in zip(collectors, parts, strict=True):
+            collector.extend(part)
+        probabilities = _selected(recording.logits, task).softmax(1)
+        confidence.append(probabilities.gather(1, target[:, None])[:, 0].cpu())
+        first += len(batch)
+    found = [collector.relevance(torch.cat(confidence)) for collector in collectors]
+    return found[0] if isinstance(composite, Composite) else found
+
+
+@dataclass
+class _Part:
+    """Sums of one batch under one composite: per unit layer, (n, units) of R and of |R|."""
+
+    sums: list[Tensor]
+    abs_sums: list[Tensor]
+
+
+class _Collector:
+    """Joins the batches of one composite."""
+
+    def __init__(self, units: Sequence[UnitLayer]) -> None:
+        self._names = [unit.name for unit in units]
+        self._parts: list[_Part] = []
+
+    def extend(self, part: _Part) -> None:
+        self._parts.append(part)
+
+    def relevance(self, confidence: Tensor) -> Relevance:
+        names = enumerate(self._names)
+        joined = {name: torch.cat([p.sums[i] for p in self._parts]) for i, name in names}
+        names = enumerate(self._names)
+        absolute = {name: torch.cat([p.abs_sums[i] for p in self._parts]) for i, name in names}
+        return Relevance(joined, absolute, confidence)
+
+
+def _batch_relevance(
+    recording: Recording,
+    composite: Composite,
+    start: Start,
+    target: Tensor,
+    task: SelectsLogits | None,
+    units: Sequence[UnitLayer],
+) -> _Part:
+    count = len(target)
+    zeros = [torch.zeros(count, unit.units) for unit in units]
+    part = _Part(zeros, [z.clone() for z in zeros])
+
+    def read(index: int, activation: Tensor, g: Tensor) -> None:
+        # As many images at once as stay in the processor's cache: of large layers one.
+        step = max(1, _BLOCK // (activation.numel() // count))
+        width = len(activation) // count  # of the first dimension, for each image: 1, or its windows (Swin)
+        for first in range(0, count, step):
+            block = slice(first * width, (first + step) * width)
+            a, b = activation[block].detach(), g[block]
+            relevance = per_unit(a * b, units[index], len(a) // width)
+            part.sums[index][first : first + step] += relevance.sum((1, 3)).cpu()
+            part.abs_sums[index][first : first + step] += relevance.abs_().sum((1, 3)).cpu()
+
+    recording.backward(composite, seed(recording.logits, target, start, task), read)
+    return part
+
+
+def per_unit(values: Tensor, unit: UnitLayer, count: int) -> Tensor:
+    """Rearrange the tapped tensor of ``count`` samples to (count, positions, units, width).
+
+    Windows and tokens count as positions: the first dimension is a sample's, or its windows' (Swin).
+    """
+    return values.movedim(unit.dim, -1).reshape(count, -1, unit.units, unit.width)
+
+
+def seed(logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None) -> Tensor:
+    """Gradient-form relevance of the logits, (N, outputs), so that R = seed * logits.
+
+    The gradient through ``task.select`` puts it at the right outputs.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf, target = logits.detach().clone().requires_grad_(), target.clone()
+        selected = _selected(leaf, task)
+        z = selected.gather(1, target[:, None])[:, 0]
+        if start == "contrast":
+            objective = selected.log_softmax(1).gather(1, target[:, None]).sum()
+        elif start == "one":
+            objective = (z / stabilized(z.detach(), 1e-9)).sum()
+        else:
+            objective = z.sum()
+        return torch.autograd.grad(objective, leaf)[0]
+
+
+def _selected(logits: Tensor, task: SelectsLogits | None) -> Tensor:
+    return logits if task is None else task.select(logits)
+
+
+def _probe(
+    model: nn.Module,
+    image: Tensor,
+    taps: Sequence[TapPoint],
+    weights: WeightCache,
+    task: SelectsLogits | None,
+) -> tuple[int, int]:
+    """Record one image and compare with the plain forward; bytes that one image takes, number of classes.
+
+    The comparison catches what an operation-by-operation view could miss, such as a view of a tensor that
+    is changed in place later.
+    """
+    recording = Recording(model, image, taps, weights=weights)
+    with torch.no_grad():
+        plain = model(image)
+    scale = plain.abs().max().clamp_min(1e-6)
+    if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
+        raise UnsupportedOperation(
+            "the recorded forward of this model differs from its plain forward (an in-place change of a "
+            "view, or randomness in eval mode); relevance would be wrong"
+        )
+    return recording.bytes_per_image(), _selected(plain, task).shape[1]
+
+
+def _budget(memory_budget: int | None, device: torch.device) -> int:
+    if memory_budget is not None:
+        return memory_budget
+    if device.type == "cuda":
+        return int(0.7 * torch.cuda.mem_get_info(device)[0])
+    return _CPU_BUDGET
+
+
+def _check(
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    composites: Sequence[Composite],
+    starts: Sequence[str],
+) -> None:
+    if len(images) == 0:
+        raise XaipruneError("attribution needs reference images, got none; raise data.reference_per_class")
+    if len(images) != len(labels):
+        raise XaipruneError(f"attribution: {len(images)} images but {len(labels)} labels")
+    if labels.is_floating_point() or labels.dim() != 1:
+        raise XaipruneError(
+            f"attribution: labels must be (N,) class indices, got {tuple(labels.shape)} {labels.dtype}"
+        )
+    if not units:
+        raise XaipruneError("attribution needs unit layers, got none; see units=...")
+    if not composites:
+        raise XaipruneError("attribution needs at least one composite")
+    if len(starts) != len(composites):
+        raise XaipruneError(f"attribution: {len(composites)} composites but {len(starts)} starts")
+    for start in starts:
+        if start not in get_args(Start):
+            raise XaipruneError(
+                f"attribution: start must be one of {', '.join(get_args(Start))}, got '{start}'"
+            )
+    if not bool(images.isfinite().all()):
+        bad = int((~images.flatten(1).isfinite().all(1)).nonzero()[0])
+        raise XaipruneError(f"attribution: reference image {bad} has NaN or infinite pixels")

@@ -1,0 +1,215 @@
+"""Run one task as a Hydra application."""
+
+import importlib
+import logging
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TextIO
+
+import hydra
+from hydra._internal.utils import get_args_parser  # Hydra has no public reader of its own flags
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from xaiprune.cli.common.allocator import keep_freed_memory
+from xaiprune.cli.common.flags import spelled_out
+from xaiprune.config import (
+    Config,
+    Sweep,
+    conf_dir,
+    finish,
+    label_of,
+    prepare,
+    register_schema,
+    sweep_of,
+)
+from xaiprune.errors import XaipruneError
+
+
+def run_task(task: str, arguments: Sequence[str]) -> None:
+    """Check the overrides, then hand over to Hydra (``--help``, ``--cfg job``, ``--multirun``, ...).
+
+    Args:
+        task: A task with a module ``xaiprune.cli.<task>`` that has ``run(config)``.
+        arguments: Overrides and Hydra's flags.
+
+    Raises:
+        XaipruneError: Anything the user can mend, before or during the task.
+    """
+    register_schema(task)
+    arguments = spelled_out(task, arguments)
+    # Hydra would print a stripped traceback and exit; this makes it hand exceptions on to `main`.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    flags = get_args_parser().parse_intermixed_args(list(arguments))
+    rewritten = list(flags.overrides)
+    job, sweep = _Job(task), None
+    if not (flags.help or flags.hydra_help or flags.shell_completion or flags.info):
+        if flags.multirun:
+            sweep = sweep_of(task, flags.overrides, config_dir=flags.config_dir)
+            rewritten = [*sweep.overrides, _sweep_folder(sweep)]
+            notes = sweep.folder / f".notes-{uuid.uuid4().hex[:8]}"
+            job = _Job(task, sweep.swept, notes, _at_once(sweep))
+        else:
+            rewritten = prepare(task, flags.overrides, config_dir=flags.config_dir)
+    # Overrides first: Hydra, unlike people, cannot read them on both sides of a flag.
+    rewritten += [argument for argument in arguments if argument not in flags.overrides]
+
+    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=task)
+    def application(composed: DictConfig) -> None:
+        job.run(composed)
+
+    def launch() -> None:
+        typed = sys.argv
+        sys.argv = [f"xaiprune {task}", *rewritten]
+        try:
+            application()
+        finally:
+            sys.argv = typed
+            HydraConfig.instance().cfg = None  # what comes next in this process was not typed
+
+    if sweep is not None and sweep.has_workers:
+        from xaiprune.cli import workers
+
+        prepare_process(sweep.runs[0])
+        workers.lead(sweep, launch, notes)
+    else:
+        try:
+            launch()
+        except BrokenProcessPool as error:
+            raise XaipruneError("a run of the sweep was killed; is there enough memory for all?") from error
+    if job.unread:
+        raise BrokenPipeError
+    failures = job.failures()
+    if job.notes is not None:
+        shutil.rmtree(job.notes, ignore_errors=True)
+    for failure in failures[1:]:
+        print(f"xaiprune: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[0]
+
+
+@dataclass
+class _Job:
+    """The runs of one command: in this process, or in those of a launcher, to which this is sent.
+
+    Attributes:
+        task: Of the command line.
+        swept: Keys that have other values in other runs.
+        notes: Folder in which the runs of a sweep and who leads them tell each other; None: there is one run.
+        at_once: Runs that share this machine's processor.
+        folder: In which the command was typed, and its relative paths count; a launcher may have kept
+            processes from an earlier command in another one.
+        unread: Who read the output (head, less) has gone.
+    """
+
+    task: str
+    swept: Sequence[str] = ()
+    notes: Path | None = None
+    at_once: int = 1
+    folder: Path = field(default_factory=Path.cwd)
+    unread: bool = False
+    _failed: list[XaipruneError] = field(default_factory=list)
+
+    def run(self, composed: DictConfig) -> None:
+        """Run the task; what the user can mend is kept for the end, so that a sweep's other runs go on."""
+        register_schema(self.task)  # a launcher's worker is another process
+        os.chdir(self.folder)
+        try:
+            label = label_of(HydraConfig.get().overrides.task, self.swept)
+            config = finish(composed, self.task, label)
+            prepare_process(config, self.at_once)
+            if self.notes is not None and config.worker is not None:
+                from xaiprune.cli import workers
+
+                workers.work(config, self.notes)
+            else:
+                module_of(self.task).run(config)
+        except XaipruneError as error:
+            # Hydra would write a line of its own before handing it on, and only the first one.
+            self._keep(error, composed)
+        except BrokenPipeError:
+            if self.notes is not None:  # in another process, perhaps
+                raise
+            self.unread = True
+
+    def failures(self) -> list[XaipruneError]:
+        """What went wrong in the runs that have ended."""
+        if self.notes is None:
+            return self._failed
+        files = sorted((self.notes / "failed").glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
+        return [XaipruneError(text) for text in dict.fromkeys(file.read_text() for file in files)]
+
+    def _keep(self, error: XaipruneError, composed: DictConfig) -> None:
+        if self.notes is None:
+            self._failed.append(error)
+            return
+        worker = composed.get("worker")
+        message = str(error) if worker is None else f"worker {worker}: {error}"
+        file = self.notes / "failed" / f"{uuid.uuid4().hex}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(message)
+
+
+def module_of(task: str) -> ModuleType:
+    """The module that runs a task."""
+    return importlib.import_module(f"xaiprune.cli.{task}")
+
+
+def prepare_process(config: Config, at_once: int = 1) -> None:
+    """Messages to stderr, threads and seeds: what must be so before the first tensor is made.
+
+    Args:
+        config: Of the run.
+        at_once: Runs that share the processor: each takes its part, unless ``threads`` says how much.
+    """
+    import torch
+
+    keep_freed_memory()
+    log = logging.getLogger("xaiprune")
+    if not log.handlers:
+        handler = _ToStderr()
+        handler.setFormatter(logging.Formatter("xaiprune: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    elif at_once > 1:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors() // at_once)))
+    torch.manual_seed(config.seed)
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """To what is stderr when a message comes: notebooks and tests replace it, and close the old one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where messages go."""
+        return sys.stderr
+
+
+def _sweep_folder(sweep: Sweep) -> str:
+    quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"hydra.sweep.dir='{quoted}'"
+
+
+def _at_once(sweep: Sweep) -> int:
+    return sweep.jobs or min(len(sweep.runs), _processors())
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

@@ -1,0 +1,112 @@
+"""The set-up of a stored study, for tasks that go on with what it found: nothing has to be typed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from xaiprune.config import Config, check, typed_here, typed_keys_of
+from xaiprune.data import Dataset
+from xaiprune.errors import XaipruneError
+from xaiprune.storage.urls import shown
+from xaiprune.study import storage_url
+from xaiprune.study.fingerprint import check_same, set_up_of
+from xaiprune.study.notes import RUNS
+from xaiprune.units import UnitLayer
+
+_SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
+_PATHS = (("model", "checkpoint"), ("model", "pruned"), ("data", "root"), ("data", "cache_dir"))
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
+    """The configuration with the set-up that the study was run with last, wherever nothing else was typed.
+
+    Typing ``experiment=`` is typing a whole set-up. What is typed is compared with the study's later on
+    (`require_same`), so nobody measures something else by accident.
+
+    Args:
+        config: As composed.
+        study: Whose set-up it is.
+        task: That runs.
+
+    Returns:
+        A new configuration. The one given, where the study has no note of its set-up (made by an older
+        xaiprune) or nothing is typed (from Python, where configurations are complete).
+
+    Raises:
+        XaipruneError: The noted set-up cannot be used here; names the key.
+    """
+    typed, runs = typed_here(), study.user_attrs.get(RUNS)
+    if typed is None or not runs:
+        return config
+    keys = typed_keys_of(typed.overrides)
+    if "experiment" in keys:
+        return config
+    noted = runs[-1]
+    sections = {
+        name: _section(config, name, noted["config"][name], keys)
+        for name in _SECTIONS
+        if name in noted["config"] and name not in keys
+    }
+    found = replace(config, **sections)
+    for name, key in _PATHS:
+        if name in sections and f"{name}.{key}" not in keys:
+            path = getattr(sections[name], key)
+            setattr(sections[name], key, None if path is None else _from(noted["folder"], path))
+    check(found, task)
+    return found
+
+
+def require_same(
+    study: optuna.Study, config: Config, dataset: Dataset, units: Sequence[UnitLayer], network: str
+) -> None:
+    """Refuse a network, images, units or settings other than the study's.
+
+    Objective and space may differ: they decided what was found, and say nothing to how it is used.
+
+    Raises:
+        XaipruneError: Names what differs, field by field.
+    """
+    current = set_up_of(config, dataset, units, network)
+    fingerprint = study.user_attrs["fingerprint"]
+    stored = {name: fingerprint[name] for name in current}
+    stored["data"] = {key: value for key, value in stored["data"].items() if key != "validation"}
+    check_same(
+        stored,
+        current,
+        study.study_name,
+        shown(storage_url(config)),
+        "Leave out what was typed, or type the set-up that it was searched with",
+    )
+
+
+def _section(config: Config, name: str, noted: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """One section as noted, with what was typed of it."""
+    current = getattr(config, name)
+    typed = [key.split(".")[1] for key in keys if key.startswith(f"{name}.")]
+    if isinstance(current, dict):
+        return current if typed else dict(noted)
+    known = {field.name for field in fields(current)}
+    kept = {key: value for key, value in noted.items() if key in known}
+    kept |= {key: value for key, value in asdict(current).items() if key in typed}
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(type(current)), kept))
+    except OmegaConfBaseException as error:
+        raise XaipruneError(
+            f"the study's {name} section cannot be read ({str(error).splitlines()[0]}); type the set-up that "
+            "it was searched with"
+        ) from error
+
+
+def _from(folder: str, path: str) -> str:
+    """A path that was relative to the folder in which the study was run."""
+    whole = Path(folder, Path(path).expanduser())
+    return path if Path(folder) == Path.cwd() else os.fspath(whole)

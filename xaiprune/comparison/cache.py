@@ -1,0 +1,56 @@
+"""Measurements on the test split, kept on disk: one that is killed goes on, and the next one is short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xaiprune.files import replacing
+
+NAME = "measured.jsonl"
+
+
+class ResultCache:
+    """Figures by plan, appended to a file as they come.
+
+    Args:
+        folder: Gets ``measured.jsonl``.
+        key: Of network, images and settings; figures of others are dropped.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._path = folder / NAME
+        self._figures = _read(self._path, key)
+        # Written anew: what comes next must not be appended to a line that was cut short.
+        lines = [_line(*place, figures) for place, figures in self._figures.items()]
+        with replacing(self._path) as path:
+            path.write_text("".join([json.dumps({"key": key}) + "\n", *lines]), encoding="utf-8")
+
+    def get(self, plan: str, images: int) -> dict[str, Any] | None:
+        """Figures of the plan (its hash) on that many images, if they are known."""
+        return self._figures.get((plan, images))
+
+    def add(self, plan: str, images: int, figures: dict[str, Any]) -> None:
+        """Remember figures, at once."""
+        self._figures[plan, images] = figures
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(_line(plan, images, figures))
+
+
+def _line(plan: str, images: int, figures: dict[str, Any]) -> str:
+    return json.dumps({"plan": plan, "images": images, **figures}) + "\n"
+
+
+def _read(path: Path, key: str) -> dict[tuple[str, int], dict[str, Any]]:
+    """What a former run with the same key measured; a last line that was cut short does not count."""
+    if not path.is_file():
+        return {}
+    figures = {}
+    head, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+    if head != json.dumps({"key": key}):
+        return {}
+    for line in lines:
+        entry = json.loads(line)
+        figures[entry.pop("plan"), entry.pop("images")] = entry
+    return figures

@@ -1,0 +1,185 @@
+"""What the final comparison found: accuracy by method and rate on the test split, kept as CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluation import Paired
+from xaiprune.files import replacing
+
+SCHEMA = "xaiprune/comparison/1"
+KEEP = 0.95
+_NAN = float("nan")
+COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every method's top-1 on the test split.
+
+    Attributes:
+        frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion`` or
+            ``random``; ``part``: ``target`` (all test images at the target rate) or ``curve`` (all rates);
+            ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions); ``correct``, ``total``:
+            images; ``seed`` (random only).
+        network: Name of the network.
+        units: What was removed.
+        unit_count: How many of them the network has.
+        rate: The target rate.
+        chance: 1 / number of classes.
+        test_images: Images of the target rows.
+        curve_images: Images of the curve rows.
+        left_out: Method -> why it has no rows.
+        against: Method -> test images that ``only_first`` (the best found) and ``only_second`` (the method)
+            get right at the target rate; of random rankings none.
+    """
+
+    frame: pd.DataFrame
+    network: str
+    units: str
+    unit_count: int
+    rate: float
+    chance: float
+    test_images: int
+    curve_images: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def paired(self, method: str) -> Paired | None:
+        """The best found and a method on the same test images at the target rate, where that is known."""
+        found = self.against.get(method)
+        return None if found is None else Paired(**found)
+
+    @property
+    def best(self) -> str:
+        """What the best found goes by."""
+        return str(self.frame[self.frame.kind == "best"].method.iloc[0])
+
+
+def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
+    """One row a method, in the order of comparison: the dense network, the best found, then the others.
+
+    Args:
+        comparison: What was measured.
+        keep: Part of the dense top-1 that ``rate_kept`` keeps.
+
+    Returns:
+        Columns ``method``, ``kind``, ``top1``, ``low``, ``high`` at the target rate on all test images;
+        ``curve_mean`` (mean over the rates) and ``trapezoid`` (area under the curve over the rates' range)
+        on the curve images; ``rate_kept`` (the highest measured rate up to which top-1 is at least ``keep``
+        of the dense network's, on the curve images); fractions all. ``only_best``, ``only_other`` and ``p``:
+        test images at the target rate that only the best found, and only this method, gets right, and the
+        exact McNemar test's p. Several seeds are averaged, with their intervals, and have no paired test. The
+        dense network has no curve.
+    """
+    frame = comparison.frame
+    dense = frame[frame.kind == "dense"]
+    dense_top1 = float(dense.sort_values("part").top1.iloc[0])  # on the curve images, where it was measured
+    rows = []
+    for (method, kind), part in frame.groupby(["method", "kind"], sort=False):
+        target = part[part.part == "target"]
+        curve = part[part.part == "curve"].groupby("rate").top1.mean().sort_index()
+        has_curve = kind != "dense" and len(curve) > 0
+        found = comparison.paired(str(method))
+        rows.append(
+            {
+                "method": method,
+                "kind": kind,
+                "top1": target.top1.mean(),
+                "low": target.low.mean(),
+                "high": target.high.mean(),
+                "curve_mean": curve.mean() if has_curve else _NAN,
+                "trapezoid": trapezoid(curve) if has_curve else _NAN,
+                "rate_kept": highest_rate(curve, keep * dense_top1) if has_curve else _NAN,
+                "only_best": _NAN if found is None else found.only_first,
+                "only_other": _NAN if found is None else found.only_second,
+                "p": _NAN if found is None else found.p,
+            }
+        )
+    return pd.DataFrame(rows).astype({"only_best": "Int64", "only_other": "Int64"})
+
+
+def highest_rate(curve: pd.Series, least: float) -> float:
+    """The last rate of a curve (index: rates, rising) before it falls below ``least``; NaN without any.
+
+    Rates that were measured, nothing between them; a curve that comes up again later does not count.
+    """
+    below = (curve < least - 1e-12).to_numpy()
+    kept = curve.index[: below.argmax() if below.any() else len(curve)]
+    return float(kept[-1]) if len(kept) else _NAN
+
+
+def rivals(comparison: Comparison) -> dict[str, str]:
+    """The strongest of the others at the target rate: ``preset`` -> its method, ``criterion`` -> its method.
+
+    Chosen by their top-1 on the test images, which favours them: chance lifts the best of several. Taylor is
+    a preset, too (LRP's, with the plain gradient), and compared as a criterion.
+    """
+    frame = comparison.frame
+    target = frame[(frame.part == "target") & frame.kind.isin(["preset", "criterion"])]
+    group = target.kind.where(target.method != "taylor", "preset")
+    best = target.sort_values("top1", ascending=False, kind="stable").groupby(group).method.first()
+    return {str(kind): str(method) for kind, method in best.items()}
+
+
+def trapezoid(curve: pd.Series) -> float:
+    """Area under a curve (index: rates, rising) divided by the range of rates; NaN below two rates."""
+    if len(curve) < 2:
+        return float("nan")
+    rates, values = curve.index.to_numpy(dtype=float), curve.to_numpy(dtype=float)
+    area = ((values[1:] + values[:-1]) / 2 * (rates[1:] - rates[:-1])).sum()
+    return float(area / (rates[-1] - rates[0]))
+
+
+def save(comparison: Comparison, folder: Path, key: str) -> None:
+    """Write ``comparison.csv``, ``summary.csv`` and ``comparison.json`` (what it is of, ``key``)."""
+    about: dict[str, Any] = {
+        f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
+    }
+    about["left_out"] = dict(comparison.left_out)
+    about["against"] = {method: dict(found) for method, found in comparison.against.items()}
+    with replacing(folder / "comparison.csv") as path:
+        comparison.frame.to_csv(path, index=False)
+    with replacing(folder / "summary.csv") as path:
+        summary(comparison).to_csv(path, index=False)
+    # Last: a comparison is there only once its key is.
+    with replacing(folder / "comparison.json") as path:
+        path.write_text(
+            json.dumps({"schema": SCHEMA, "key": key, **about}, indent=2) + "\n", encoding="utf-8"
+        )
+
+
+def load(folder: Path, key: str | None = None) -> Comparison | None:
+    """The comparison kept in ``folder``, or None where there is none (with this key).
+
+    Args:
+        folder: As given to `save`.
+        key: Only a comparison made for the same key counts; None takes any.
+
+    Raises:
+        XaipruneError: The files are there but cannot be read.
+    """
+    described, measured = folder / "comparison.json", folder / "comparison.csv"
+    if not (described.is_file() and measured.is_file()):
+        return None
+    try:
+        about = json.loads(described.read_text(encoding="utf-8"))
+        if about.pop("schema") != SCHEMA:
+            return None  # made by another version: measured again
+        if about.pop("key") != key and key is not None:
+            return None
+        frame = pd.read_csv(measured, dtype={"seed": "Int64"})
+        if list(frame.columns) != list(COLUMNS):
+            raise ValueError(f"columns {', '.join(map(str, frame.columns))}")
+        return Comparison(frame=frame, **about)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise XaipruneError(
+            f"{described} or {measured.name} is damaged ({error}); remove both to measure again"
+        ) from error

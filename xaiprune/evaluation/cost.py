@@ -1,0 +1,122 @@
+"""What a network costs: parameters, MACs, latency, bytes."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one forward.
+
+    Attributes:
+        batch: Images in it.
+        threads: CPU threads it ran on.
+        device: Where.
+        median: Seconds.
+        iqr: Interquartile range over the repetitions, seconds.
+    """
+
+    batch: int
+    threads: int
+    device: str
+    median: float
+    iqr: float
+
+    def __str__(self) -> str:
+        where = self.device
+        if where == "cpu":
+            where += f", {self.threads} thread{'s' if self.threads != 1 else ''}"
+        return f"{self.median * 1e3:.2f} ms (IQR {self.iqr * 1e3:.2f}) at batch {self.batch} on {where}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs.
+
+    Attributes:
+        params: Numbers that are learned.
+        macs: Multiply-accumulates of one image in convolutions, linear layers and attention (half of what
+            torch's flop counter calls FLOPs).
+        bytes: Size of all parameters and buffers, as they are saved.
+        latency: ResultCache forwards; empty if none were asked for.
+    """
+
+    params: int
+    macs: int
+    bytes: int
+    latency: tuple[Latency, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        text = f"{self.params / 1e6:.2f} M params, {self.macs / 1e9:.3f} GMACs, {self.bytes / 2**20:.1f} MiB"
+        return "; ".join([text, *map(str, self.latency)])
+
+
+def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_seconds: float = 1.0) -> Cost:
+    """Count, and where asked for measure, what a network costs.
+
+    Args:
+        model: The network, in eval mode.
+        example: One input (1, 3, H, W); only its shape and device matter.
+        batches: Batch sizes to time; none by default, because timing takes seconds.
+        min_seconds: Time to measure for, for each batch size.
+    """
+    state = model.state_dict()
+    return Cost(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=macs(model, example),
+        bytes=sum(tensor.numel() * tensor.element_size() for tensor in state.values()),
+        latency=tuple(latency(model, example, batch, min_seconds) for batch in batches),
+    )
+
+
+def macs(model: nn.Module, example: Tensor) -> int:
+    """Multiply-accumulates of one image, counted on the meta device (nothing is computed)."""
+    shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), _no_fused_attention(), counter:
+        shadow(torch.empty(1, *example.shape[1:], device="meta", dtype=example.dtype))
+    return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _no_fused_attention() -> Iterator[None]:
+    """torch's fused encoder kernels are invisible to the counter."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: float = 1.0) -> Latency:
+    """Time a forward with ``torch.utils.benchmark`` (warmed up, synchronised, on torch's threads).
+
+    Args:
+        model: The network, in eval mode.
+        example: One input (1, 3, H, W); its shape and device are used.
+        batch: Images in a forward.
+        min_seconds: Time to measure for.
+    """
+    # Imported where it is used: it looks for a compiler and CUDA, and may log that there is none.
+    from torch.utils.benchmark import Timer
+
+    images = torch.zeros(batch, *example.shape[1:], device=example.device, dtype=example.dtype)
+    timer = Timer(
+        "model(images)", globals={"model": model, "images": images}, num_threads=torch.get_num_threads()
+    )
+    with torch.inference_mode():
+        model(images)
+        times = timer.blocked_autorange(min_run_time=min_seconds)
+    return Latency(batch, torch.get_num_threads(), str(example.device), times.median, times.iqr)

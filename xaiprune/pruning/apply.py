@@ -1,0 +1,80 @@
+"""Carry out a plan: compensate, remove, recalibrate, in this order."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.pruning.compensation import compensate as compensated_for
+from xaiprune.pruning.plan import Plan
+from xaiprune.pruning.removal.batchnorm import recalibrate_bn_
+from xaiprune.pruning.removal.cut import Removal, remove_units
+from xaiprune.pruning.statistics.moments import Statistics
+from xaiprune.pruning.statistics.samples import DenseSamples
+from xaiprune.units import UnitLayer
+
+BN = ("keep", "recalibrate")
+
+
+def apply_plan(
+    model: nn.Module,
+    plan: Plan | Mapping[str, Sequence[int]],
+    units: Sequence[UnitLayer],
+    images: Tensor,
+    example: Tensor | None = None,
+    *,
+    compensate: str = "none",
+    sequential: bool = True,
+    statistics: Statistics | None = None,
+    dense: DenseSamples | None = None,
+    coupled: str = "mask",
+    bn: str = "keep",
+    batch_size: int = 50,
+    check: bool = True,
+) -> Removal:
+    """The smaller network that a plan asks for.
+
+    Args:
+        model: The dense network, in eval mode; unchanged.
+        plan: The units to remove.
+        units: The network's unit layers.
+        images: Reference images (N, 3, H, W), normalised, on the model's device; N >= 2 for compensation
+            and recalibration.
+        example: One input (1, 3, H, W); the first reference image if None.
+        compensate: ``none``, ``mean`` or ``linear``.
+        sequential: Compensate layer by layer, else all consumers from the dense network's statistics.
+        statistics: The dense network's, from `statistics_of`, to serve many plans; collected if None. Not
+            used if sequential.
+        dense: What the dense network's consumers read, from `samples_of`, likewise; used if sequential only.
+        coupled: ``mask`` or ``group``, what happens to units that write into a residual stream.
+        bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images.
+        batch_size: Images in one forward.
+        check: Compare the smaller network with the masked one before it is handed out.
+
+    Returns:
+        The smaller network in eval mode, and what became of the plan's units.
+
+    Raises:
+        XaipruneError: A setting is unknown, the plan is for another network or would empty a layer, there
+            are too few images, or the smaller network does not give the masked one's output.
+    """
+    if bn not in BN:
+        raise XaipruneError(f"prune.bn={bn} is unknown; choose one of {', '.join(BN)}")
+    if example is None:
+        example = images[:1]
+    if compensate != "none":
+        model = compensated_for(
+            model,
+            plan,
+            units,
+            images,
+            compensate,
+            sequential=sequential,
+            statistics=statistics,
+            dense=dense,
+            batch_size=batch_size,
+        )
+    result = remove_units(model, plan, units, example, coupled, check=check)
+    if bn == "recalibrate":
+        recalibrate_bn_(result.model, images, batch_size)
+    return result

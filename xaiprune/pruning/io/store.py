@@ -1,0 +1,246 @@
+"""A pruned network as a folder: safetensors, JSON and a card; nothing is unpickled."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from xaiprune.config import ModelConfig
+from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
+from xaiprune.models import create
+from xaiprune.pruning.io.card import card
+from xaiprune.pruning.plan import Plan, plan_from_dict
+from xaiprune.pruning.removal.attention import replace_multihead_
+
+SCHEMA = "xaiprune/pruned/1"
+WEIGHTS, PLAN, CARD = "model.safetensors", "plan.json", "card.md"
+
+
+def save_pruned(
+    model: nn.Module,
+    folder: str | Path,
+    *,
+    architecture: str,
+    kwargs: Mapping[str, Any] | None = None,
+    plan: Plan,
+    replaced: Sequence[str] = (),
+    numbers: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write a pruned network, so that `load_pruned` opens it with timm alone.
+
+    Everything goes to a temporary folder first, which then takes the final name.
+
+    Args:
+        model: The smaller network.
+        folder: Where to. A pruned network that is already there is replaced.
+        architecture: timm's (or the digits networks') name of the dense network.
+        kwargs: Further arguments of ``timm.create_model`` (``num_classes``, ``img_size``).
+        plan: The plan that was carried out.
+        replaced: Attention modules that removal replaced (``Removal.replaced``).
+        numbers: Name -> number or text for the card.
+        notes: Sentences for the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        XaipruneError: If the folder holds something else, or the network would not load back the same.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    fresh = _build(architecture, dict(kwargs or {}), replaced, PLAN)
+    content = {
+        "schema": SCHEMA,
+        "architecture": architecture,
+        "kwargs": dict(kwargs or {}),
+        "replaced": list(replaced),
+        "sizes": _changed_sizes(fresh, model),
+        "plan": json.loads(plan.to_json()),
+        "numbers": dict(numbers or {}),
+    }
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+        }
+        with replacing(unfinished / WEIGHTS) as path:  # safetensors' own files are for their owner only
+            save_file(tensors, path, metadata={"format": "pt"})
+        (unfinished / PLAN).write_text(json.dumps(content, indent=1) + "\n")
+        (unfinished / CARD).write_text(card(folder.name, content, plan, notes))
+        _check_same(load_pruned(unfinished), tensors)
+        _take_name(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def load_pruned(folder: str | Path) -> nn.Module:
+    """Open a pruned network: eval mode, on the CPU.
+
+    Args:
+        folder: As `save_pruned` wrote it.
+
+    Raises:
+        XaipruneError: If a file is missing, truncated, or of another version.
+    """
+    folder = Path(folder)
+    content = _read_content(folder)
+    try:
+        name, kwargs = str(content["architecture"]), dict(content["kwargs"])
+        replaced, sizes = list(content["replaced"]), dict(content["sizes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise XaipruneError(f"{folder / PLAN} is not whole ({error!r}); save the network again") from error
+    model = _build(name, kwargs, replaced, str(folder / PLAN))
+    _set_sizes_(model, sizes, folder)
+    _set_tensors_(model, _read_tensors(folder / WEIGHTS), folder)
+    return model.eval()
+
+
+def load_pruned_plan(folder: str | Path) -> Plan:
+    """The plan that a pruned network was made with.
+
+    Raises:
+        XaipruneError: As `load_pruned`.
+    """
+    path = Path(folder) / PLAN
+    return plan_from_dict(_read_content(Path(folder)).get("plan"), str(path))
+
+
+def architecture_of(folder: str | Path) -> tuple[str, dict[str, Any], list[str]]:
+    """Name, arguments and replaced attention modules of a pruned network, to save it again.
+
+    Raises:
+        XaipruneError: As `load_pruned`.
+    """
+    content = _read_content(Path(folder))
+    return str(content["architecture"]), dict(content["kwargs"]), list(content["replaced"])
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise XaipruneError(f"{folder}: no such folder; 'xaiprune prune' writes pruned networks")
+    for name in (PLAN, WEIGHTS):
+        if not (folder / name).is_file():
+            raise XaipruneError(f"{folder} has no {name}; it is no pruned network, or was not copied whole")
+    try:
+        content = json.loads((folder / PLAN).read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise XaipruneError(f"{folder / PLAN} cannot be read ({error}); copy the folder again") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise XaipruneError(
+            f"{folder / PLAN} has schema {schema!r}, this version reads {SCHEMA!r}; update xaiprune"
+        )
+    return content
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise XaipruneError(f"{path} is damaged ({error}); copy the folder again") from error
+
+
+def _build(name: str, kwargs: dict[str, Any], replaced: Sequence[str], source: str) -> nn.Module:
+    """The dense architecture, with its attention modules replaced as the pruned network's are."""
+    try:
+        model = create(ModelConfig(name=name, kwargs=kwargs)).eval()
+    except XaipruneError as error:
+        raise XaipruneError(f"{source}: {error}") from error
+    for module in replaced:
+        replace_multihead_(model, module)
+    return model
+
+
+def _changed_sizes(fresh: nn.Module, model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Module -> its numbers (``out_channels``, ``num_heads``, ...) that differ from the dense network's."""
+    modules = dict(fresh.named_modules())
+    if set(modules) != {name for name, _ in model.named_modules()}:
+        raise XaipruneError("the network has other modules than its architecture; it cannot be saved by name")
+    changed: dict[str, dict[str, Any]] = {}
+    for name, module in model.named_modules():
+        before = modules[name].__dict__
+        for key, value in module.__dict__.items():
+            if _is_size(value) and before.get(key, value) != value and key != "training":
+                changed.setdefault(name, {})[key] = list(value) if isinstance(value, tuple) else value
+    return changed
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(part, int) for part in value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _set_sizes_(model: nn.Module, sizes: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    modules = dict(model.named_modules())
+    for name, values in sizes.items():
+        for key, value in values.items():
+            new = tuple(value) if isinstance(value, list) else value
+            if name not in modules or not _is_size(getattr(modules[name], key, None)) or not _is_size(new):
+                raise XaipruneError(
+                    f"{folder / PLAN}: {name}.{key} is no size of this architecture; "
+                    "the installed timm may differ from the one it was saved with"
+                )
+            setattr(modules[name], key, new)
+
+
+def _set_tensors_(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Give every parameter and buffer its saved tensor, whatever its shape was."""
+    missing = sorted(set(model.state_dict()) - set(tensors))
+    if missing:
+        raise XaipruneError(f"{folder / WEIGHTS} lacks {missing[0]} ({len(missing)} tensors); copy it again")
+    for name, tensor in tensors.items():
+        holder_name, _, leaf = name.rpartition(".")
+        try:
+            holder = model.get_submodule(holder_name)
+        except AttributeError as error:
+            raise XaipruneError(f"{folder / WEIGHTS}: {name} is not in this architecture") from error
+        if leaf in holder._buffers:
+            holder._buffers[leaf] = tensor
+        elif leaf in holder._parameters:
+            holder._parameters[leaf] = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
+        else:
+            raise XaipruneError(f"{folder / WEIGHTS}: {name} is not in this architecture")
+
+
+def _check_same(loaded: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    state = loaded.state_dict()
+    if set(state) != set(tensors) or any(not torch.equal(state[name], tensors[name]) for name in tensors):
+        raise XaipruneError("the pruned network does not load back as it was saved; nothing was written")
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that `save_pruned` would not write to; ask before long work, not after it.
+
+    Raises:
+        XaipruneError: If it is a file, or a folder with other things than a pruned network in it.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise XaipruneError(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
+        raise XaipruneError(f"{folder} holds other things; name a new folder")
+
+
+def _take_name(unfinished: Path, folder: Path) -> None:
+    if not folder.exists():
+        unfinished.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    folder.rename(old)
+    unfinished.rename(folder)
+    shutil.rmtree(old)

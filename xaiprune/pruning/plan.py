@@ -1,0 +1,310 @@
+"""Scores to a plan: which units go, for a rate."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
+from xaiprune.units import UnitLayer
+
+SCHEMA = "xaiprune/plan/1"
+BUDGETS = ("units", "params", "macs")
+SCOPES = ("global", "layer")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units to remove.
+
+    Attributes:
+        removed: Unit layer name -> the units that go, ascending; every unit layer has an entry.
+        totals: Unit layer name -> how many units it has.
+        kind: The unit kind.
+        rate: Fraction asked for, 0..1.
+        budget: What the rate counts: ``units``, ``params`` or ``macs``.
+        scope: ``global`` or ``layer``.
+        min_units: Units that every layer keeps.
+        network: Fingerprint of the network that it was made for; None if unknown.
+    """
+
+    removed: dict[str, tuple[int, ...]]
+    totals: dict[str, int]
+    kind: str
+    rate: float
+    budget: str = "units"
+    scope: str = "global"
+    min_units: int = 1
+    network: str | None = None
+    _hash: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(json.dumps([self.removed, self.totals]).encode()).hexdigest()
+        object.__setattr__(self, "_hash", digest[:16])
+
+    @property
+    def hash(self) -> str:
+        """Names what is removed: equal for plans that remove the same units, however they were made."""
+        return self._hash
+
+    @property
+    def n_removed(self) -> int:
+        """How many units go."""
+        return sum(map(len, self.removed.values()))
+
+    @property
+    def n_units(self) -> int:
+        """How many units there are."""
+        return sum(self.totals.values())
+
+    def summary(self) -> str:
+        """Table of the kept and all units of each layer."""
+        width = max([len("unit layer"), *map(len, self.totals)])
+        lines = [f"{'unit layer':<{width}}  kept / total"]
+        for name, total in self.totals.items():
+            kept = total - len(self.removed[name])
+            lines.append(f"{name:<{width}}  {kept:>4} / {total:<5}  {kept / total:6.1%}")
+        kept = self.n_units - self.n_removed
+        lines.append(f"{'all':<{width}}  {kept:>4} / {self.n_units:<5}  {kept / max(self.n_units, 1):6.1%}")
+        return "\n".join(lines)
+
+    def check(self, units: Sequence[UnitLayer], network: str | None = None) -> None:
+        """Refuse a plan that was made for another network.
+
+        Args:
+            units: The network's unit layers.
+            network: The network's fingerprint; None skips that comparison.
+
+        Raises:
+            XaipruneError: Names the first difference.
+        """
+        if network is not None and self.network is not None and network != self.network:
+            raise XaipruneError(
+                f"the plan was made for the network {self.network}, this one is {network}; "
+                "load the weights it was made for, or make a new plan"
+            )
+        have = {layer.name: layer.units for layer in units}
+        for name, total in self.totals.items():
+            if name not in have:
+                raise XaipruneError(
+                    f"the plan's unit layer {name} is not among this network's {self.kind}; make a new plan"
+                )
+            if have[name] != total:
+                raise XaipruneError(
+                    f"the plan knows {total} units in {name}, this network has {have[name]}; make a new plan"
+                )
+        for name, removed in self.removed.items():
+            if removed and not 0 <= min(removed) <= max(removed) < have[name]:
+                raise XaipruneError(f"the plan removes a unit that {name} does not have ({max(removed)})")
+
+    def to_json(self) -> str:
+        """The plan as JSON text with a schema line."""
+        content = {
+            "schema": SCHEMA,
+            "network": self.network,
+            "kind": self.kind,
+            "rate": self.rate,
+            "budget": self.budget,
+            "scope": self.scope,
+            "floor": self.min_units,
+            "layers": {
+                name: {"units": total, "removed": list(self.removed[name])}
+                for name, total in self.totals.items()
+            },
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON, to a temporary name first."""
+        with replacing(Path(path)) as unfinished:
+            unfinished.write_text(self.to_json())
+
+    @staticmethod
+    def load(path: str | Path) -> "Plan":
+        """Read a plan.
+
+        Raises:
+            XaipruneError: If the file is missing, is no plan, or has another schema.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+        except FileNotFoundError:
+            raise XaipruneError(f"{path}: no such plan") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise XaipruneError(f"{path} cannot be read as a plan (JSON): {error}") from error
+        return plan_from_dict(content, str(path))
+
+
+def plan_from_dict(content: object, source: str) -> Plan:
+    """A plan from its JSON content; ``source`` names the file in errors.
+
+    Raises:
+        XaipruneError: If it is no plan or has another schema.
+    """
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or schema != SCHEMA:
+        raise XaipruneError(
+            f"{source} has schema {schema!r}, this version reads {SCHEMA!r}; "
+            "update xaiprune, or make the plan again"
+        )
+    try:
+        layers = content["layers"]
+        return Plan(
+            removed={name: tuple(sorted(map(int, layer["removed"]))) for name, layer in layers.items()},
+            totals={name: int(layer["units"]) for name, layer in layers.items()},
+            kind=str(content["kind"]),
+            rate=float(content["rate"]),
+            budget=str(content["budget"]),
+            scope=str(content["scope"]),
+            min_units=int(content["floor"]),
+            network=content.get("network"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise XaipruneError(f"{source} is not a whole plan ({error!r}); make it again") from error
+
+
+def make_plan(
+    scores: Mapping[str, Tensor],
+    units: Sequence[UnitLayer],
+    rate: float,
+    *,
+    budget: str = "units",
+    scope: str = "global",
+    min_units: int = 1,
+    costs: Mapping[str, Tensor] | None = None,
+    network: str | None = None,
+    groups: Sequence[Sequence[str]] = (),
+) -> Plan:
+    """Choose the units to remove: the lowest scores first, until the rate is reached.
+
+    Units leave in one order that does not depend on the rate (ascending score, ties by the order of
+    layers, then of units; a layer with `min_units` left keeps them), so plans at rising rates are nested.
+    Of N units floor(rate * N + 0.5) go. With a budget of params or MACs, as many go as bring the removed
+    cost nearest to ``rate`` times the cost of all units.
+
+    Args:
+        scores: Unit layer name -> (units,), higher = more relevant.
+        units: The unit layers, in execution order.
+        rate: Fraction to remove, 0 <= rate < 1.
+        budget: ``units``, ``params`` or ``macs``; the latter two need ``costs``.
+        scope: ``global`` ranks all layers together, ``layer`` each for itself.
+        min_units: Units that every layer keeps, at least.
+        costs: Unit layer name -> (units,), what one unit costs (`xaiprune.units.unit_costs`).
+        network: Fingerprint of the network, kept in the plan.
+        groups: Layers that share their channels (`xaiprune.pruning.removal.couple`): their scores and costs are
+            summed, and a unit leaves all of them or none.
+
+    Raises:
+        XaipruneError: If an argument is out of range, scores are missing or not finite, or `min_units` does
+            not let the rate be reached.
+    """
+    _check_arguments(rate, budget, scope, min_units)
+    names = [layer.name for layer in units]
+    totals = {layer.name: layer.units for layer in units}
+    values = {layer.name: _layer_values("score", scores, layer) for layer in units}
+    if budget == "units":
+        prices = {layer.name: torch.ones(layer.units, dtype=torch.float64) for layer in units}
+    elif costs is None:
+        raise XaipruneError(f"prune.budget={budget} needs the units' costs; pass costs=unit_costs(...)")
+    else:
+        prices = {layer.name: _layer_values("cost", costs, layer) for layer in units}
+    removed: dict[str, list[int]] = {name: [] for name in names}
+    members = {group[0]: tuple(group) for group in groups}
+    values, prices = _summed(values, groups), _summed(prices, groups)
+    ranked = [name for name in names if name in values]
+    for part in [[name] for name in ranked] if scope == "layer" else [ranked]:
+        for name, unit in _chosen(part, values, prices, rate, min_units):
+            for member in members.get(name, (name,)):
+                removed[member].append(unit)
+    kinds = dict.fromkeys(layer.kind for layer in units)
+    return Plan(
+        removed={name: tuple(sorted(removed[name])) for name in names},
+        totals=totals,
+        kind="+".join(kinds),
+        rate=float(rate),
+        budget=budget,
+        scope=scope,
+        min_units=min_units,
+        network=network,
+    )
+
+
+def _summed(values: Mapping[str, Tensor], groups: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+    """The values with those of each group added up under its first layer's name; the others leave."""
+    merged = dict(values)
+    for first, *others in groups:
+        for name in others:
+            merged[first] = merged[first] + merged.pop(name)
+    return merged
+
+
+def _check_arguments(rate: float, budget: str, scope: str, min_units: int) -> None:
+    if not (isinstance(rate, int | float) and 0 <= rate < 1):
+        raise XaipruneError(f"prune.rate={rate} is out of range; it is a fraction, 0 <= rate < 1")
+    if budget not in BUDGETS:
+        raise XaipruneError(f"prune.budget={budget} is unknown; choose one of {', '.join(BUDGETS)}")
+    if scope not in SCOPES:
+        raise XaipruneError(f"prune.scope={scope} is unknown; choose one of {', '.join(SCOPES)}")
+    if min_units < 0:
+        raise XaipruneError(f"prune.min_units={min_units} is out of range; it counts units, from 0")
+
+
+def _layer_values(what: str, values: Mapping[str, Tensor], layer: UnitLayer) -> Tensor:
+    """(units,) float64 on the CPU, checked."""
+    if layer.name not in values:
+        raise XaipruneError(
+            f"there is no {what} for the unit layer {layer.name}; rank the same units as you prune"
+        )
+    found = torch.as_tensor(values[layer.name]).detach().to("cpu", torch.float64)
+    if found.shape != (layer.units,):
+        raise XaipruneError(
+            f"{layer.name} has {layer.units} units, but {what}s of shape {tuple(found.shape)}"
+        )
+    if not bool(found.isfinite().all()):
+        raise XaipruneError(f"a {what} in {layer.name} is not finite; the ranking failed there")
+    return found
+
+
+def _chosen(
+    names: Sequence[str],
+    scores: Mapping[str, Tensor],
+    prices: Mapping[str, Tensor],
+    rate: float,
+    min_units: int,
+) -> list[tuple[str, int]]:
+    """The units to remove, in the order in which they go."""
+    if rate == 0:
+        return []
+    layer_of = [(name, unit) for name in names for unit in range(len(scores[name]))]
+    joined = torch.cat([scores[name] for name in names])
+    left = {name: len(scores[name]) for name in names}
+    total = sum(float(prices[name].sum()) for name in names)
+    target = rate * total * (1 + 1e-12)  # 0.3 * 10 is a little below 3
+    spent = 0.0
+    chosen: list[tuple[str, int]] = []
+    for position in torch.argsort(joined, stable=True).tolist():
+        name, unit = layer_of[position]
+        price = float(prices[name][unit])
+        if spent + price / 2 > target:
+            return chosen
+        if left[name] > min_units:
+            left[name] -= 1
+            spent += price
+            chosen.append((name, unit))
+    if target - spent > _half_price(prices, names):
+        kept = sum(left.values())
+        raise XaipruneError(
+            f"prune.rate={rate} cannot be reached: with prune.min_units={min_units}, {kept} units in {len(names)} "
+            "layers have to stay; lower the rate or prune.min_units"
+        )
+    return chosen
+
+
+def _half_price(prices: Mapping[str, Tensor], names: Sequence[str]) -> float:
+    return max(float(prices[name].max()) for name in names) / 2 + math.ulp(1.0)

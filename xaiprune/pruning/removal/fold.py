@@ -1,0 +1,81 @@
+"""Write masks and constants into a network's tensors, so that no hook has to stay."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.errors import XaipruneError
+from xaiprune.pruning.mask import channels
+from xaiprune.units import UnitLayer
+
+
+def zero_units_(model: nn.Module, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer]) -> None:
+    """Make the units' outputs exactly zero by their weights, in place (eval mode).
+
+    A BatchNorm's scale and shift, a convolution's or linear layer's rows, or the output projection's
+    columns of a head become zero. Training afterwards may bring such units back.
+    """
+    layers = {layer.name: layer for layer in units}
+    for name, going in removed.items():
+        if len(going):
+            _zero_layer_(model, layers[name], going)
+
+
+@torch.no_grad()
+def _zero_layer_(model: nn.Module, layer: UnitLayer, units: Sequence[int]) -> None:
+    index = channels(layer, units)
+    holder = model.get_submodule(layer.name)
+    if isinstance(holder, nn.MultiheadAttention):
+        holder.out_proj.weight[:, index] = 0
+        return
+    tap = model.get_submodule(layer.tap)
+    if layer.where == "input":
+        if not isinstance(tap, nn.Linear):
+            raise XaipruneError(f"{layer.tap} is no linear layer; its input cannot be zeroed by weights")
+        tap.weight[:, index] = 0
+    elif isinstance(tap, nn.modules.batchnorm._BatchNorm) and tap.affine:
+        tap.weight[index] = 0
+        tap.bias[index] = 0
+    elif isinstance(tap, nn.Conv2d | nn.Linear):
+        tap.weight[index] = 0
+        if tap.bias is not None:
+            tap.bias[index] = 0
+    else:
+        raise XaipruneError(f"{layer.tap} ({type(tap).__name__}) has no weights that could zero its units")
+
+
+@torch.no_grad()
+def add_to_output_(layer: nn.Module, shift: Tensor, norm: nn.Module | None = None) -> None:
+    """Add a constant to every output channel, in place.
+
+    Args:
+        layer: A convolution or linear layer.
+        shift: (out channels,).
+        norm: The BatchNorm that alone reads the layer; if the layer has no bias, its running mean takes
+            the constant (exact in eval mode), so that no parameter has to be added.
+    """
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    shift = shift.to(weight)
+    if layer.bias is not None:
+        layer.bias.add_(shift)  # type: ignore[operator]
+    elif isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None:
+        norm.running_mean.sub_(shift)
+    else:
+        layer.bias = nn.Parameter(shift.clone(), requires_grad=weight.requires_grad)
+
+
+def constant_contribution(layer: nn.Module, index: Tensor, values: Tensor) -> Tensor:
+    """What constant inputs add to every output channel (where the kernel does not meet padding).
+
+    Args:
+        layer: A convolution (groups = 1) or linear layer.
+        index: Input channels that are constant.
+        values: Their values, (len(index),).
+
+    Returns:
+        (out channels,), in float64.
+    """
+    weight: Tensor = layer.weight.detach()  # type: ignore[union-attr,operator,assignment]
+    columns = weight[:, index].double().flatten(2).sum(2) if weight.ndim > 2 else weight[:, index].double()
+    return columns @ values.double().to(columns.device)

@@ -1,0 +1,87 @@
+"""Ridge regression of a consumer's dense input on the channels that the pruned network keeps."""
+
+import torch
+from torch import Tensor
+
+from xaiprune.pruning.statistics.moments import Moments
+
+# Relative to the mean variance of the kept channels; 0 would fail on dead or repeated channels.
+STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+MIDDLE = STRENGTHS[len(STRENGTHS) // 2]
+
+
+def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
+    """The change D and constant c with x ~ P y_K + D y_K + c, where P passes kept channels on.
+
+    Minimises E|x - (P + D) y_K - c|^2 + ridge * mean variance * |D|^2, so a strong ridge leaves the
+    kept channels as they are rather than shrinking them.
+
+    Args:
+        moments: Of the dense input x and the kept channels of the pruned one, y.
+        kept: Kept channels, (K,).
+        ridge: Strength, relative.
+        centred: Whether there is a constant term.
+
+    Returns:
+        D of shape (C, K) and c of shape (C,); c is zero if not centred.
+    """
+    xy, yy, x, y = means(moments, centred)
+    target = xy.clone()
+    target[kept] -= yy  # E[(x - P y) y^T]
+    # Where nothing before it was pruned, x = y and kept rows have nothing to make up for.
+    target[kept] = torch.where(target[kept].abs() > 1e-12 * yy.abs().max(), target[kept], 0.0)
+    change = torch.zeros_like(target)
+    rows = target.abs().amax(1) > 0
+    change[rows] = _solve(yy, target[rows], ridge)
+    constant = torch.zeros_like(x)
+    if centred:
+        constant = x - change @ y
+        constant[kept] -= y
+    return change, constant
+
+
+def strength(fit: Moments, held: Moments | None, kept: Tensor, centred: bool, gram: Tensor) -> float:
+    """The ridge strength with the least error of the consumer's output on the held-out images.
+
+    Args:
+        fit: Moments of the other images.
+        held: Moments of the held-out images; None: the middle strength.
+        kept: Kept channels.
+        centred: Whether there is a constant term.
+        gram: (C, C), sum over outputs and taps of w w^T, which weighs errors by what they do.
+    """
+    if held is None:
+        return MIDDLE
+    errors = [_error(fit, held, kept, ridge, centred, gram) for ridge in STRENGTHS]
+    return STRENGTHS[int(torch.tensor(errors).nan_to_num(torch.inf).argmin())]
+
+
+def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: bool, gram: Tensor) -> float:
+    change, constant = weights_map(fit, kept, ridge, centred)
+    full = change.clone()
+    full[kept] += torch.eye(len(kept), dtype=full.dtype, device=full.device)
+    xy, yy, x, y = means(held, centred=False)
+    # E|x - full y - c|^2 in the gram's metric, without the part that does not depend on them.
+    cross = 2 * (gram @ xy * full).sum() + 2 * (gram @ x) @ constant
+    square = (gram @ full @ yy * full).sum() + constant @ gram @ constant + 2 * constant @ gram @ full @ y
+    return float(square - cross)
+
+
+def means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means of x y^T and y y^T (covariances if centred), of x and of y."""
+    n = moments.n
+    x, y, xy, yy = moments.x / n, moments.y / n, moments.xy / n, moments.yy / n
+    if centred:
+        xy = xy - torch.outer(x, y)
+        yy = yy - torch.outer(y, y)
+    return xy, yy, x, y
+
+
+def _solve(yy: Tensor, target: Tensor, ridge: float) -> Tensor:
+    """target (yy + ridge * mean variance)^-1; NaN where that matrix is not positive definite."""
+    scale = yy.diagonal().mean().clamp_min(torch.finfo(yy.dtype).tiny)
+    regular = yy + ridge * scale * torch.eye(len(yy), dtype=yy.dtype, device=yy.device)
+    factor, failed = torch.linalg.cholesky_ex(regular)
+    if int(failed):
+        return torch.full_like(target, torch.nan)
+    return torch.cholesky_solve(target.T, factor).T

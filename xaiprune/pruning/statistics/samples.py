@@ -1,0 +1,160 @@
+"""Samples of what consumers read, and how much the network's answer depends on each of them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xaiprune.pruning.statistics.inputs import Inputs
+
+_MIN_SAMPLES, _PER_CHANNEL = 8192, 12
+# Part of a sample's weight that follows the answer's gradient; the rest is the same for all, so that no
+# position is left without any.
+_BY_GRADIENT = 0.9
+
+
+@dataclass
+class DenseSamples:
+    """What consumers read in the dense network; serves every plan.
+
+    Attributes:
+        seen: Consumer -> (samples (n, C), weights (n,)), image after image, as `dense_samples` gives them.
+    """
+
+    seen: dict[str, tuple[Tensor, Tensor]]
+
+
+def gather(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int) -> DenseSamples:
+    """`dense_samples` of all images."""
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in inputs}
+    for _, seen in dense_samples(model, inputs, images, batch_size):
+        for name, lines_and_weights in seen.items():
+            parts[name].append(lines_and_weights)
+    return DenseSamples(
+        {
+            name: (torch.cat([lines for lines, _ in own]), torch.cat([weights for _, weights in own]))
+            for name, own in parts.items()
+        }
+    )
+
+
+def bytes_of(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor) -> int:
+    """What `gather` would take, by the samples of one image."""
+    with torch.inference_mode(False), torch.enable_grad():
+        seen = _weighted(model, inputs, images[:1].clone().requires_grad_(), len(images))
+    return len(images) * sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
+
+
+def dense_samples(
+    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int
+) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
+    """Samples of every consumer's input, batch by batch, with weights.
+
+    A sample (a pixel, a token) weighs as much as the squared gradient of the network's top logit at the
+    consumer's output there (first order: what an error there does to the answer), normalised to a mean of
+    1 in each image. In a ViT's last block only the class token matters; an unweighted regression would
+    spend itself on 196 tokens that nobody reads.
+
+    Args:
+        model: The dense network, in eval mode.
+        inputs: Consumers and their channels.
+        images: (N, 3, H, W).
+        batch_size: Images in one forward and backward.
+
+    Yields:
+        Numbers of the batch's images, and consumer -> (samples (n, C), weights (n,)).
+    """
+    for start in range(0, len(images), batch_size):
+        numbers = torch.arange(start, min(start + batch_size, len(images)))
+        with torch.inference_mode(False), torch.enable_grad():
+            part = images[start : start + batch_size].clone().requires_grad_()
+            seen = _weighted(model, inputs, part, len(images))
+        yield numbers, seen
+
+
+def _weighted(
+    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, total: int
+) -> dict[str, tuple[Tensor, Tensor]]:
+    lines: dict[str, Tensor] = {}
+    grids: dict[str, torch.Size] = {}
+    gradients: dict[str, Tensor] = {}
+    handles = []
+    for name, wanted in inputs.items():
+
+        def keep(module: nn.Module, args: Any, output: Tensor, wanted: Inputs = wanted) -> None:
+            entering = args[0].detach()
+            lines[wanted.module] = samples(module, entering, wanted, len(images), total)
+            grids[wanted.module] = entering.shape
+
+            def take(gradient: Tensor) -> None:  # a tensor's hook sees through later in-place changes
+                gradients[wanted.module] = gradient.detach()
+
+            output.register_hook(take)
+
+        handles.append(model.get_submodule(name).register_forward_hook(keep))
+    try:
+        answer = model(images).max(1).values.sum()
+        torch.autograd.grad(answer, images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = {}
+    for name, wanted in inputs.items():
+        module = model.get_submodule(name)
+        weight = _weights(module, gradients.get(name), grids[name], wanted, len(images), total)
+        found[name] = (lines[name], weight.expand(len(lines[name])) if weight.numel() == 1 else weight)
+    return found
+
+
+def _weights(
+    module: nn.Module, gradient: Tensor | None, grid: torch.Size, wanted: Inputs, batch: int, total: int
+) -> Tensor:
+    """The samples' weights, (n,); one for all where the consumer sees a whole image at once."""
+    if gradient is None or wanted.repeat > 1:
+        return torch.ones(1)
+    if isinstance(module, nn.Conv2d):
+        square = gradient.square().sum(1, keepdim=True)
+        weight = F.interpolate(square, size=grid[2:], mode="area").reshape(batch, -1)
+    else:
+        weight = gradient.square().sum(-1).reshape(batch, -1)
+    mean = weight.mean(1, keepdim=True)
+    weight = torch.where(mean > 0, weight / mean.clamp_min(torch.finfo(weight.dtype).tiny), 1.0)
+    weight = (1 - _BY_GRADIENT) + _BY_GRADIENT * weight
+    return weight[:, :: _stride(weight.shape[1], wanted, total)].reshape(-1)
+
+
+def samples(module: nn.Module, tensor: Tensor, wanted: Inputs, batch: int, total: int) -> Tensor:
+    """A consumer's input as (n, C), image after image, at evenly spread positions.
+
+    Neighbouring pixels say nearly the same, so no more positions are used than the moments need. Which
+    ones depends on the shape only, so two networks are sampled alike.
+
+    Args:
+        module: The consumer.
+        tensor: Its input; images come first, possibly as several rows each (windows of attention).
+        wanted: Its channels.
+        batch: Images in this forward.
+        total: Reference images in all.
+    """
+    if isinstance(module, nn.Conv2d):
+        lines = tensor.flatten(2).transpose(1, 2)  # (N, HW, C)
+    elif wanted.repeat > 1:
+        lines = tensor.reshape(batch, wanted.channels, wanted.repeat).transpose(1, 2)
+    else:
+        lines = tensor
+    lines = lines.reshape(batch, -1, wanted.channels)
+    return lines[:, :: _stride(lines.shape[1], wanted, total)].reshape(-1, wanted.channels).clone()
+
+
+def _stride(positions: int, wanted: Inputs, total: int) -> int:
+    """Take every so manieth position of an image."""
+    enough = max(_MIN_SAMPLES, _PER_CHANNEL * wanted.channels)
+    step = max(1, positions * total // enough)
+    # A stride that shares a factor with the width would always meet the same columns.
+    while step > 1 and math.gcd(step, positions) > 1:
+        step += 1
+    return min(step, positions)

@@ -1,0 +1,161 @@
+"""A recipe: everything that turns a network and its reference images into a ranking of units, as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, get_args
+
+from xaiprune.attribution import Aggregation, Composite, Relevance, Scores, Start, aggregate
+from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict, composite_to_dict
+from xaiprune.errors import XaipruneError
+from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
+from xaiprune.recipe.scale import check_scale, unit_groups
+from xaiprune.recipe.summary import summary_of
+from xaiprune.units import UnitLayer
+
+# Stored only where they are set, so that recipes from before there was one keep their hash.
+_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds")
+
+# What relevance depends on: rules, initial relevance, and references a class.
+AttributionKey = tuple[Composite, Start, int | None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How units are ranked, and how the ranking is used.
+
+    Attributes:
+        composite: Which layer gets which rule.
+        start: Initial relevance at the logits.
+        aggregation: From relevance to scores.
+        scale: Depth group or unit layer -> factor of its units' scores. Missing entries have factor 1; a layer
+            that is named itself and by its group gets the product.
+        references: Reference images a class, the first so many; None: all.
+        scope: As ``prune.scope``; this and all that follow: None takes what is configured.
+        compensate: As ``prune.compensate``.
+        rate: Fraction removed.
+        order: As ``prune.order``.
+        rounds: As ``prune.rounds``.
+        about: Where it comes from, for people; not stored, and without effect on equality.
+    """
+
+    composite: Composite
+    start: Start = "logit"
+    aggregation: Aggregation = field(default_factory=Aggregation)
+    scale: Mapping[str, float] = field(default_factory=dict)
+    references: int | None = None
+    scope: str | None = None
+    compensate: str | None = None
+    rate: float | None = None
+    order: str | None = None
+    rounds: int | None = None
+    about: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for key, choices in (("scope", SCOPES), ("compensate", COMPENSATIONS), ("order", ORDERS)):
+            value = getattr(self, key)
+            if value is not None and value not in choices:
+                raise XaipruneError(f"recipe: {key} must be one of {', '.join(choices)}, got '{value}'")
+        if self.rounds is not None and self.rounds < 1:
+            raise XaipruneError(f"recipe: rounds must be at least 1, got {self.rounds}")
+        for name, factor in self.scale.items():
+            if not (factor > 0 and math.isfinite(factor)):
+                raise XaipruneError(f"recipe: scale.{name} must be a factor above zero, got {factor}")
+
+    @property
+    def name(self) -> str:
+        """What the recipe is called: its composite's name."""
+        return self.composite.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The optional fields that are set, as plain data."""
+        found = {key: getattr(self, key) for key in _OPTIONAL}
+        return {
+            key: dict(value) if key == "scale" else value
+            for key, value in found.items()
+            if value is not None and value != {}
+        }
+
+    @property
+    def attribution_key(self) -> AttributionKey:
+        """Equal for recipes that compute scores from the same relevance."""
+        return self.composite, self.start, self.references
+
+    @property
+    def key(self) -> str:
+        """16 characters, equal for recipes that mean the same, whatever they are called."""
+        data = self.to_dict()
+        del data["composite"]["name"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def renamed(self, name: str) -> Recipe:
+        """The same recipe under another name."""
+        return replace(self, composite=self.composite.renamed(name))
+
+    def signed(self) -> Recipe:
+        """The same recipe with relevance summed with its sign."""
+        return replace(self, aggregation=replace(self.aggregation, mode="signed"))
+
+    def scores(self, relevance: Relevance, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]) -> Scores:
+        """One score per unit: aggregated relevance times the factors of its layer and depth group.
+
+        Args:
+            relevance: Under the recipe's composite.
+            units: What relevance was read of.
+            layers: The network's layers (`trace_layers`), which know how deep they lie.
+
+        Returns:
+            Unit layer -> (units,) float64; higher is more relevant. Factors do not change the order within a
+            layer.
+
+        Raises:
+            XaipruneError: Relevance is not finite, a factor belongs to no unit layer, or one belongs to a depth
+                group and a unit layer belongs to no layer.
+        """
+        scores = aggregate(relevance, self.aggregation)
+        check_scale("scale", self.scale, units)
+        if any(name in get_args(DepthGroup) for name in self.scale):
+            groups = unit_groups(self.composite, units, layers)
+            scores = {name: score * self.scale.get(groups[name], 1.0) for name, score in scores.items()}
+        return {name: score * self.scale.get(name, 1.0) for name, score in scores.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as stored with a trial."""
+        return {
+            "composite": composite_to_dict(self.composite),
+            "start": self.start,
+            "aggregation": asdict(self.aggregation),
+            **self.settings,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], source: str = "recipe") -> Recipe:
+        """The recipe that plain data describes.
+
+        Args:
+            data: As `to_dict` gives it.
+            source: Named in error messages (a trial).
+
+        Raises:
+            XaipruneError: A key is missing or a value unknown.
+        """
+        try:
+            start, aggregation, composite = data["start"], data["aggregation"], data["composite"]
+        except KeyError as error:
+            raise XaipruneError(f"{source}: has no {error.args[0]}, so it is no recipe for scores") from None
+        if start not in get_args(Start):
+            raise XaipruneError(f"{source}: start must be one of {', '.join(get_args(Start))}, got '{start}'")
+        optional = {key: data[key] for key in _OPTIONAL if key in data}
+        return cls(composite_from_dict(composite, source), start, Aggregation(**aggregation), **optional)
+
+    def summary(self) -> str:
+        """One line for people: ``low gamma 0.3, mid zplus, high gradient; softmax cp; start logit``."""
+        return summary_of(self)
+
+    def __str__(self) -> str:
+        return self.summary()

@@ -1,0 +1,79 @@
+"""From a configuration to a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from xaiprune import models
+from xaiprune.attribution.lrp import trace_layers
+from xaiprune.config import Config
+from xaiprune.data import LabelledImages
+from xaiprune.pruning import load_pruned
+from xaiprune.session.caches import BatchSizes
+from xaiprune.session.session import PruningSession
+from xaiprune.units import find_units
+
+
+def open_setup(config: Config, network: nn.Module | None = None) -> models.Setup:
+    """Network and images, also where the network is a pruned one.
+
+    Args:
+        config: What is asked for.
+        network: A network that is already there, in place of the ``model`` section's.
+
+    Raises:
+        XaipruneError: They cannot be opened, or do not fit; names the key.
+    """
+    if network is None and config.model.pruned is not None:
+        network = load_pruned(Path(config.model.pruned).expanduser())
+    device = models.device_of_worker(config.device, config.worker)
+    return models.setup(config.model, config.data, device=device, network=network)
+
+
+def open_session(config: Config, network: nn.Module | None = None) -> PruningSession:
+    """Open network and images, and find the units.
+
+    Args:
+        config: What is asked for.
+        network: A network that is already there, in place of the ``model`` section's.
+
+    Raises:
+        XaipruneError: Something in the configuration does not fit; names the key.
+    """
+    opened, settings, seed = open_setup(config, network), config.units, config.data.seed
+    example = opened.example()
+    units = find_units(opened.model, settings.kind, settings.include, settings.exclude, example=example)
+    validation = limited(opened.data.validation, config.objective.validation_limit, seed)
+    return PruningSession(
+        model=opened.model,
+        name=config.model.pruned or config.model.name,
+        dataset=opened.data,
+        validation=shuffled(validation, seed),
+        units=units,
+        unit_kind=settings.kind,
+        layers=trace_layers(opened.model, example),
+        network=models.fingerprint(opened.model),
+        device=opened.device,
+        reference_images=opened.data.reference.tensor(device=opened.device),
+        prune=config.prune,
+        batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
+    )
+
+
+def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
+    """At most ``limit`` of the images, drawn at random but the same for the same seed."""
+    if limit is None or limit >= len(images):
+        return images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images.subset(order[:limit].sort().values)
+
+
+def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
+    """The images in an order that has nothing to do with their classes, the same for the same seed.
+
+    So each chunk of them is a fair sample, which racing needs.
+    """
+    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))

@@ -1,0 +1,146 @@
+"""The neighbourhood of a known composite: its rules, with their numbers within a factor of what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xaiprune.attribution import Aggregation, Composite
+from xaiprune.attribution.lrp.composite import Match
+from xaiprune.attribution.lrp.composite_io import load_composite
+from xaiprune.attribution.lrp.rules import Rule
+from xaiprune.config import stored_recipe
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe import PRESETS
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
+
+CENTRE = "centre"
+_VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A composite from a file or a preset, and the rest of its recipe as far as the file has it.
+
+    Attributes:
+        path: The file or preset, as it was asked for.
+        composite: Named after the file, so that errors about it name the file.
+        choices: As in a space: ``start``, ``aggregate``, ..., ``scale``; one value each.
+    """
+
+    path: str
+    composite: Composite
+    choices: Mapping[str, Any]
+
+
+def known_recipe(path: Any) -> Known:
+    """Read what a space lies around.
+
+    Args:
+        path: ``space.around``: a composite file, or the name of a preset. A file that a study wrote
+            (``best.yaml``, `xaiprune export`) brings its start, aggregation and so on along, and so does a
+            preset; a plain composite leaves them to ``attribution.*``.
+
+    Raises:
+        XaipruneError: No file is named, it is missing, or it is no composite.
+    """
+    if not isinstance(path, str) or not path:
+        raise XaipruneError(
+            "space.around must name a composite file, such as a study's "
+            "(space=refine space.around=studies/NAME/best.yaml), or a preset"
+        )
+    file = Path(path).expanduser()
+    if path in PRESETS and not file.exists():
+        preset, aggregation = PRESETS[path], PRESETS[path].aggregation
+        choices = {
+            "start": preset.start,
+            "aggregate": aggregation.mode,
+            "image_weight": aggregation.image_weight,
+            "normalize": aggregation.normalize,
+        }
+        return Known(path, preset.composite.renamed(path), choices)
+    composite = load_composite(file)
+    return Known(path, composite.renamed(path), stored_recipe(file))
+
+
+def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
+    """One part for each of a composite's entries: its rule, and that rule's number within a factor.
+
+    Args:
+        composite: The known one.
+        factor: From 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
+            on a log scale; zero stays zero, and with 1 everything stays.
+
+    Raises:
+        XaipruneError: The factor is too small.
+    """
+    if factor < 1:
+        raise XaipruneError(
+            f"space.factor must be 1 or above, got {factor:g}: numbers vary from x / factor to x * factor"
+        )
+    parts: dict[str, Part] = {}
+    for match, rule in composite.layers:
+        name = _name(match)
+        parts.setdefault(name, Part(name, match, (_option(rule, factor),)))
+    return (*parts.values(), Part("default", None, (_option(composite.default, factor),)))
+
+
+def centre_of(known: Known, space: Space) -> Recipe:
+    """The known recipe; where the space does not let it be what it was, the nearest that it does."""
+    given = known.choices
+
+    def choice(name: str) -> Any:
+        dimension: Dimension = getattr(space, name)
+        return given[name] if given.get(name) in dimension.choices else dimension.first
+
+    factors: Mapping[str, float] = given.get("scale", {})
+    return Recipe(
+        known.composite.renamed(CENTRE),
+        choice("start"),
+        Aggregation(choice("aggregate"), choice("image_weight"), choice("normalize")),
+        scale=factors,  # `reduce` brings it into the space, once it knows the unit layers
+        references=choice("references"),
+        scope=choice("scope"),
+        compensate=choice("compensate"),
+        order=choice("order"),
+        rate=None if space.rate is None else nearest(space.rate, given.get("rate", 0.5)),
+    )
+
+
+def check_around(space: Space, names: list[str]) -> None:
+    """Refuse a neighbourhood without anything in it.
+
+    Args:
+        space: As reduced to a network.
+        names: Of what it searches.
+
+    Raises:
+        XaipruneError: Nothing is searched.
+    """
+    if space.centre is None or names:
+        return
+    raise XaipruneError(
+        f"space.around={space.around} leaves nothing to vary on this network: its rules "
+        f"({', '.join(dict.fromkeys(part.options[0].name for part in space.parts))}) have no numbers, zeros, "
+        "or numbers that space.factor=1 keeps; choose another composite or factor, space=balance or "
+        "space=depth_groups"
+    )
+
+
+def _name(match: Match) -> str:
+    """As the parameter says it: ``low``, ``low.conv``, ``blocks.0.mlp.fc1``."""
+    return ".".join("|".join(part) for part in (match.groups, match.types, match.names) if part)
+
+
+def _option(rule: Rule, factor: float) -> RuleOption:
+    parameter = _VARIED.get(rule.name)
+    if parameter is None:
+        return RuleOption(rule.name, rule.name, base=rule)
+    value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]
+    number: Number = Fixed(value)
+    if value > 0 and factor > 1:
+        number = Range(max(value / factor, lowest), min(value * factor, highest), log=True)
+    return RuleOption(rule.name, rule.name, {parameter: {ANY: number}}, base=rule)

@@ -1,0 +1,203 @@
+"""Which point of a space a known recipe is: how presets are enqueued, so that a sampler learns from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xaiprune.attribution.lrp.composite import LayerInfo
+from xaiprune.attribution.lrp.rules import Rule
+from xaiprune.recipe.recipe import Recipe
+from xaiprune.space.sample import GRADIENT
+from xaiprune.space.space import ANY, INHERIT, Number, Part, RuleOption, Space, is_searched
+
+_LRP = {"activation": "identity", "norm": "detach", "product": "uniform"}
+_Rules = Mapping[LayerInfo, Rule]
+
+
+class NotInSpace(Exception):
+    """A recipe that no parameters of the space give; the message says what is missing."""
+
+
+def params_of(space: Space, recipe: Recipe) -> dict[str, Any]:
+    """The parameters for which `suggest` gives a recipe that ranks units as this one does.
+
+    Args:
+        space: As reduced to the network.
+        recipe: Where it says nothing (references, scope, compensation, rate) it means what is configured.
+
+    Raises:
+        NotInSpace: There are none.
+    """
+    params: dict[str, Any] = {}
+    composite = recipe.composite
+    own = {part.name: part for part in space.own}
+    for part in space.parts:
+        params |= _part_params(part, own, {layer: composite.rule_for(layer) for layer in part.layers})
+    params |= _between_params(space, recipe)
+    configured, aggregation = space.configured, recipe.aggregation
+    compete = space.layers_compete(recipe.scope)
+    for name, value in (
+        ("start", recipe.start),
+        ("aggregate", aggregation.mode),
+        ("image_weight", aggregation.image_weight),
+    ):
+        params |= _choice(space, name, value)
+    for name in ("scope", "compensate", "order", "references"):
+        meant = getattr(configured, name)
+        value = getattr(recipe, name)
+        params |= _optional(space, name, meant if value is None else value, meant)
+    if compete:
+        params |= _choice(space, "normalize", aggregation.normalize)
+        params |= _scale(space, recipe)
+    return params | _rate(space, configured.rate if recipe.rate is None else recipe.rate)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a part gives layers their rules.
+
+    Attributes:
+        option: The part's rule.
+        numbers: Its parameters, by name.
+        others: Layers that need a rule of their own.
+    """
+
+    option: RuleOption
+    numbers: Mapping[str, float]
+    others: frozenset[LayerInfo]
+
+
+def _part_params(part: Part, own: Mapping[str, Part], rules: _Rules) -> dict[str, Any]:
+    fits = [_fit(part, option, own, rules) for option in part.options]
+    found = [fit for fit in fits if fit is not None]
+    if not found:
+        asked = " and ".join(sorted({str(rule) for rule in rules.values()}))
+        raise NotInSpace(f"{part.name} cannot be {asked}")
+    best = min(found, key=lambda fit: len(fit.others))  # the first of equals
+    params: dict[str, Any] = {}
+    if len(best.others) < len(rules):
+        named = {f"{part.name}.rule": best.option.name} if len(part.options) > 1 else {}
+        params = named | dict(best.numbers)
+    for layer in rules:
+        if layer in best.others:
+            params |= _own_params(own[layer.name], layer, rules[layer])
+        elif layer.name in own:
+            params[f"{layer.name}.rule"] = INHERIT
+    return params
+
+
+def _fit(part: Part, option: RuleOption, own: Mapping[str, Part], rules: _Rules) -> _Fit | None:
+    """The option's numbers that suit most layers; None where a layer that they do not suit has no others."""
+    wanted = {layer: _numbers(part, option, layer, rule) for layer, rule in rules.items()}
+    counted = Counter(tuple(sorted(found.items())) for found in wanted.values() if found is not None)
+    # Layers that have no choice of their own decide first.
+    bound = [wanted[layer] for layer in rules if layer.name not in own]
+    numbers: dict[str, float] = {}
+    for found in [*bound, *(dict(items) for items, _ in counted.most_common())]:
+        if found is not None and all(numbers.get(key, value) == value for key, value in found.items()):
+            numbers |= found
+    others = set()
+    for layer, found in wanted.items():
+        if found is not None and found.items() <= numbers.items():
+            continue
+        if layer.name not in own or not _has(own[layer.name], layer, rules[layer]):
+            return None
+        others.add(layer)
+    return _Fit(option, numbers, frozenset(others))
+
+
+def _has(part: Part, layer: LayerInfo, rule: Rule) -> bool:
+    return any(_numbers(part, option, layer, rule) is not None for option in part.options)
+
+
+def _own_params(part: Part, layer: LayerInfo, rule: Rule) -> dict[str, Any]:
+    for option in part.options:
+        numbers = _numbers(part, option, layer, rule)
+        if numbers is not None:
+            return {f"{part.name}.rule": option.name} | numbers
+    raise NotInSpace(f"{part.name} cannot be {rule}")
+
+
+def _numbers(part: Part, option: RuleOption, layer: LayerInfo, rule: Rule) -> dict[str, float] | None:
+    """The option's parameters that give one layer its rule; None where there are none."""
+    if rule.name != option.rule:
+        return None
+    params: dict[str, float] = {}
+    wanted: dict[str, float] = {}
+    for parameter, by_type in option.parameters.items():
+        layer_type = ANY if ANY in by_type else layer.type
+        number, value = by_type[layer_type], float(getattr(rule, parameter))
+        if not number.contains(value):
+            return None
+        wanted[parameter] = value
+        if is_searched(number):
+            params[option.parameter_name(part.name, parameter, layer_type)] = value
+    return params if _same(option.make(wanted), rule) else None
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    """Equal but for rounding."""
+    ours, theirs = asdict(one), asdict(other)
+    return all(
+        abs(ours[key] - value) <= 1e-9 * abs(value) if isinstance(value, float) else ours[key] == value
+        for key, value in theirs.items()
+    )
+
+
+def _between_params(space: Space, recipe: Recipe) -> dict[str, Any]:
+    composite = recipe.composite
+    has = {key: getattr(composite, key) for key in ("softmax", *_LRP)}
+    if space.treatment:
+        if space.between.matters and has != dict(space.treatment):
+            raise NotInSpace("between linear layers it is another treatment than that of space.around")
+        return {}
+    if has == GRADIENT:
+        return _choice(space, "between", "gradient")
+    if space.between.matters and any(has[key] != value for key, value in _LRP.items()):
+        raise NotInSpace("between linear layers it mixes LRP with plain gradients")
+    return _choice(space, "between", "lrp") | _choice(space, "softmax", has["softmax"])
+
+
+def _choice(space: Space, name: str, value: Any) -> dict[str, Any]:
+    dimension = getattr(space, name)
+    if not dimension.matters:
+        return {}
+    if value not in dimension.choices:
+        raise NotInSpace(f"{name} cannot be {value}")
+    return {name: value} if dimension.searched else {}
+
+
+def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str, Any]:
+    """As `_choice`; a space that says nothing has what is configured."""
+    if getattr(space, name).choices:
+        return _choice(space, name, value)
+    if value != configured:
+        raise NotInSpace(f"{name} cannot be {value}")
+    return {}
+
+
+def _scale(space: Space, recipe: Recipe) -> dict[str, float]:
+    for name, factor in recipe.scale.items():
+        if name not in space.scale and factor != 1.0:
+            raise NotInSpace(f"scale.{name} cannot be {factor:g}")
+    params: dict[str, float] = {}
+    for name, number in space.scale.items():
+        params |= _number(f"scale.{name}", number, recipe.scale.get(name, 1.0))
+    return params
+
+
+def _rate(space: Space, value: float | None) -> dict[str, float]:
+    if space.rate is None:
+        if value != space.configured.rate:
+            raise NotInSpace(f"rate cannot be {value}")
+        return {}
+    return _number("rate", space.rate, value)
+
+
+def _number(name: str, number: Number, value: float | None) -> dict[str, float]:
+    if value is None or not number.contains(value):
+        raise NotInSpace(f"{name} cannot be {value}")
+    return {name: value} if is_searched(number) else {}

@@ -1,0 +1,238 @@
+"""A space as it is on one network: what changes nothing there is not searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution import Composite, Relevance, attribute
+from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.lrp.composite import DepthGroup, LayerInfo, Match, Softmax
+from xaiprune.attribution.lrp.rules import Epsilon, ZPlus
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe.ranking import check_scale, unit_groups
+from xaiprune.space.around import check_around
+from xaiprune.space.sample import GRADIENT
+from xaiprune.space.space import Configured, Number, Part, Space, nearest, times
+from xaiprune.units import UnitLayer
+
+# What turns relevance into a ranking, beside scope, normalize and scale.
+_RANKS = ("aggregate", "image_weight", "compensate", "order", "references")
+
+
+def reduce(
+    space: Space,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    layers: Sequence[LayerInfo],
+    *,
+    task: SelectsLogits | None = None,
+    scope: str = "global",
+    compensate: str = "none",
+    order: str = "score",
+    rate: float | None = None,
+    coupled: bool = False,
+    explains: bool = False,
+) -> Space:
+    """Keep what can change a ranking of this network's units, or its heatmaps.
+
+    Parts whose layers all lie below the lowest unit layer go: the relevance pass never gets there. A layer
+    that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything
+    else between linear layers, makes a difference is tried on one image (in a ReLU network without attention
+    it makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores
+    say nothing from layer to layer: no normalisation, no scale.
+
+    Args:
+        space: As read from YAML.
+        model: In eval mode.
+        images: (N, 3, H, W) reference images; the first is used.
+        labels: (N,) index of the right class.
+        units: Where relevance is read.
+        layers: The network's layers in execution order (`trace_layers`).
+        task: Picks the task's logits.
+        scope: ``prune.scope``; as all that follow, what a recipe means where the space says nothing.
+        compensate: ``prune.compensate``.
+        order: ``prune.order``.
+        rate: The rate that trials are measured at; None where there are several.
+        coupled: Whether layers that share their channels are ranked by the sum of their scores.
+        explains: Whether it is heatmaps that count: every layer's rule matters then, and nothing does of what
+            turns relevance into a ranking.
+
+    Raises:
+        XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
+            more references than there are, or a name pattern of its known composite matches nothing.
+    """
+    if space.centre is not None:
+        space.centre.composite.renamed(space.around).resolve(layers)
+    above = tuple(layers) if explains else reached(layers, units)
+    parts = assign(space, above)
+    check_scale("space.scale", space.scale, units)
+    configured = Configured(scope, compensate, rate, _available(space, labels), coupled, order)
+    space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
+    probe = _Probe(model, images[:1], labels[:1], units, task)
+    treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]
+    softmax, between = probe.differ(treatments), probe.differ([GRADIENT, *treatments])
+    competing = (
+        not explains
+        and len(units) > 1
+        and any(space.layers_compete(s) for s in space.scope.choices or (None,))
+    )
+    scale = _scale(space, units, layers) if competing else {}
+    centre = space.centre
+    if centre is not None:
+        factors = {name: nearest(number, centre.scale.get(name, 1.0)) for name, number in scale.items()}
+        centre = replace(centre, scale=factors)
+    space = replace(
+        space,
+        softmax=replace(space.softmax, matters=softmax),
+        between=replace(space.between, matters=between),
+        scope=replace(space.scope, matters=len(units) > 1 and not explains),
+        normalize=replace(space.normalize, matters=competing),
+        scale=scale,
+        scale_each=None,
+        centre=centre,
+    )
+    if explains:
+        ranks = {name: replace(getattr(space, name), matters=False) for name in _RANKS}
+        space = replace(space, **ranks)
+    check_around(space, space.searched())
+    return space
+
+
+def _available(space: Space, labels: Tensor) -> int:
+    """Reference images a class, of the class that has fewest."""
+    available = int(labels.unique(return_counts=True)[1].min())
+    if (most := max(space.references.choices, default=0)) > available:
+        raise XaipruneError(
+            f"space.references asks for {most} reference images a class, there are {available}; raise "
+            "data.reference_per_class, or take smaller numbers"
+        )
+    return available
+
+
+def _scale(space: Space, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]) -> dict[str, Number]:
+    """Factors that can change the ranking: one of all scores cannot."""
+    scale = dict(space.scale)
+    if space.scale_each is not None:
+        known = {} if space.centre is None else space.centre.scale  # whose factors are varied, not replaced
+        scale |= {
+            unit.name: times(space.scale_each, known.get(unit.name, 1.0))
+            for unit in units
+            if unit.name not in scale
+        }
+    if any(name in get_args(DepthGroup) for name in scale):
+        groups = set(unit_groups(space.frame(), units, layers).values())
+        of_all = groups if len(groups) == 1 else set()
+        absent = set(get_args(DepthGroup)) - groups
+        scale = {name: number for name, number in scale.items() if name not in of_all | absent}
+    return scale
+
+
+def _own(space: Space, parts: Sequence[Part], layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
+    """A part for each layer that may have a rule of its own, in execution order."""
+    each = space.each
+    if each is None:
+        return ()
+    owner = {layer: part for part in parts for layer in part.layers}
+    frame, found = space.frame(), []
+    for layer in layers:
+        alone = len(owner[layer].layers) == 1 and all(o in owner[layer].options for o in each.options)
+        if alone or (each.match is not None and not _covers(each.match, layer, frame)):
+            continue  # the part's rule is its own, or it has to have the part's
+        if any(layer.name == part.name for part in parts):
+            raise XaipruneError(
+                f"space.parts.{layer.name} has the name of a layer, so that their parameters would be one; "
+                "call the part something else"
+            )
+        options = tuple(option.for_type(layer.type) for option in each.options)
+        found.append(Part(layer.name, Match(names=(layer.name,)), options, (layer,)))
+    if not found and each.match is not None:
+        raise XaipruneError(
+            f"space.each ({each.match}) matches no layer that shares its part with others; layers that "
+            f"matter here are {', '.join(layer.name for layer in layers[:3])}"
+        )
+    return tuple(found)
+
+
+def reached(layers: Sequence[LayerInfo], units: Sequence[UnitLayer]) -> tuple[LayerInfo, ...]:
+    """The layers whose rule matters: those that relevance passes on its way to the lowest unit layer."""
+    position = {layer.name: index for index, layer in enumerate(layers)}
+    lowest = len(layers)
+    for unit in units:
+        if unit.where == "output":
+            # Read at the layer's output, so its own rule does not matter; a layer that is not its own tap
+            # (BatchNorm) is known by the unit layer's name.
+            at = position.get(unit.tap, position.get(unit.name, -1))
+            lowest = min(lowest, at + 1)
+        else:
+            lowest = min(lowest, position.get(unit.tap, 0))
+    return tuple(layers[lowest:])
+
+
+def assign(space: Space, layers: Sequence[LayerInfo]) -> tuple[Part, ...]:
+    """Give each layer to the first part that matches; parts without layers go.
+
+    Args:
+        space: As read from YAML.
+        layers: Those whose rule matters, in execution order.
+
+    Raises:
+        XaipruneError: There are none, or no part covers one of them.
+    """
+    if not layers:
+        raise XaipruneError("space: no layer lies above the units, so no rule can change their ranking")
+    owned: dict[str, list[LayerInfo]] = {part.name: [] for part in space.parts}
+    for layer in layers:
+        owner = next(
+            (p for p in space.parts if p.match is None or _covers(p.match, layer, space.frame())), None
+        )
+        if owner is None:
+            group = space.frame().group_of(layer)
+            raise XaipruneError(
+                f"space.parts: no part covers layer '{layer.name}' (type {layer.type}, group {group}); "
+                "add a part without conditions as the last one"
+            )
+        owned[owner.name].append(layer)
+    return tuple(replace(p, layers=tuple(owned[p.name])) for p in space.parts if owned[p.name])
+
+
+def _covers(match: Match, layer: LayerInfo, frame: Composite) -> bool:
+    return replace(frame, layers=((match, ZPlus()),)).entry_for(layer) is not None
+
+
+class _Probe:
+    """Relevance of one image under several treatments of what lies between linear layers."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        image: Tensor,
+        label: Tensor,
+        units: Sequence[UnitLayer],
+        task: SelectsLogits | None,
+    ) -> None:
+        self.model, self.image, self.label, self.units, self.task = model, image, label, units, task
+
+    def differ(self, treatments: Sequence[dict[str, str]]) -> bool:
+        """Whether any two treatments give different relevance."""
+        composites = [Composite(Epsilon(0.0), **treatment) for treatment in treatments]  # type: ignore[arg-type]
+        first, *others = attribute(
+            self.model, self.image, self.label, self.units, composites, task=self.task, start="logit"
+        )
+        return any(not _close(first, other) for other in others)
+
+
+def _close(one: Relevance, other: Relevance) -> bool:
+    """Equal up to rounding, and finite."""
+    for name, values in one.abs_sums.items():
+        scale = float(values.abs().max())
+        for a, b in ((values, other.abs_sums[name]), (one.sums[name], other.sums[name])):
+            if not torch.allclose(a, b, rtol=1e-4, atol=1e-5 * scale):
+                return False
+    return True

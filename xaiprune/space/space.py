@@ -1,0 +1,324 @@
+"""A search space: which rules and parameters each part of a network may get, as data.
+
+A space is read from YAML (`space_io`), reduced to what matters on one network (`reduce`), suggested from
+(`suggest`), and asked which point a known composite is (`inverse`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optuna.trial import BaseTrial
+
+from xaiprune.attribution.lrp.composite import (
+    Composite,
+    DepthGroup,
+    LayerInfo,
+    LayerType,
+    Match,
+    make_rule,
+)
+from xaiprune.attribution.lrp.rules import Rule
+from xaiprune.recipe.recipe import Recipe
+
+INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
+BETWEEN = ("lrp", "gradient")
+ANY = ""  # in place of a layer type: a parameter that is the same for all types
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A number that is not searched."""
+
+    value: float
+
+    def suggest(self, trial: BaseTrial, name: str) -> float:
+        return self.value
+
+    def contains(self, value: float) -> bool:
+        return abs(value - self.value) <= 1e-9 * abs(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between ``low`` and ``high``, both included, drawn evenly on a linear or logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def suggest(self, trial: BaseTrial, name: str) -> float:
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+    def contains(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of several numbers."""
+
+    values: tuple[float, ...]
+
+    def suggest(self, trial: BaseTrial, name: str) -> float:
+        return float(trial.suggest_categorical(name, self.values))
+
+    def contains(self, value: float) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(f'{value:g}' for value in self.values)}"
+
+
+Number = Fixed | Range | OneOf
+
+
+def times(number: Number, factor: float) -> Number:
+    """The number with all that it may be times a factor."""
+    if isinstance(number, Range):
+        return Range(number.low * factor, number.high * factor, number.log)
+    if isinstance(number, OneOf):
+        return OneOf(tuple(value * factor for value in number.values))
+    return Fixed(number.value * factor)
+
+
+def nearest(number: Number, value: float) -> float:
+    """What comes closest to a value."""
+    if isinstance(number, Range):
+        return min(max(value, number.low), number.high)
+    if isinstance(number, OneOf):
+        return min(number.values, key=lambda other: abs(other - value))
+    return number.value
+
+
+@dataclass(frozen=True)
+class RuleOption:
+    """A rule that a part may get.
+
+    Attributes:
+        name: As the parameter ``<part>.rule`` says it.
+        rule: The LRP rule's name.
+        parameters: Parameter -> layer type -> number; the type is `ANY` where all types share the number.
+            An alphabeta rule has alpha only: beta is alpha - 1.
+        base: Gives what ``parameters`` leave out; None: the rule's defaults.
+    """
+
+    name: str
+    rule: str
+    parameters: Mapping[str, Mapping[LayerType | str, Number]] = field(default_factory=dict)
+    base: Rule | None = None
+
+    def make(self, numbers: Mapping[str, float]) -> Rule:
+        """The rule with its numbers filled in.
+
+        Raises:
+            XaipruneError: A number is out of the rule's range.
+        """
+        if self.rule == "alphabeta" and "alpha" in numbers:
+            numbers = {**numbers, "beta": numbers["alpha"] - 1}
+        if self.base is not None:
+            return replace(self.base, **numbers)
+        return make_rule(self.rule, **numbers)
+
+    def for_type(self, layer_type: LayerType) -> RuleOption:
+        """The same option with the numbers of one layer type."""
+        own = {
+            name: {ANY: by_type[ANY] if ANY in by_type else by_type[layer_type]}
+            for name, by_type in self.parameters.items()
+        }
+        return replace(self, parameters=own)
+
+    @property
+    def per_type(self) -> bool:
+        """Whether convolutions and linear layers get numbers of their own."""
+        return any(ANY not in numbers for numbers in self.parameters.values())
+
+    def parameter_name(self, part: str, parameter: str, layer_type: str = ANY) -> str:
+        """The name that Optuna and people see: ``low.gamma``, ``low.gamma.conv``."""
+        # Two options of one rule (weak and strong gamma) must not share a parameter of different ranges.
+        own = [] if self.name == self.rule else [self.name]
+        return ".".join([part, *own, parameter, *([layer_type] if layer_type else [])])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Layers that share a rule.
+
+    Attributes:
+        name: Leads the parameters' names: ``low`` in ``low.rule``.
+        match: Which layers; None: all that no earlier part has.
+        options: Rules to choose from.
+        layers: The network's layers of this part whose rule matters; empty until `reduce` has seen one.
+    """
+
+    name: str
+    match: Match | None
+    options: tuple[RuleOption, ...]
+    layers: tuple[LayerInfo, ...] = ()
+
+    @property
+    def types(self) -> tuple[LayerType, ...]:
+        """Layer types that occur, convolutions first."""
+        found = {layer.type for layer in self.layers}
+        return tuple(t for t in ("conv", "linear") if t in found)  # type: ignore[misc]
+
+    def without(self, names: Collection[str]) -> Part:
+        """The part less the layers of these names."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer.name not in names))
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A choice that is one for the whole network.
+
+    Attributes:
+        choices: What there is to choose from; a single one is not searched. None at all: the space says
+            nothing about it, and neither do its recipes.
+        matters: False where the choice changes nothing on this network; the first is taken then.
+    """
+
+    choices: tuple[Any, ...] = ()
+    matters: bool = True
+
+    @property
+    def searched(self) -> bool:
+        return self.matters and len(self.choices) > 1
+
+    @property
+    def first(self) -> Any:
+        """What is taken where nothing is asked; None where the space says nothing."""
+        return self.choices[0] if self.choices else None
+
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
+        return trial.suggest_categorical(name, self.choices) if self.searched else self.first
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What a recipe means where it says nothing.
+
+    Attributes:
+        scope: ``prune.scope``.
+        compensate: ``prune.compensate``.
+        rate: The rate that trials are measured at; None where there are several.
+        references: Reference images a class that there are.
+        coupled: Whether layers that share their channels are ranked by the sum of their scores.
+        order: ``prune.order``.
+    """
+
+    scope: str = "global"
+    compensate: str = "none"
+    rate: float | None = None
+    references: int | None = None
+    coupled: bool = False
+    order: str = "score"
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space.
+
+    Attributes:
+        parts: In order; a layer belongs to the first that matches.
+        depth: Where the depth groups mid and high begin (`Composite.depth`).
+        between: Everything but linear layers: ``lrp`` (activations pass relevance on, LayerNorm's deviation
+            is a constant, products are split) or ``gradient`` (the plain gradient of all of them).
+        softmax: `Composite.softmax`, where ``between`` is ``lrp``.
+        start: Relevance at the logits.
+        aggregate: `Aggregation.mode`.
+        image_weight: `Aggregation.image_weight`.
+        normalize: `Aggregation.normalize`.
+        references: `Recipe.references`.
+        scope: `Recipe.scope`.
+        compensate: `Recipe.compensate`.
+        order: `Recipe.order`.
+        rate: `Recipe.rate`; None: the space says nothing about it.
+        scale: `Recipe.scale`: depth group or unit layer -> factor; what is left out has 1.
+        scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them;
+            times that of the known recipe.
+        each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
+            its part's.
+        own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
+        groups: `Composite.groups`.
+        treatment: What a composite has in place of ``between`` and ``softmax`` (its four treatments).
+        centre: The known recipe that the space lies around.
+        around: The file that the centre comes from.
+        configured: What a recipe means where it says nothing; `reduce` fills it in.
+    """
+
+    parts: tuple[Part, ...]
+    depth: tuple[float, float]
+    between: Dimension = Dimension()
+    softmax: Dimension = Dimension()
+    start: Dimension = Dimension()
+    aggregate: Dimension = Dimension()
+    image_weight: Dimension = Dimension()
+    normalize: Dimension = Dimension()
+    references: Dimension = Dimension()
+    scope: Dimension = Dimension()
+    compensate: Dimension = Dimension()
+    order: Dimension = Dimension()
+    rate: Number | None = None
+    scale: Mapping[str, Number] = field(default_factory=dict)
+    scale_each: Number | None = None
+    each: Part | None = None
+    own: tuple[Part, ...] = ()
+    groups: Mapping[DepthGroup, tuple[str, ...]] = field(default_factory=dict)
+    treatment: Mapping[str, str] = field(default_factory=dict)
+    centre: Recipe | None = None
+    around: str = ""
+    configured: Configured = Configured()
+
+    def dimensions(self) -> dict[str, Dimension]:
+        """The choices that are one for the whole network, by parameter name, in the order they are asked."""
+        # Scope before normalize, which says nothing where each layer is ranked for itself.
+        names = ("between", "softmax", "start", "aggregate", "image_weight", "scope", "normalize")
+        return {name: getattr(self, name) for name in (*names, "references", "compensate", "order")}
+
+    def numbers(self) -> dict[str, Number]:
+        """The numbers that are one for the whole network, by parameter name."""
+        rate = {} if self.rate is None else {"rate": self.rate}
+        return {f"scale.{name}": number for name, number in self.scale.items()} | rate
+
+    def layers_compete(self, scope: str | None) -> bool:
+        """Whether the scores of one layer are held against another's, so that their sizes matter.
+
+        Args:
+            scope: `Recipe.scope`.
+        """
+        return self.configured.coupled or (scope or self.configured.scope) != "layer"
+
+    def searched(self) -> list[str]:
+        """Parameters that a trial may be asked for: rules, and numbers by their names."""
+        names = [
+            f"{part.name}.rule"
+            for part in (*self.own, *self.parts)
+            if part in self.own or len(part.options) > 1
+        ]
+        for part in (*self.own, *self.parts):
+            for option in part.options:
+                for parameter, by_type in option.parameters.items():
+                    names += [
+                        option.parameter_name(part.name, parameter, layer_type)
+                        for layer_type, number in by_type.items()
+                        if is_searched(number) and (layer_type == ANY or layer_type in part.types)
+                    ]
+        names += [name for name, dimension in self.dimensions().items() if dimension.searched]
+        return names + [name for name, number in self.numbers().items() if is_searched(number)]
+
+    def frame(self) -> Composite:
+        """A composite that counts layers to the space's depth groups."""
+        return Composite(depth=self.depth, groups=self.groups)
+
+
+def is_searched(number: Number) -> bool:
+    """Whether a number is asked for."""
+    return not isinstance(number, Fixed)

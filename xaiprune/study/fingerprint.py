@@ -1,0 +1,134 @@
+"""What a study's values depend on, so that two set-ups never mix under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from xaiprune.config import Config, PruneConfig
+from xaiprune.data import Dataset
+from xaiprune.errors import XaipruneError
+from xaiprune.session.session import Context
+from xaiprune.units import UnitLayer
+
+_SHOWN = 6  # differences named in the error
+
+
+def fingerprint_of(context: Context) -> dict[str, Any]:
+    """Plain data: equal for set-ups whose trials can be compared.
+
+    Sampler, seed, device, batch sizes and the number of trials are not part of it: they may change from
+    one run to the next.
+    """
+    config = context.config
+    set_up = set_up_of(config, context.dataset, context.units, context.network)
+    set_up["data"]["validation"] = _images(context.validation.fingerprint(), len(context.validation))
+    objective: dict[str, Any] = {"name": context.objective.name, "rates": list(context.objective.rates)}
+    if context.objective.bisects:
+        objective["keep"] = context.objective.keep
+    if context.objective.cost is not None:
+        objective["cost"] = context.objective.cost
+    if context.precision != "float32":
+        objective["precision"] = context.precision
+    if context.objective.constraints:
+        objective["constraints"] = [constraint.text for constraint in context.objective.constraints]
+    return {
+        **set_up,
+        "objective": objective,
+        "space": _space(context),
+        "attribution": _attribution(context),
+    }
+
+
+def set_up_of(config: Config, dataset: Dataset, units: Sequence[UnitLayer], network: str) -> dict[str, Any]:
+    """The part of a fingerprint that says what is pruned, how, and by which images.
+
+    Args:
+        config: Of any task.
+        dataset: Its images, of which those that trials are scored on are left out.
+        units: The network's.
+        network: Its fingerprint.
+    """
+    prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "floor")}
+    plain = PruneConfig()
+    for key in ("compensate", "sequential", "coupled", "bn", "steps", "order"):
+        # What is as always goes without saying, so that a new setting does not shut out old studies.
+        if (value := getattr(config.prune, key)) != getattr(plain, key):
+            prune[key] = value
+    return {
+        "model": {"name": config.model.pruned or config.model.name, "weights": network},
+        "data": {
+            "classes": list(dataset.task.classes),
+            "logits": None if dataset.task.logits is None else list(dataset.task.logits),
+            "reference": _images(dataset.reference.fingerprint(), len(dataset.reference)),
+            "test": _images(dataset.test.fingerprint(), len(dataset.test)),
+        },
+        "units": {**asdict(config.units), "found": sum(unit.units for unit in units)},
+        "prune": prune,
+    }
+
+
+def check_same(
+    stored: Mapping[str, Any],
+    current: Mapping[str, Any],
+    name: str,
+    storage: str,
+    remedy: str = "Set study.name=ANOTHER_NAME for a new study, or go back to the old set-up",
+) -> None:
+    """Refuse to go on with a study that was made with another set-up.
+
+    Args:
+        stored: Fingerprint of the study.
+        current: Of what is asked for now.
+        name: Of the study.
+        storage: Its URL.
+        remedy: What the error says to do.
+
+    Raises:
+        XaipruneError: Names what differs, field by field, and the ways out.
+    """
+    found = list(differences(stored, current))
+    if not found:
+        return
+    shown = "; ".join(f"{key} was {_short(old)}, now {_short(new)}" for key, old, new in found[:_SHOWN])
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    raise XaipruneError(f"study '{name}' in {storage} was made with another set-up: {shown}{more}. {remedy}")
+
+
+def differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, stored value, current value) of everything that differs; a missing value is None."""
+    if isinstance(stored, Mapping) and isinstance(current, Mapping):
+        for name in dict.fromkeys([*stored, *current]):
+            yield from differences(stored.get(name), current.get(name), f"{key}.{name}" if key else name)
+    elif stored != current:
+        yield key, stored, current
+
+
+def _attribution(context: Context) -> dict[str, Any]:
+    """What the configuration gives to the choices that the space leaves out."""
+    config = context.config
+    if context.space.centre is not None:
+        return {}
+    keys = ["start", "aggregate", "image_weight", "normalize"]
+    keys += [key for key in ("scale", "references") if getattr(config.attribution, key)]
+    return {key: getattr(config.attribution, key) for key in keys if key not in config.space}
+
+
+def _space(context: Context) -> dict[str, Any]:
+    """The space as configured; of a file that it lies around the content counts, not the path."""
+    space, centre = context.config.space, context.space.centre
+    if centre is None:
+        return space
+    recipe = centre.to_dict()
+    del recipe["composite"]["name"]
+    return {**space, "around": recipe}
+
+
+def _images(fingerprint: str, count: int) -> str:
+    return f"{count} images ({fingerprint})"
+
+
+def _short(value: Any) -> str:
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,79 @@
+"""What is noted with a study beside its fingerprint, so that a report needs neither network nor images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from xaiprune.attribution.lrp import LayerInfo
+from xaiprune.config import Config, Typed, typed_here
+from xaiprune.session.session import Context
+from xaiprune.storage.urls import shown
+
+RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
+_MOST_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a study knows of its network.
+
+    Attributes:
+        layers: What rules are given to, in execution order.
+        units: Unit layer -> its units, in execution order.
+    """
+
+    layers: tuple[LayerInfo, ...]
+    units: Mapping[str, int]
+
+
+def note(study: optuna.Study, context: Context) -> None:
+    """Note the network's layers, and with which command and settings the study is run now."""
+    attrs = study.user_attrs
+    if LAYERS not in attrs or UNITS not in attrs:
+        study.set_user_attr(LAYERS, [asdict(layer) for layer in context.layers])
+        study.set_user_attr(UNITS, {unit.name: unit.units for unit in context.units})
+    typed = typed_here()
+    if typed is not None and typed.task != "search":
+        return
+    noted, current = list(attrs.get(RUNS, [])), run_note(context.config, str(context.device), typed)
+    if current not in noted:
+        study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
+
+
+def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]:
+    """How a search is run: what was typed (None: from Python), where, and all settings that came of it.
+
+    Passwords of a storage are left out: a study is shown to people.
+    """
+    settings = asdict(config)
+    storage = None if config.study.storage is None else shown(config.study.storage)
+    settings["study"]["storage"] = storage
+    return {
+        "overrides": None
+        if typed is None
+        else [_without_password(override, storage) for override in typed.overrides],
+        "config_dir": None if typed is None else typed.config_dir,
+        "folder": str(Path.cwd()),
+        "device": device,
+        "config": settings,
+    }
+
+
+def network_of(study: optuna.Study) -> Network | None:
+    """The network as noted with the study; None where an older xaiprune made it."""
+    attrs = study.user_attrs
+    if LAYERS not in attrs or UNITS not in attrs:
+        return None
+    return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
+
+
+def _without_password(override: str, storage: str | None) -> str:
+    key, _, value = override.partition("=")
+    if key.lstrip("+") != "study.storage" or value in ("", "null"):
+        return override
+    return f"{key}={storage}"  # not what was typed, in which Hydra's sweeps escape the colons

@@ -1,0 +1,80 @@
+"""What a study has measured already, so that nothing is measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+
+@dataclass(frozen=True)
+class Score:
+    """Top-1 of one pruned network on the validation images.
+
+    Attributes:
+        plan: Of what was removed, and how it was compensated (`Context.plan_key`).
+        correct: Images classified correctly in each chunk of validation images, in their order; fewer
+            chunks than there are where a racing trial was stopped.
+        trial: Number of the trial that measured it, the last one where several did.
+        cost: Cost -> part of the dense network's, where the objective asks for it.
+    """
+
+    plan: str
+    correct: tuple[int, ...]
+    trial: int
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Images classified correctly."""
+        return sum(self.correct)
+
+
+@dataclass
+class ScoreCache:
+    """Scores of a study's ended trials, by plan and by recipe.
+
+    Attributes:
+        plans: Plan key -> the score that has seen most images.
+        recipes: Recipe key -> (rate, score) of a finished trial, in the order of measuring.
+        explained: Recipe key -> faithfulness, and the trial that found it.
+    """
+
+    plans: dict[str, Score] = field(default_factory=dict)
+    recipes: dict[str, tuple[tuple[float, Score], ...]] = field(default_factory=dict)
+    explained: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> ScoreCache:
+        """From the study's storage, where other workers' trials are, too."""
+        known = cls()
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            known.add(trial)
+        return known
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take up an ended trial."""
+        attrs: dict[str, Any] = trial.user_attrs
+        if "scores" not in attrs:  # not one of ours: added by hand
+            return
+        if "faithfulness" in attrs:
+            self.explained.setdefault(attrs["key"], (attrs["faithfulness"], trial.number))
+            return
+        scores = tuple((s["rate"], _score(s, trial.number)) for s in attrs["scores"])
+        for _, score in scores:
+            self.put(score)
+        if trial.state is TrialState.COMPLETE:
+            self.recipes.setdefault(attrs["key"], scores)
+
+    def put(self, score: Score) -> None:
+        """Remember a score, unless more is known of its plan."""
+        known = self.plans.get(score.plan)
+        if known is None or len(score.correct) > len(known.correct):
+            self.plans[score.plan] = score
+
+
+def _score(stored: Mapping[str, Any], trial: int) -> Score:
+    return Score(stored["plan"], tuple(stored["chunks"]), trial, stored.get("cost", {}))
