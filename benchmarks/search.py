@@ -34,9 +34,8 @@ from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Rule,
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import make_plan, masked
-from xaiprune.session import Context
-from xaiprune.study import counts, open_context, open_study, recipe_of, run_trials
-from xaiprune.trial.race import saved
+from xaiprune.study import counts, open_search, open_study, recipe_of, run_trials
+from xaiprune.trial import SearchSetup, saved
 
 RESULTS = Path("docs/results-search.md")
 WAYS = {
@@ -77,7 +76,7 @@ CASES = {
 }
 
 
-def plain_trial(context: Context, composite: Composite, start: str) -> None:
+def plain_trial(context: SearchSetup, composite: Composite, start: str) -> None:
     """One trial as one writes it first; its result is not used, only its work."""
     data = context.dataset
     images, labels = _decoded(context, "reference"), data.reference.labels
@@ -89,7 +88,7 @@ def plain_trial(context: Context, composite: Composite, start: str) -> None:
             (context.task.select(context.model(part)).argmax(1) == expected).sum().item()
 
 
-def _decoded(context: Context, split: str) -> Tensor:
+def _decoded(context: SearchSetup, split: str) -> Tensor:
     """The pictures of a split, from their files."""
     images = context.validation if split == "validation" else context.dataset.reference
     size = images.pixels.shape[1:3]
@@ -111,7 +110,7 @@ def _decoded(context: Context, split: str) -> Tensor:
 
 
 def _zennit_scores(
-    context: Context, composite: Composite, images: Tensor, labels: Tensor, start: str
+    context: SearchSetup, composite: Composite, images: Tensor, labels: Tensor, start: str
 ) -> dict[str, Tensor]:
     from zennit.attribution import Gradient
     from zennit.composites import NameMapComposite
@@ -174,7 +173,7 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
     case = CASES[name]
     print(f"{name}: {case.title}", flush=True)
     rows: list[tuple[str, float, str]] = []
-    contexts: list[tuple[Context, list[tuple[Composite, str]]]] = []
+    contexts: list[tuple[SearchSetup, list[tuple[Composite, str]]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for way in ways:
             config = compose(
@@ -187,7 +186,7 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
                     f"study.storage=sqlite:///{folder}/{len(rows)}.db",
                 ],
             )
-            context = open_context(config)
+            context = open_search(config)
             study = open_study(context)
             started = time.perf_counter()
             run_trials(study, context)

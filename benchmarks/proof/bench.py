@@ -11,9 +11,8 @@ from xaiprune.attribution import Scores
 from xaiprune.comparison.evaluator import TestEvaluator, curve_part
 from xaiprune.comparison.methods import Method, known_presets, rank
 from xaiprune.data import LabelledImages
-from xaiprune.recipe.ranking import scores_of
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import Recipe
+from xaiprune.trial import SearchSetup
 
 # Curves have many points; each takes a third of the test images, evenly from all classes.
 CURVE_IMAGES = 400
@@ -63,7 +62,7 @@ def methods_of(case: Case, seed: int) -> tuple[Method, ...]:
     return (ranked[0], *further, *ranked[1:])
 
 
-def ordered(context: Context, stage: Stage | None) -> Context:
+def ordered(context: SearchSetup, stage: Stage | None) -> SearchSetup:
     """The same network and images, with units leaving in the order that a search counted on."""
     config, order = context.config, "joint" if stage is not None and stage.joint else "score"
     if config.prune.order == order:
@@ -71,7 +70,7 @@ def ordered(context: Context, stage: Stage | None) -> Context:
     return replace(context, config=replace(config, prune=replace(config.prune, order=order)))
 
 
-def rankings(context: Context, recipes: dict[str, Recipe]) -> list[Method]:
+def rankings(context: SearchSetup, recipes: dict[str, Recipe]) -> list[Method]:
     """Recipes as methods of kind ``best``."""
     return [
         Method(name, "best", scores, None, recipes[name].scope, recipes[name].compensate)
@@ -79,10 +78,10 @@ def rankings(context: Context, recipes: dict[str, Recipe]) -> list[Method]:
     ]
 
 
-def scores_by(context: Context, recipes: dict[str, Recipe]) -> dict[str, Scores]:
+def scores_by(context: SearchSetup, recipes: dict[str, Recipe]) -> dict[str, Scores]:
     """Scores of several recipes, by name, from one pass over the reference images."""
     relevances = context.relevances(list(recipes.values()))
     return {
-        name: scores_of(relevance, recipe, context.units, context.layers)
+        name: recipe.scores(relevance, context.units, context.layers)
         for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True)
     }

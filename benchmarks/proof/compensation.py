@@ -11,9 +11,10 @@ from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, SEARCH, chosen_search
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, Stage, found
 from benchmarks.proof.tables import Table, made_of, read
+from xaiprune.comparison import Method
 from xaiprune.comparison.evaluator import plain_figures
-from xaiprune.comparison.methods import PRESETS, Method
 from xaiprune.evaluation import cost
+from xaiprune.recipe import PRESETS
 
 NAME, SEARCHED_SO = "compensation", "compensation_searched"
 ABOUT = (

@@ -30,8 +30,8 @@ from benchmarks.proof.studies import (
     found,
 )
 from benchmarks.proof.tables import Table, made_of
+from xaiprune.comparison import Method, signed
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
-from xaiprune.comparison.methods import PRESETS, Method, signed
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS
 from xaiprune.study import best_trial

@@ -6,7 +6,7 @@ from benchmarks.proof.bench import OURS, TAYLOR, rankings
 from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.comparison.methods import PRESETS
+from xaiprune.recipe import PRESETS
 
 NAME = "layers"
 ABOUT = (

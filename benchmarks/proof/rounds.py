@@ -13,9 +13,8 @@ from benchmarks.proof.kept import COMPENSATE, chosen_search, strongest_preset
 from benchmarks.proof.studies import Stage, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import plain_figures
-from xaiprune.comparison.methods import PRESETS
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.trial import SearchSetup
 
 NAME = "rounds"
 ABOUT = (
@@ -65,7 +64,7 @@ def run(case: Case, seed: int) -> None:
     table.replace(case, seed, of, rows)
 
 
-def _in_rounds(context: Context, rounds: int) -> Context:
+def _in_rounds(context: SearchSetup, rounds: int) -> SearchSetup:
     """The same network and images, ranked so often."""
     config = context.config
     return replace(context, config=replace(config, prune=replace(config.prune, rounds=rounds)))

@@ -15,9 +15,9 @@ from benchmarks.proof.cases import Case, context_of
 from benchmarks.proof.kept import COMPENSATE, chosen_search
 from benchmarks.proof.studies import DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.evaluation import cost
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS
+from xaiprune.trial import SearchSetup
 
 NAME = "speed"
 ABOUT = (
@@ -54,7 +54,7 @@ def run(case: Case, seed: int) -> None:
     table.replace(case, seed, of, rows)
 
 
-def _compared(context: Context, smaller: nn.Module) -> dict[str, float]:
+def _compared(context: SearchSetup, smaller: nn.Module) -> dict[str, float]:
     """The smaller network's costs as parts of the dense one's."""
     example = context.reference_images[:1]
     before, after = cost(context.model, example), cost(smaller, example)

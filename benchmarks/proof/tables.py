@@ -14,8 +14,8 @@ from filelock import FileLock
 from benchmarks.proof.cases import RESULTS, Case
 from xaiprune.comparison.evaluator import short_hash
 from xaiprune.files import replacing
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.study.versions import versions
+from xaiprune.recipe import Recipe
+from xaiprune.study import versions
 
 
 class Table:

@@ -11,7 +11,7 @@ from benchmarks.proof.kept import chosen_search
 from benchmarks.proof.studies import JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
-from xaiprune.comparison.methods import PRESETS
+from xaiprune.recipe import PRESETS
 
 NAME, CHOSEN, TASKS = "travel", "travel_chosen", "tasks"
 ABOUT = (

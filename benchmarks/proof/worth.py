@@ -18,11 +18,9 @@ from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribution import Composite
 from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures, right_images
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.evaluation import paired
-from xaiprune.recipe import PRESETS
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.trial import SearchSetup
 
 NAME, CHOSEN, REFERENCES = "dimensions", "dimensions_chosen", "references"
 ABOUT = (
@@ -156,7 +154,7 @@ def _fixed(rule: Rule, types: tuple[str, ...] = ()) -> Rule:
 
 
 def _rows(
-    evaluator: TestEvaluator, rate: float, measured: Sequence[tuple[str, Recipe, Context]]
+    evaluator: TestEvaluator, rate: float, measured: Sequence[tuple[str, Recipe, SearchSetup]]
 ) -> Iterator[dict[str, Any]]:
     """A row for each recipe, planned as its context does; the first is what the others are compared with."""
     scores = scores_by(evaluator.bench, {name: recipe for name, recipe, _ in measured})

@@ -18,10 +18,9 @@ from benchmarks.proof.worth import fixed_numbers, further_variants, variants
 from xaiprune.attribution import Aggregation, Composite
 from xaiprune.attribution.lrp.composite import Match
 from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation.faithfulness import Faithfulness
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import PRESETS, Recipe
 
 CASE = CASES["vit_tiny-neurons"]
 
