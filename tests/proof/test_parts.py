@@ -315,7 +315,7 @@ def test_explaining_goes_on_where_it_was_stopped(results: Path, monkeypatch: pyt
 
     monkeypatch.setattr(explaining, "TRIALS", 3)
     monkeypatch.setattr(explaining, "finished", lambda *_: study)
-    monkeypatch.setattr(explaining, "context_of", lambda *_: None)
+    monkeypatch.setattr(explaining, "session_of", lambda *_: None)
     monkeypatch.setattr(explaining, "recipe_of", lambda trial: trial.number)
     monkeypatch.setattr(explaining, "explained", explained)
     with pytest.raises(KeyboardInterrupt):
