@@ -153,7 +153,7 @@ def run_half(case: Case, seed: int) -> None:
 def _presets(
     case: Case, evaluator: TestEvaluator, compensate: str, of_presets: str
 ) -> tuple[float, Method, Method]:
-    """The rate, the strongest preset and the strongest with signed sums: known, or found with this evaluator."""
+    """The rate, the strongest preset and the strongest with signed sums: known, or found here."""
     named = {name: PRESETS[name] for name in PRESETS}
     known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
     if known is None:

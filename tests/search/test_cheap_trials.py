@@ -185,7 +185,7 @@ def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
         plain.session.reference_images,
         how,
         sequential=False,
-        statistics=plain.session.statistics,
+        statistics=plain.session.dense.statistics,
     )
     with masked(new, plan, plain.session.units):
         by_hand = accuracy(new, plain.session.validation, plain.session.task).top1
@@ -213,7 +213,7 @@ def test_reference_images_a_trial_asks_for(cnn: SearchSetup) -> None:
 
     more = replace(
         cnn.session,
-        reference_images=cnn.session.validation.tensor(),
+        dense=replace(cnn.session.dense, images=cnn.session.validation.tensor()),
         dataset=replace(cnn.session.dataset, reference=cnn.session.validation),
         caches=Caches(),
     )
@@ -227,7 +227,7 @@ def test_reference_images_a_trial_asks_for(cnn: SearchSetup) -> None:
 
 def test_small_networks_are_known(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cnn.session.is_small
-    monkeypatch.setattr("xaiprune.session.session._SMALL", cnn.session.dense_cost().macs)
+    monkeypatch.setattr("xaiprune.session.session._SMALL", cnn.session.dense.cost().macs)
     assert not cnn.session.is_small
 
 
