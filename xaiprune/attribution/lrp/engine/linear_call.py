@@ -1,20 +1,16 @@
-"""One linear layer or convolution as it ran: what the rules read, and the autograd node that runs them."""
+"""One linear layer or convolution as it ran: what the rules read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.blocks import select_by_sign
-from xaiprune.errors import XaipruneError
-
-if TYPE_CHECKING:
-    from xaiprune.attribution.lrp.passes import Pass
+from xaiprune.attribution.lrp.engine.blocks import select_by_sign
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class LinearCall:
         weight: (out, in[/groups], *kernel), or (out, in).
         bias: (out,) or None.
         geometry: None for linear layers.
-        nonnegative: ScoreCache that no input is below zero (after ReLU), which halves the work of most rules.
+        nonnegative: No input is below zero, for certain (after ReLU), which halves the work of most rules.
         raw_input: Whether x is the image itself.
         weights: Where derived weights are kept.
         keep_sums: Keep sums over inputs for the next composite.
@@ -147,9 +143,9 @@ class LinearCall:
 
         def compute() -> Tensor:
             total = self.forward(self.x.abs(), self.absolute_weight())
-            return (
-                total if self.bias is None or not with_bias else total.add_(self._per_output(self.bias.abs()))
-            )
+            if self.bias is None or not with_bias:
+                return total
+            return total.add_(self._per_output(self.bias.abs()))
 
         return self._kept(f"magnitude {with_bias}", compute)
 
@@ -162,15 +158,12 @@ class LinearCall:
                 other = self.negative_weight() if positive else self.positive_weight()
                 total = self.forward(self.x.clamp(min=0), same)
                 total = total.add_(self.forward(self.x.clamp(max=0), other))
-            return self._add_bias(total, positive, with_bias)
+            if self.bias is None or not with_bias:
+                return total
+            part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
+            return total.add_(self._per_output(part))
 
         return self._kept(f"{'plus' if positive else 'minus'} {with_bias}", compute)
-
-    def _add_bias(self, total: Tensor, positive: bool, with_bias: bool) -> Tensor:
-        if self.bias is None or not with_bias:
-            return total
-        part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
-        return total.add_(self._per_output(part))
 
     def _per_output(self, values: Tensor) -> Tensor:
         """(out,) values shaped to broadcast over the outputs."""
@@ -183,29 +176,3 @@ class LinearCall:
         if key not in self._sums:
             self._sums[key] = compute()
         return self._sums[key]
-
-
-class LinearNode(torch.autograd.Function):
-    """Puts a linear call into the autograd graph: value ``z``, backward by the rule of the running pass."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, z: Tensor, call: LinearCall, pass_: Pass) -> Tensor:
-        # x and z also live in `call`; saved here, autograd would check them for in-place changes and count
-        # them twice. Nothing changes them: the pass runs in-place operations out of place.
-        ctx.call, ctx.pass_ = call, pass_
-        return z.view_as(z)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
-        call, g = ctx.call, grads[0]
-        rule = ctx.pass_.rule_of(call.name)
-        if not rule.input_only:
-            return rule.propagate(call, g), None, None, None
-        if not call.raw_input:
-            raise XaipruneError(
-                f"layer {call.name}: rule {rule.name} is for layers whose input is the image; "
-                f"use epsilon, gamma, zplus or alphabeta here"
-            )
-        # Relevance, not gradient form: it does not vanish where a pixel is zero.
-        ctx.pass_.add_input_relevance(rule.propagate(call, g))
-        return torch.zeros_like(call.x), None, None, None
