@@ -21,7 +21,7 @@ class SelectsLogits(Protocol):
 
 
 class Criterion(Protocol):
-    """A function that scores units, under `xaiprune.register_criterion`; it ignores arguments it does not need.
+    """A function that scores units, registered by `register_criterion`; it may ignore what it does not need.
 
     Example:
         >>> @register_criterion("reversed")

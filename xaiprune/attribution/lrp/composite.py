@@ -139,12 +139,10 @@ class Composite:
         patterns += [p for group in self.groups.values() for p in group]
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
-                hint = (
-                    did_you_mean(pattern, names, cutoff=0.4) or f"; it has {', '.join(names[:3]) or 'none'}"
-                )
+                some = f"; it has {', '.join(names[:3]) or 'none'}"
                 raise XaipruneError(
-                    f"composite {self.name or '(unnamed)'}: pattern '{pattern}' matches no layer of this network"
-                    f"{hint}"
+                    f"composite {self.name or '(unnamed)'}: pattern '{pattern}' matches no layer of this "
+                    f"network{did_you_mean(pattern, names, cutoff=0.4) or some}"
                 )
         return {layer.name: self.rule_for(layer) for layer in layers}
 

@@ -1,7 +1,7 @@
 """Autograd nodes; each asks the running pass how to propagate.
 
-Nodes between linear layers return None for None, so that a branch that gets no relevance (queries and keys under
-CP-LRP) costs nothing.
+Nodes between linear layers return None for None, so that a branch that gets no relevance (queries and keys
+under CP-LRP) costs nothing.
 """
 
 from __future__ import annotations

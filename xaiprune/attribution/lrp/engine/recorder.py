@@ -1,8 +1,8 @@
 """Runs a network forward and puts every operation into an autograd graph that propagates relevance.
 
-A `TorchFunctionMode` sees each functional call together with the module it happens in, and looks up its handler
-in `xaiprune.registry.OPERATIONS`. An operation that depends on the image and has no handler is refused by
-name, never guessed. The model is not changed: hooks are removed in the end, whatever happens.
+A `TorchFunctionMode` sees each functional call together with the module it happens in, and looks up its
+handler in `xaiprune.registry.OPERATIONS`. An operation that depends on the image and has no handler is refused
+by name, never guessed. The model is not changed: hooks are removed in the end, whatever happens.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TapPoint:
 class Recorder(TorchFunctionMode):
     """One recorded forward.
 
-    A handler of an operation is called as ``handler(recorder, op, *args, **kwargs)`` and returns the operation's
+    An operation's handler is called as ``handler(recorder, op, *args, **kwargs)`` and returns the operation's
     result. `plain` runs the operation with its own gradient. The handler may tag the result (`set_tag`);
     without a tag nothing is assumed about it.
 
@@ -135,7 +135,7 @@ class Recorder(TorchFunctionMode):
             return x
         if not isinstance(x, Tensor) or tag_of(x) is None:
             raise XaipruneError(
-                f"module {module}: relevance can only be read where there is one tensor that depends on the image"
+                f"module {module}: relevance can only be read at a single tensor that depends on the image"
             )
         x = current(x)
         tag = tag_of(x)

@@ -62,7 +62,8 @@ def attention(
 ) -> Tensor:
     if dropout_p or enable_gqa or (attn_mask is not None and tag_of(attn_mask) is not None):
         raise op.refused(
-            "attention with dropout, grouped queries or a mask that depends on the image has no relevance rule"
+            "attention with dropout, grouped queries or a mask that depends on the image has no relevance "
+            "rule"
         )
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),

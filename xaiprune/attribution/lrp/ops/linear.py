@@ -46,15 +46,8 @@ def conv(
             raise op.refused("padding='same' with an even kernel has no relevance rule")
         padding = tuple(total // 2 for total in whole)
     geometry = ConvGeometry(_per_dimension(stride, space), _per_dimension(padding, space), dilations, groups)
-    return linear_call(
-        rec,
-        op,
-        x,
-        weight,
-        bias,
-        geometry,
-        lambda: op.func(x, weight, bias, stride, padding, dilation, groups),
-    )
+    options = (stride, padding, dilation, groups)
+    return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
 
 
 def _per_dimension(value: Any, space: int) -> tuple[int, ...]:
@@ -127,8 +120,8 @@ def batch_norm(
     call = tag.call
     if call is not None and tag.tapped:
         raise XaipruneError(
-            f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can only "
-            f"be read behind the BatchNorm ('{op.module}')"
+            f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can "
+            f"only be read behind the BatchNorm ('{op.module}')"
         )
     if call is None or (call.geometry is None and x.dim() != 2):
         with torch.enable_grad():

@@ -40,7 +40,8 @@ _QUERIES = [
     "bernoulli", "sym_size", "is_nonzero", "assert",
 ]
 _DROPOUT = [
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout",
+    "feature_alpha_dropout",
 ]
 # fmt: on
 
