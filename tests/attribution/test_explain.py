@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 
+from xaiprune.attribution import explain
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, Match, ZPlus, relevance_at, to_zennit
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS
@@ -18,7 +19,7 @@ GROUPS = Composite(
 
 
 def test_explain_names_every_layer_its_rule_and_what_nothing_matched() -> None:
-    text = GROUPS.explain(small_vgg("vgg11").eval(), torch.zeros(1, 3, 32, 32))
+    text = explain(GROUPS, small_vgg("vgg11").eval(), torch.zeros(1, 3, 32, 32))
     lines = {line.split()[0]: line for line in text.splitlines() if line}
     assert "gamma(gamma=0.25)" in lines["features.0"]
     assert "low" in lines["features.0"]
@@ -36,12 +37,12 @@ def test_zennit_gets_the_same_relevance_from_the_converted_composite(composite: 
     images = torch.randn(2, 3, 32, 32, dtype=next(model.parameters()).dtype)
     with torch.no_grad():
         classes = model(images).shape[1]
-    seed = torch.zeros(2, classes, dtype=images.dtype)
-    seed[:, 1] = 1
-    mine = relevance_at(model, images, seed, composite, ["input"])["input"]
+    initial = torch.zeros(2, classes, dtype=images.dtype)
+    initial[:, 1] = 1
+    mine = relevance_at(model, images, initial, composite, ["input"])["input"]
     model.pretrained_cfg = {"input_size": (3, 32, 32)}
     with Gradient(model, to_zennit(composite, model)) as attributor:
-        _, theirs = attributor(images, lambda logits: logits.detach() * seed)
+        _, theirs = attributor(images, lambda logits: logits.detach() * initial)
     # zennit stabilizes average pooling with 1e-6
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=float(theirs.abs().max()) * 1e-4)
 

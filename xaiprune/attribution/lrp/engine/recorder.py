@@ -1,8 +1,8 @@
 """Runs a network forward and puts every operation into an autograd graph that propagates relevance.
 
 A `TorchFunctionMode` sees each functional call together with the module it happens in, and looks up its
-handler in `xaiprune.registry.OPERATIONS`. An operation that depends on the image and has no handler is refused
-by name, never guessed. The model is not changed: hooks are removed in the end, whatever happens.
+handler in `xaiprune.registry.OPERATIONS`. An operation that depends on the image and has no handler is
+refused by name, never guessed. The model is not changed: hooks are removed in the end, whatever happens.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         op = Op(func, plain_name(name), self._running[-1])
         handler = OPERATIONS.get(op.name)
-        if handler is None or "out" in kwargs:
+        if handler is None or kwargs.get("out") is not None:
             raise op.refused(
                 f"operation '{name}' has no relevance rule; use a network without it, or add one with "
                 f"xaiprune.register_operation (docs/extending.md)"

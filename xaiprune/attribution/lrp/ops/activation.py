@@ -57,11 +57,8 @@ def activation(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> T
     return set_tag(out, Tag(nonnegative=op.name == "relu6"))
 
 
-@register_operation("sigmoid", "hardsigmoid", "softplus", "logsigmoid")
+@register_operation("sigmoid", "hardsigmoid", "softplus", "log_sigmoid")
 def gate(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Gates do not vanish at 0, so f(x)/x is no use: plain gradient, as for the softmax."""
-    kwargs.pop("inplace", None)
-    args = tuple(a for a in args if a is not True)
-    function = getattr(F, op.name, None) or getattr(torch, op.name)
-    with torch.enable_grad():
-        return set_tag(function(x, *args, **kwargs), Tag(nonnegative=op.name != "logsigmoid", gate="sigmoid"))
+    """Gates do not vanish at 0, so f(x)/x is of no use: plain gradient, as for the softmax."""
+    result = rec.plain(op, x, *(a for a in args if a is not True), **kwargs)
+    return set_tag(result, Tag(nonnegative=op.name != "log_sigmoid", gate="sigmoid"))

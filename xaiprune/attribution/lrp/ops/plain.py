@@ -25,7 +25,7 @@ _REARRANGE = [
     "chunk", "unbind", "tensor_split", "split_with_sizes", "roll", "flip", "rot90", "unfold",
     "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "to", "type", "type_as", "float", "double",
     "half", "bfloat16", "cpu", "cuda", "view_as", "reshape_as", "broadcast_to", "as_strided",
-    "identity", "alias",
+    "alias",
 ]
 _AVERAGE = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
@@ -34,7 +34,7 @@ _AVERAGE = [
 ]
 _QUERIES = [
     "size", "dim", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "is_complex",
-    "get_device", "element_size", "storage_offset", "__len__", "__repr__", "__format__", "__hash__",
+    "get_device", "element_size", "storage_offset", "__len__", "__repr__", "__format__",
     "__bool__", "is_same_size", "data_ptr", "nelement", "new_zeros", "new_ones", "new_empty",
     "new_full", "new_tensor", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
     "bernoulli", "sym_size", "is_nonzero", "assert",
@@ -78,7 +78,7 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
     return carry(result, args)
 
 
-@register_operation("interpolate", "upsample", "masked_fill")
+@register_operation("interpolate", "masked_fill")
 def resample(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     """Linear as well, but bicubic weights and filled-in values may be negative."""
     return set_tag(rec.plain(op, *args, **kwargs), Tag())
