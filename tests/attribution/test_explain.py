@@ -1,11 +1,24 @@
 """Composites for people and for zennit."""
 
+from collections.abc import Callable
+
 import pytest
+import timm
 import torch
 import torchvision
+from torch import nn
 
 from xaiprune.attribution import explain
-from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, Match, ZPlus, relevance_at, to_zennit
+from xaiprune.attribution.lrp import (
+    Composite,
+    Epsilon,
+    Gamma,
+    Match,
+    ZPlus,
+    relevance_at,
+    to_zennit,
+    trace_layers,
+)
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS
 
@@ -26,6 +39,19 @@ def test_explain_names_every_layer_its_rule_and_what_nothing_matched() -> None:
     assert "zplus" in lines["features.13"]
     assert "default" in lines["classifier.3"]
     assert text.splitlines()[-1].startswith("matched by no entry (default rule): features.6")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: timm.create_model("vit_tiny_patch16_224", img_size=64, depth=2),
+        lambda: torchvision.models.VisionTransformer(64, 16, 2, 4, 64, 128),
+    ],
+    ids=["timm", "torchvision"],
+)
+def test_a_vit_built_at_another_size_needs_no_example(build: Callable[[], nn.Module]) -> None:
+    model = build().eval()
+    assert len(trace_layers(model)) == len(explain(Composite(), model).splitlines()) - 3
 
 
 @pytest.mark.parametrize("composite", [GROUPS, PRESETS["alpha2beta1_first"].composite], ids=lambda c: c.name)
