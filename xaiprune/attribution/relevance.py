@@ -1,4 +1,4 @@
-"""Relevance per sample and unit, and how it becomes one score a unit."""
+"""Relevance per sample and unit, and how it becomes one score per unit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Relevance:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How per-image relevance becomes one score a unit.
+    """How per-image relevance becomes one score per unit.
 
     Attributes:
         mode: ``abs_of_sum``: sum over images of |sum over space| (PXP); ``signed``: sum over both, so that

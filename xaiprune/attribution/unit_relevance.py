@@ -77,7 +77,7 @@ def attribute(
         task: Picks the task's logits (a `data.Task`); None: the model's outputs are the classes.
         start: Relevance of the right class's logit z. ``one``: R = 1, which weights each image by 1/z
             against ``logit``: R = z. ``contrast``: gradient of the class's log-probability among the task's
-            classes, so that the other classes' logits count against it. One for all, or one a composite.
+            classes, so that the other classes' logits count against it. One for all, or one per composite.
         batch_size: Images in one forward, at most.
         memory_budget: Bytes that one batch's activations may take; the batch shrinks to fit. By default
             2 GiB on a CPU, and 70 % of what is free on a GPU.
@@ -117,7 +117,7 @@ def attribute(
         except torch.OutOfMemoryError:
             if size == 1:
                 raise XaipruneError(
-                    "attribution ran out of memory with one image a batch; use a smaller input size"
+                    "attribution ran out of memory with one image per batch; use a smaller input size"
                 ) from None
             size = max(1, size // 2)
             continue
@@ -138,7 +138,7 @@ class _Sums:
         self._part = slice(0, images)
 
     def begin(self, part: slice) -> None:
-        """What follows is of these images; what there was of them before is forgotten."""
+        """Start a batch: these images, whose relevance is zero so far."""
         self._part = part
         for total in (*self._sums, *self._abs_sums):
             total[part] = 0
@@ -158,7 +158,7 @@ class _Sums:
             self._abs_sums[index][images] += relevance.abs_().sum((1, 3)).cpu()
 
     def relevance(self, confidence: Tensor) -> Relevance:
-        """The whole, given each image's confidence."""
+        """The sums over all batches, with each image's confidence."""
         names = [unit.name for unit in self._units]
         sums, abs_sums = (dict(zip(names, s, strict=True)) for s in (self._sums, self._abs_sums))
         return Relevance(sums, abs_sums, confidence)
@@ -202,10 +202,13 @@ def _probe(
     weights: WeightCache,
     task: SelectsLogits | None,
 ) -> tuple[int, int]:
-    """Record one image and compare with the plain forward; bytes that one image takes, number of classes.
+    """Record one image, and check that the recorded forward is the plain one.
 
-    The comparison catches what an operation-by-operation view could miss, such as a view of a tensor that
-    is changed in place later.
+    The check catches what cannot be seen operation by operation, such as a view of a tensor that is changed
+    in place later.
+
+    Returns:
+        Bytes that one image takes, and the number of classes.
     """
     recording = Recording(model, image, taps, weights=weights)
     with torch.no_grad():

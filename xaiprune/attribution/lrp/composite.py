@@ -111,7 +111,7 @@ class Composite:
             )
 
     def group_of(self, layer: LayerInfo) -> DepthGroup:
-        """The depth group that this composite counts a layer to."""
+        """The depth group that a layer belongs to under this composite."""
         for group, patterns in self.groups.items():
             if any(fnmatchcase(layer.name, pattern) for pattern in patterns):
                 return group

@@ -43,7 +43,7 @@ class WeightCache:
         self._values: dict[tuple[Any, ...], tuple[tuple[object, ...], Any]] = {}
 
     def get(self, key: str, sources: tuple[Tensor | None, ...], make: Callable[[], Any]) -> Any:
-        """``make()``, or what it gave before for the very same source tensors.
+        """``make()``, or its earlier result for the very same source tensors.
 
         The sources are kept alive with the value, so an ``id`` cannot be taken over by another tensor.
         """
@@ -84,7 +84,7 @@ class LinearCall:
     weights: WeightCache
     keep_sums: bool = False
     mixes_attention: bool = False
-    _sums: dict[str, Tensor] = field(default_factory=dict)
+    _sums: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     # -- running the layer -------------------------------------------------------------------------
 
@@ -98,17 +98,19 @@ class LinearCall:
 
     def transpose_positive(self, s: Tensor) -> Tensor:
         """Gradient form of sum_j (x_i W_ij)+ s_j: through W+ where x >= 0, through W- where x < 0."""
-        through_plus = self.transpose(s, self.positive_weight())
-        if self.nonnegative:
-            return through_plus
-        return select_by_sign(self.x, through_plus, self.transpose(s, self.negative_weight()))
+        return self._transpose_by_sign(s, self.positive_weight, self.negative_weight)
 
     def transpose_negative(self, s: Tensor) -> Tensor:
         """Gradient form of sum_j (x_i W_ij)- s_j: through W- where x >= 0, through W+ where x < 0."""
-        through_minus = self.transpose(s, self.negative_weight())
+        return self._transpose_by_sign(s, self.negative_weight, self.positive_weight)
+
+    def _transpose_by_sign(
+        self, s: Tensor, where_positive: Callable[[], Tensor], where_negative: Callable[[], Tensor]
+    ) -> Tensor:
+        through = self.transpose(s, where_positive())
         if self.nonnegative:
-            return through_minus
-        return select_by_sign(self.x, through_minus, self.transpose(s, self.positive_weight()))
+            return through
+        return select_by_sign(self.x, through, self.transpose(s, where_negative()))
 
     # -- weights -----------------------------------------------------------------------------------
 
@@ -151,13 +153,13 @@ class LinearCall:
 
     def _part(self, positive: bool, with_bias: bool) -> Tensor:
         def compute() -> Tensor:
-            same = self.positive_weight() if positive else self.negative_weight()
+            plus, minus = self.positive_weight, self.negative_weight
+            same, other = (plus, minus) if positive else (minus, plus)
             if self.nonnegative:
-                total = self.forward(self.x, same)
+                total = self.forward(self.x, same())
             else:
-                other = self.negative_weight() if positive else self.positive_weight()
-                total = self.forward(self.x.clamp(min=0), same)
-                total = total.add_(self.forward(self.x.clamp(max=0), other))
+                total = self.forward(self.x.clamp(min=0), same())
+                total = total.add_(self.forward(self.x.clamp(max=0), other()))
             if self.bias is None or not with_bias:
                 return total
             part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
@@ -170,7 +172,7 @@ class LinearCall:
         return values if self.geometry is None else values.view(-1, *[1] * len(self.geometry.stride))
 
     def _kept(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Sums do not depend on rules: kept while several composites share this forward."""
+        """Sums do not depend on rules, so they are kept while several composites share this forward."""
         if not self.keep_sums:
             return compute()
         if key not in self._sums:

@@ -139,4 +139,4 @@ def batch_norm(
     )
     z = F.batch_norm(call.z, mean, var, scale, shift, False, momentum, eps)
     rec.calls.pop(id(call), None)
-    return _insert(rec, replace(call, z=z, weight=folded, bias=folded_bias, _sums={}))
+    return _insert(rec, replace(call, z=z, weight=folded, bias=folded_bias))
