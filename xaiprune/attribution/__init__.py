@@ -4,7 +4,7 @@ from xaiprune.attribution.criteria import Criterion, Scores, SelectsLogits, crit
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.attribution.lrp.composite import Composite, Match, make_rule
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
-from xaiprune.attribution.lrp.explain import explain
+from xaiprune.attribution.lrp.explain import explain, explanation
 from xaiprune.attribution.relevance import Aggregation, Relevance, aggregate
 from xaiprune.attribution.unit_relevance import Start, attribute, initial_relevance
 from xaiprune.registry import CRITERIA, register_criterion
@@ -23,6 +23,7 @@ __all__ = [
     "attribute",
     "criterion",
     "explain",
+    "explanation",
     "heatmaps",
     "initial_relevance",
     "load_composite",
