@@ -33,8 +33,8 @@ class JointOrder:
 
     Let x_j be what a consumer reads of unit j, w_j the weights that read it, and T the units removed so far.
 
-    - ``none``: the error is E|sum_{j in T} x_j w_j|^2 = sum_{i,j in T} G_ij with G_ij = E[x_i x_j] w_i.w_j. So
-      d(u) = G_uu + 2 sum_{j in T} G_uj, the greedy choice of ThiNet (Luo et al. 2017, arXiv 1707.06342),
+    - ``none``: the error is E|sum_{j in T} x_j w_j|^2 = sum_{i,j in T} G_ij with G_ij = E[x_i x_j] w_i.w_j.
+      So d(u) = G_uu + 2 sum_{j in T} G_uj, the greedy choice of ThiNet (Luo et al. 2017, arXiv 1707.06342),
       which uses no scores. Where d(u) is negative, it is divided by the score instead. For ``mean``, x_j is
       replaced by x_j - E[x_j].
     - ``linear``: the error is what the kept units cannot predict. So d(u) = |w_u|^2 / (C^-1)_uu, where C is

@@ -1,7 +1,7 @@
 """One traced forward of a network: which operation made which value, and which operations read it.
 
 The trace sees PyTorch's functions, not module classes, so it works for any network whose forward is
-made of overridable functions (``torch.overrides``), whatever library the modules come from.
+made of overridable functions (``torch.overrides``), no matter which library the modules come from.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -139,13 +139,13 @@ def _partition(by_head: Tensor) -> Tensor | None:
 
 
 def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
-    holder_name, _, leaf = name.rpartition(".")
-    holder = module.get_submodule(holder_name)
-    old: nn.Parameter = getattr(holder, leaf)
+    parent_name, _, leaf = name.rpartition(".")
+    parent = module.get_submodule(parent_name)
+    old: nn.Parameter = getattr(parent, leaf)
     new = old.detach().index_select(dim, index.to(old.device)).clone()
-    setattr(holder, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
-    if isinstance(holder, nn.Linear) and leaf == "weight":
-        holder.out_features, holder.in_features = new.shape
+    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
+    if isinstance(parent, nn.Linear) and leaf == "weight":
+        parent.out_features, parent.in_features = new.shape
 
 
 def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
