@@ -3,6 +3,7 @@
 from xaiprune.pruning.apply import apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, samples_of, statistics_of
 from xaiprune.pruning.io import (
+    ONNX,
     architecture_of,
     check_folder,
     export_onnx,
@@ -19,6 +20,7 @@ from xaiprune.pruning.statistics import DenseSamples, Statistics
 
 __all__ = [
     "COMPENSATIONS",
+    "ONNX",
     "ORDERS",
     "SCOPES",
     "DenseSamples",

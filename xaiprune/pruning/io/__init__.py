@@ -1,6 +1,6 @@
 """Pruned networks on disk: a folder that opens again without pickle, its card, and ONNX."""
 
-from xaiprune.pruning.io.onnx import export_onnx
+from xaiprune.pruning.io.onnx import ONNX, export_onnx
 from xaiprune.pruning.io.store import (
     architecture_of,
     check_folder,
@@ -10,6 +10,7 @@ from xaiprune.pruning.io.store import (
 )
 
 __all__ = [
+    "ONNX",
     "architecture_of",
     "check_folder",
     "export_onnx",

@@ -13,14 +13,14 @@ from typing import Any
 import jinja2
 from plotly.offline import get_plotlyjs
 
-import xaiprune
+from xaiprune._version import __version__
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.drawing import Figure
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.importances import importances
 from xaiprune.report.page.words import percent, with_interval
-from xaiprune.study.best import NAME as BEST_FILE
+from xaiprune.study import BEST_FILE
 
 _CONTENTS = (
     ("compared", "How good is it?"),
@@ -65,7 +65,7 @@ def page(findings: Findings) -> str:
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment.get_template("page.html.j2").render(
         f=findings,
-        version=xaiprune.__version__,
+        version=__version__,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         contents=_CONTENTS,
         verdict=compared.verdict(findings),
