@@ -5,6 +5,7 @@ from xaiprune.attribution.criteria.registry import register as register_criterio
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.attribution.lrp.composite import Composite, Match, make_rule
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
+from xaiprune.attribution.lrp.explain import explanation
 from xaiprune.attribution.relevance import Aggregation, Relevance, aggregate
 from xaiprune.attribution.unit_relevance import Start, attribute
 
@@ -20,6 +21,7 @@ __all__ = [
     "aggregate",
     "attribute",
     "criterion",
+    "explanation",
     "heatmaps",
     "load_composite",
     "make_rule",

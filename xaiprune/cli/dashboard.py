@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from xaiprune.cli.common.stored import is_ours, stored_study
+from xaiprune.cli.common.stored import stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.storage.urls import shown
-from xaiprune.study import storage_url
+from xaiprune.storage import shown
+from xaiprune.study import is_ours, storage_url
 
 if TYPE_CHECKING:
     from xaiprune.report.dashboard import Publisher

@@ -12,16 +12,33 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.cli.common.stored import is_ours, require_ours, require_studies, storages_in, stored_study
+from xaiprune.cli.common.stored import require_ours, require_studies, storages_in, stored_study
 from xaiprune.config import study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.storage import stale
-from xaiprune.storage.connect import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.storage.lock import storage_lock
-from xaiprune.storage.urls import absolute_url, shown, storage_file
-from xaiprune.study import best_trial, counts, recipe_of, storage_url
-from xaiprune.study.study import SCHEMA, value_text
+from xaiprune.storage import (
+    RETRY_OF,
+    WORKER,
+    absolute_url,
+    has_heartbeats,
+    open_storage,
+    plain_errors,
+    quiet,
+    recover,
+    shown,
+    storage_file,
+    storage_lock,
+)
+from xaiprune.study import (
+    SCHEMA,
+    best_trial,
+    counts,
+    is_ours,
+    recipe_of,
+    storage_url,
+    stored_fingerprint,
+    value_text,
+)
 
 _FOLDER = Path("studies")
 _WIDEST = 100  # characters of a value that are shown
@@ -103,7 +120,7 @@ def show(config: StudiesConfig) -> None:
             _line("schema", f"{study.user_attrs.get('schema', 'none')}; this xaiprune reads {SCHEMA}")
             return
         _line("set-up", "")
-        settings = dict(_flat(study.user_attrs["fingerprint"]))
+        settings = dict(_flat(stored_fingerprint(study)))
         width = max(map(len, settings))
         for key, value in settings.items():
             print(f"  {key.ljust(width)}  {_short(value)}".rstrip())
@@ -127,7 +144,7 @@ def repair(config: StudiesConfig) -> None:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
         with storage_lock(storage_url(config)):
-            stale.recover(study, unseen=config.studies.unseen)
+            recover(study, unseen=config.studies.unseen)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
             print(f"trial {number} was left unfinished; its parameters are queued again")
@@ -234,18 +251,18 @@ def _last(study: optuna.Study) -> str:
 def _retried(study: optuna.Study) -> set[int]:
     """Numbers of the trials that were queued again."""
     trials = study.get_trials(deepcopy=False)
-    return {t.user_attrs[stale.RETRY_OF] for t in trials if stale.RETRY_OF in t.user_attrs}
+    return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
 
 
 def _reason(trial: FrozenTrial, trials: list[FrozenTrial]) -> str:
     if reason := trial.user_attrs.get("reason"):
         return str(reason)
-    again = [t.number for t in trials if t.user_attrs.get(stale.RETRY_OF) == trial.number]
+    again = [t.number for t in trials if t.user_attrs.get(RETRY_OF) == trial.number]
     return f"left unfinished; tried again as trial {again[0]}" if again else "no reason given"
 
 
 def _worker(trial: FrozenTrial) -> str:
-    worker = trial.user_attrs.get(stale.WORKER)
+    worker = trial.user_attrs.get(WORKER)
     if worker is None:
         return "its worker has not signed it yet"
     number = f"worker {worker['number']}, " if "number" in worker else ""

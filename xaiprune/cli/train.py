@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from xaiprune import models, prune
+from xaiprune import models, pruning
 from xaiprune.config.tasks import TrainConfig
 from xaiprune.data import SOURCES, load_training
 from xaiprune.evaluation import Accuracy, accuracy
@@ -24,7 +24,7 @@ def run(config: TrainConfig) -> None:
     device = models.resolve_device(config.device)
     path = output_path(config)
     if config.model.pruned is not None:
-        prune.check_folder(path)
+        pruning.check_folder(path)
     torch.manual_seed(config.seed)
     model = _network(config)
     data = load_training(config.data, models.preprocess(model), models.outputs(model))
@@ -48,7 +48,7 @@ def run(config: TrainConfig) -> None:
 def _network(config: TrainConfig) -> nn.Module:
     """A new network, one from a checkpoint, or a pruned one to go on with."""
     if config.model.pruned is not None:
-        return prune.load_pruned(Path(config.model.pruned).expanduser())
+        return pruning.load_pruned(Path(config.model.pruned).expanduser())
     classes = len(SOURCES[config.data.source](config.data).classes)
     model = models.create(config.model, num_classes=classes)
     if config.model.checkpoint is not None:
@@ -60,13 +60,13 @@ def _save_pruned(
     model: nn.Module, source: Path, folder: Path, recipe: models.TrainingRecipe, found: dict[str, Accuracy]
 ) -> None:
     """Keep a trained pruned network the way it came, with its new figures."""
-    architecture, kwargs, replaced = prune.architecture_of(source)
-    prune.save_pruned(
+    architecture, kwargs, replaced = pruning.architecture_of(source)
+    pruning.save_pruned(
         model,
         folder,
         architecture=architecture,
         kwargs=kwargs,
-        plan=prune.load_pruned_plan(source),
+        plan=pruning.load_pruned_plan(source),
         replaced=replaced,
         numbers={f"top-1 on the {name} split": str(top1) for name, top1 in found.items()},
         notes=[
@@ -83,7 +83,7 @@ def training_recipe(config: TrainConfig) -> models.TrainingRecipe:
     """
     name = config.model.name
     if config.model.pruned is not None:
-        name, _, _ = prune.architecture_of(Path(config.model.pruned).expanduser())
+        name, _, _ = pruning.architecture_of(Path(config.model.pruned).expanduser())
     recipe = models.TRAINING_RECIPES.get(name, models.TrainingRecipe())
     if config.model.pruned is not None:
         recipe = replace(recipe, epochs=_TUNING_EPOCHS, learning_rate=_TUNING_RATE * recipe.learning_rate)

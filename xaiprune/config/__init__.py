@@ -6,6 +6,7 @@ from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import typed_keys_of
 from xaiprune.config.paths import cache_dir, conf_dir
 from xaiprune.config.recipe import provenance_of, searched_with, stored_recipe, take_along
+from xaiprune.config.renamed import current_names, former_names
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -40,8 +41,10 @@ __all__ = [
     "check_data",
     "compose",
     "conf_dir",
+    "current_names",
     "fill_names",
     "finish",
+    "former_names",
     "label_of",
     "prepare",
     "provenance_of",

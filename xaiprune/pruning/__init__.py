@@ -2,7 +2,7 @@
 
 from xaiprune.pruning.apply import apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, samples_of, statistics_of
-from xaiprune.pruning.io.onnx import export_onnx
+from xaiprune.pruning.io.onnx import ONNX, export_onnx
 from xaiprune.pruning.io.store import (
     architecture_of,
     check_folder,
@@ -22,6 +22,7 @@ from xaiprune.pruning.statistics.samples import DenseSamples
 
 __all__ = [
     "COMPENSATIONS",
+    "ONNX",
     "ORDERS",
     "SCOPES",
     "DenseSamples",

@@ -28,7 +28,7 @@ def faithfulness(study: optuna.Study, session: PruningSession) -> pd.DataFrame:
 
     Args:
         study: Of any objective.
-        session: Its network and images, from `xaiprune.study.open_search`.
+        session: Its network and images (`xaiprune.study.open_search(config).session`).
 
     Returns:
         One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's); ``faithfulness``

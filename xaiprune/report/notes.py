@@ -10,9 +10,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.attribution.lrp.composite_io import composite_to_dict
-from xaiprune.study import best_trial, recipe_of, value_text
+from xaiprune.study import best_trial, is_feasible, recipe_of, value_text
 from xaiprune.study.best import command_of
-from xaiprune.study.study import is_feasible
 
 
 def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = None) -> str:

@@ -2,14 +2,17 @@
 
 from xaiprune.session.caches import BatchSizes, Caches
 from xaiprune.session.opening import limited, open_session, open_setup, shuffled
+from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.session import LATENCY_BATCH, Pruned, PruningSession
 
 __all__ = [
     "LATENCY_BATCH",
     "BatchSizes",
     "Caches",
+    "Outcome",
     "Pruned",
     "PruningSession",
+    "apply_and_measure",
     "limited",
     "open_session",
     "open_setup",

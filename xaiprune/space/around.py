@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xaiprune.attribution import Aggregation, Composite
-from xaiprune.attribution.lrp.composite import Match
-from xaiprune.attribution.lrp.composite_io import load_composite
-from xaiprune.attribution.lrp.rules import Rule
+from xaiprune.attribution import Aggregation, Composite, Match, load_composite
+from xaiprune.attribution.lrp import Rule
 from xaiprune.config import stored_recipe
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset
 from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
@@ -22,7 +19,7 @@ _VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownRecipe:
     """A composite from a file or a preset, and the rest of its recipe as far as the file has it.
 
     Attributes:
@@ -36,7 +33,7 @@ class Known:
     choices: Mapping[str, Any]
 
 
-def known_recipe(path: Any) -> Known:
+def known_recipe(path: Any) -> KnownRecipe:
     """Read what a space lies around.
 
     Args:
@@ -53,17 +50,17 @@ def known_recipe(path: Any) -> Known:
             "(space=refine space.around=studies/NAME/best.yaml), or a preset"
         )
     file = Path(path).expanduser()
-    if path in PRESETS and not file.exists():
-        preset, aggregation = PRESETS[path], PRESETS[path].aggregation
+    if path in (*PRESETS, *RENAMED_PRESETS) and not file.exists():
+        recipe = preset(path)
         choices = {
-            "start": preset.start,
-            "aggregate": aggregation.mode,
-            "image_weight": aggregation.image_weight,
-            "normalize": aggregation.normalize,
+            "start": recipe.start,
+            "aggregate": recipe.aggregation.mode,
+            "image_weight": recipe.aggregation.image_weight,
+            "normalize": recipe.aggregation.normalize,
         }
-        return Known(path, preset.composite.renamed(path), choices)
+        return KnownRecipe(path, recipe.composite.renamed(path), choices)
     composite = load_composite(file)
-    return Known(path, composite.renamed(path), stored_recipe(file))
+    return KnownRecipe(path, composite.renamed(path), stored_recipe(file))
 
 
 def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
@@ -88,7 +85,7 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
     return (*parts.values(), Part("default", None, (_option(composite.default, factor),)))
 
 
-def centre_of(known: Known, space: Space) -> Recipe:
+def centre_of(known: KnownRecipe, space: Space) -> Recipe:
     """The known recipe; where the space does not let it be what it was, the nearest that it does."""
     given = known.choices
 

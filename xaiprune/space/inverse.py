@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xaiprune.attribution.lrp.composite import LayerInfo
-from xaiprune.attribution.lrp.rules import Rule
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.attribution.lrp import LayerInfo, Rule
+from xaiprune.recipe import Recipe
 from xaiprune.space.sample import GRADIENT
 from xaiprune.space.space import ANY, INHERIT, Number, Part, RuleOption, Space, is_searched
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from xaiprune.attribution import Start
-from xaiprune.attribution.lrp.composite import Composite, DepthGroup, LayerType, Match, Softmax
-from xaiprune.attribution.lrp.rules import RULES
+from xaiprune.attribution import Composite, Match, Start
+from xaiprune.attribution.lrp import RULES, DepthGroup, LayerType, Softmax
 from xaiprune.attribution.relevance import AggregateMode, ImageWeight, Normalize
 from xaiprune.config import AttributionConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe.recipe import COMPENSATIONS, ORDERS, SCOPES
+from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
 from xaiprune.space.around import centre_of, known_recipe, parts_around
 from xaiprune.space.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part, RuleOption, Space
 from xaiprune.space.values import check_keys, check_value, extremes, float_of, number_of, texts

@@ -1,7 +1,7 @@
 """A search space: which rules and parameters each part of a network may get, as data.
 
-A space is read from YAML (`space_io`), reduced to what matters on one network (`reduce`), suggested from
-(`suggest`), and asked which point a known composite is (`inverse`).
+A space is read from YAML (`reader`), reduced to what matters on one network (`reduce`), sampled (`sample`), and
+asked which point a known recipe is (`inverse`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,9 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xaiprune.attribution.lrp.composite import (
-    Composite,
-    DepthGroup,
-    LayerInfo,
-    LayerType,
-    Match,
-    make_rule,
-)
-from xaiprune.attribution.lrp.rules import Rule
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.attribution import Composite, Match, make_rule
+from xaiprune.attribution.lrp import DepthGroup, LayerInfo, LayerType, Rule
+from xaiprune.recipe import Recipe
 
 INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
 BETWEEN = ("lrp", "gradient")

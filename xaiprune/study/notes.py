@@ -11,8 +11,8 @@ import optuna
 
 from xaiprune.attribution.lrp import LayerInfo
 from xaiprune.config import Config, Typed, typed_here
-from xaiprune.session.session import Context
-from xaiprune.storage.urls import shown
+from xaiprune.storage import shown
+from xaiprune.trial import SearchSetup
 
 RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
 _MOST_RUNS = 10
@@ -31,16 +31,16 @@ class Network:
     units: Mapping[str, int]
 
 
-def note(study: optuna.Study, context: Context) -> None:
+def note(study: optuna.Study, setup: SearchSetup) -> None:
     """Note the network's layers, and with which command and settings the study is run now."""
     attrs = study.user_attrs
     if LAYERS not in attrs or UNITS not in attrs:
-        study.set_user_attr(LAYERS, [asdict(layer) for layer in context.layers])
-        study.set_user_attr(UNITS, {unit.name: unit.units for unit in context.units})
+        study.set_user_attr(LAYERS, [asdict(layer) for layer in setup.session.layers])
+        study.set_user_attr(UNITS, {unit.name: unit.units for unit in setup.session.units})
     typed = typed_here()
     if typed is not None and typed.task != "search":
         return
-    noted, current = list(attrs.get(RUNS, [])), run_note(context.config, str(context.device), typed)
+    noted, current = list(attrs.get(RUNS, [])), run_note(setup.config, str(setup.session.device), typed)
     if current not in noted:
         study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
 

@@ -15,7 +15,7 @@ class Score:
     """Top-1 of one pruned network on the validation images.
 
     Attributes:
-        plan: Of what was removed, and how it was compensated (`Context.plan_key`).
+        plan: Of what was removed, and how it was compensated (`PruningSession.plan_key`).
         correct: Images classified correctly in each chunk of validation images, in their order; fewer
             chunks than there are where a racing trial was stopped.
         trial: Number of the trial that measured it, the last one where several did.

@@ -20,7 +20,7 @@ from xaiprune.report.page.drawing import Figure
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.importances import importances
 from xaiprune.report.page.words import percent, with_interval
-from xaiprune.study.best import NAME as BEST_FILE
+from xaiprune.study import BEST_FILE
 
 _CONTENTS = (
     ("compared", "How good is it?"),

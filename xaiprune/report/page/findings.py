@@ -22,9 +22,8 @@ from xaiprune.errors import XaipruneError
 from xaiprune.recipe.recipe import Recipe
 from xaiprune.report.frames import layers, methods, trials
 from xaiprune.report.reading import StoredTrials, read_trials
-from xaiprune.study.best import NAME as BEST_FILE
+from xaiprune.study import BEST_FILE, best_trial
 from xaiprune.study.notes import RUNS, network_of
-from xaiprune.study.study import best_trial
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"

@@ -99,7 +99,7 @@ def recipe(findings: Findings) -> list[tuple[str, str]]:
         ("weight of an image", aggregation.image_weight),
         ("layers normalised by", aggregation.normalize),
     ]
-    return rows + [(key, _shown(value)) for key, value in recipe.rest.items()]
+    return rows + [(key, _shown(value)) for key, value in recipe.settings.items()]
 
 
 def costs(findings: Findings) -> list[tuple[str, str, str, str]]:

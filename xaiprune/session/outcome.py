@@ -1,0 +1,117 @@
+"""A plan applied and measured: the smaller network, before and after, and how it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from xaiprune.config import ModelConfig
+from xaiprune.evaluation import Accuracy, Cost
+from xaiprune.pruning import Plan, Removal, architecture_of, export_onnx, save_pruned
+from xaiprune.session.session import PruningSession
+
+_BATCHES = (1, 32)
+_SECONDS = 0.5  # to time each batch size for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What pruning a network came to.
+
+    Attributes:
+        session: That it was pruned in.
+        plan: What was removed.
+        removal: The smaller network, and what became of the plan's units.
+        before: Top-1 on the test split and cost of the dense network.
+        after: Of the smaller one.
+    """
+
+    session: PruningSession
+    plan: Plan
+    removal: Removal
+    before: tuple[Accuracy, Cost]
+    after: tuple[Accuracy, Cost]
+
+    @property
+    def model(self) -> nn.Module:
+        """The smaller network."""
+        return self.removal.model
+
+    def numbers(self) -> dict[str, str]:
+        """Name -> dense -> pruned, as text."""
+        (dense, full), (pruned, small) = self.before, self.after
+        numbers = {
+            "top-1 on the test split": f"{dense} -> {pruned}",
+            "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
+            "MACs of one image": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
+            "bytes": f"{full.bytes:,} -> {small.bytes:,}",
+        }
+        for slow, fast in zip(full.latency, small.latency, strict=True):
+            numbers[f"latency, batch {slow.batch}"] = f"{slow} -> {fast} (x{fast.median / slow.median:.2f})"
+        return numbers
+
+    def lines(self) -> Iterator[str]:
+        """What came of it, for people."""
+        plan = self.plan
+        yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
+        yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
+        yield from (f"          {line}" for line in self.removal.summary().splitlines())
+        yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
+
+    def save(self, model: ModelConfig, folder: Path | None = None) -> Path:
+        """Write the smaller network as a folder.
+
+        Args:
+            model: Says which architecture it is made of.
+            folder: Where to; None: one in ``outputs``, named after network, units and rate.
+
+        Returns:
+            The folder.
+        """
+        name, kwargs, replaced = model.name, dict(model.kwargs), list(self.removal.replaced)
+        if model.pruned is not None:
+            name, kwargs, earlier = architecture_of(Path(model.pruned).expanduser())
+            replaced = [*earlier, *replaced]
+        prune = self.session.prune
+        how = "layer by layer" if prune.sequential else "at once"
+        notes = [
+            f"Compensation: {prune.compensate}, {how}; BatchNorm: {prune.bn}; rounds: {prune.rounds}; "
+            f"order: {prune.order}.",
+            *self.removal.summary().splitlines(),
+        ]
+        return save_pruned(
+            self.model,
+            folder or Path("outputs") / f"{name}-{self.session.unit_kind}-{self.plan.rate:g}",
+            architecture=name,
+            kwargs=kwargs,
+            plan=self.plan,
+            replaced=replaced,
+            numbers=self.numbers(),
+            notes=notes,
+        )
+
+    def export_onnx(self, folder: Path) -> float:
+        """Write ``model.onnx``; the largest difference of its logits from torch's."""
+        return export_onnx(self.model.cpu(), self.session.example.cpu(), folder)
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
+    """Apply a plan, and measure the network before and after on the test split.
+
+    Args:
+        session: Network, images and units; its ``prune`` settings say how the loss is compensated.
+        plan: What is removed.
+    """
+    removal = session.remove(plan)
+
+    def measured(model: nn.Module) -> tuple[Accuracy, Cost]:
+        top1 = session.accuracy(model, session.dataset.test)
+        return top1, session.cost(model, _BATCHES, _SECONDS)
+
+    return Outcome(session, plan, removal, measured(session.model), measured(removal.model))
