@@ -54,7 +54,7 @@ class Comparison:
     against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def paired(self, method: str) -> Paired | None:
-        """The best found against a method on the same test images at the target rate; None if not compared."""
+        """The best found against a method on the same test images at the target rate; None if unknown."""
         found = self.against.get(method)
         return None if found is None else Paired(**found)
 
@@ -110,7 +110,8 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
 def highest_rate(curve: pd.Series, least: float) -> float:
     """The last rate of a curve (index: rates, rising) before it first falls below ``least``; NaN if none.
 
-    Only measured rates count, nothing is interpolated; where the curve rises again later, that does not count.
+    Only measured rates count, nothing is interpolated; where the curve rises again later, that does not
+    count.
     """
     below = (curve < least - 1e-12).to_numpy()
     kept = curve.index[: below.argmax() if below.any() else len(curve)]

@@ -1,7 +1,8 @@
-"""Publishes to optuna-dashboard what it shows beside a study's numbers: notes, composites and plots of trials.
+"""Publishes to optuna-dashboard what it shows beside numbers: notes, composites and pictures of trials.
 
-All of it follows from what the study holds, so it is made when somebody looks and not in the search: a study needs no
-dashboard, and one that was made without gets its notes later. Trials that have ended stay as they are.
+All of it follows from what the study holds, so it is made when somebody looks and not in the search: a study
+needs no dashboard, and one that was made without gets its notes later. Trials that have ended stay as they
+are.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Publisher:
         self._attributes = DashboardAttributes(self.study)
 
     def publish(self) -> Iterator[int]:
-        """Publish the study and each ended trial that has not been published: the best first, then the newest.
+        """Publish the study and each ended trial that has not been published: the best, then the newest.
 
         Yields:
             The number of each trial, when it is done.

@@ -1,9 +1,9 @@
 """Notes and files as optuna-dashboard keeps them: in system attributes of the study.
 
-Private parts of Optuna and of its dashboard, all in this file. Optuna has no public function that notes anything with
-a trial that has ended. The dashboard itself does so in the study's system attributes, which are reached by the study's
-storage and the numbers of study and trial; its public `save_note` and `get_note` take no ended trial and do not tell
-whether people have changed a note. pyproject.toml bounds both from above.
+Private parts of Optuna and of its dashboard, all in this file. Optuna has no public function that notes
+anything with a trial that has ended. The dashboard itself does so in the study's system attributes, which are
+reached by the study's storage and the numbers of study and trial; its public `save_note` and `get_note` take
+no ended trial and do not tell whether people have changed a note. pyproject.toml bounds both from above.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DashboardAttributes:
         self._values: dict[str, Any] = {}
 
     def reload(self) -> None:
-        """Read all attributes. They are many with a thousand trials, so they are read once for all of them."""
+        """Read all attributes, once for all trials: of a thousand trials they are many."""
         self._values = dict(self._storage.get_study_system_attrs(self._study_id))
 
     def write_note(self, trial: FrozenTrial | None, text: str) -> None:

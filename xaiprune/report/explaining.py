@@ -22,16 +22,17 @@ log = logging.getLogger(__name__)
 def faithfulness(study: optuna.Study, session: PruningSession) -> pd.DataFrame:
     """Patch flipping of the heatmaps of every finished trial's composite, on the validation images.
 
-    It costs some 25 forwards of each image for every composite; ``objective.validation_limit`` limits the images.
-    Trials with the same composite and start have the same heatmaps (aggregation has no effect on them), which are
-    computed once.
+    It costs some 25 forwards of each image for every composite; ``objective.validation_limit`` limits the
+    images. Trials with the same composite and start have the same heatmaps (aggregation has no effect on
+    them), which are computed once.
 
     Args:
         study: Of any objective.
         session: Its network and images (`xaiprune.study.open_search(config).session`).
 
     Returns:
-        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's); ``faithfulness``
+        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's);
+            ``faithfulness``
         (area between the curves, in logits, higher is better) with its 95 % interval ``low`` to ``high`` over
         images; NaN where heatmaps are not finite.
 

@@ -1,7 +1,7 @@
 """Studies and comparisons as tidy pandas frames: one row a trial, a layer of a trial, a rate of a method.
 
-Columns are typed: numbers are ``float64``, counts that may be missing ``Int64``, choices categorical in a meaningful
-order, other texts pandas' strings, times UTC.
+Columns are typed: numbers are ``float64``, counts that may be missing ``Int64``, choices categorical in a
+meaningful order, other texts pandas' strings, times UTC.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _TEXT = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"
 def trials(study: optuna.Study) -> pd.DataFrame:
     """Every trial of a study, one row each, in the order of their numbers.
 
-    Works on any study of Optuna; columns that only xaiprune's searches store are missing values in others. From
-    a database 10,000 trials take about two seconds (more with several objectives, whose front Optuna finds).
+    Works on any study of Optuna; columns that only xaiprune's searches store are missing values in others.
+    From a database 10,000 trials take about two seconds (more with several objectives, whose front Optuna
+    finds).
 
     Args:
         study: From `xaiprune.study.load_study` or `optuna.load_study`.
@@ -45,12 +46,12 @@ def trials(study: optuna.Study) -> pd.DataFrame:
         ``objective.name`` says); ``value_low`` and ``value_high``, its 95 % interval over images (where one
         rate was measured); ``cost.<name>`` (as a part of the dense network's, where it was measured), else
         ``value.1`` and so on for further objectives; ``best`` (best value so far that keeps the constraints);
-        ``feasible`` (whether a finished trial keeps them); with several objectives ``front`` (whether it is on
-        the Pareto front); ``started`` (UTC); ``seconds`` in all and ``seconds.suggest``, ``.attribute``,
-        ``.plan``, ``.evaluate``; ``evaluated`` of ``images`` (image evaluations made, and needed without racing
-        and reuse); ``removed`` and ``kept`` (units of the plan, at the last rate); ``preset``; ``reused_from``
-        (the earlier trial that removed the same units) and ``retry_of`` (the interrupted trial that this one
-        repeats); ``reason`` (of a failure).
+        ``feasible`` (whether a finished trial keeps them); with several objectives ``front`` (whether it is
+        on the Pareto front); ``started`` (UTC); ``seconds`` in all and ``seconds.suggest``, ``.attribute``,
+        ``.plan``, ``.evaluate``; ``evaluated`` of ``images`` (image evaluations made, and needed without
+        racing and reuse); ``removed`` and ``kept`` (units of the plan, at the last rate); ``preset``;
+        ``reused_from`` (the earlier trial that removed the same units) and ``retry_of`` (the interrupted
+        trial that this one repeats); ``reason`` (of a failure).
 
         Then one column a parameter, by its name (``low.rule``, ``low.gamma``, ``start``): rules and other
         choices are categorical in the space's order, numbers ``float64``, whole numbers ``Int64``; missing
@@ -93,8 +94,8 @@ def layers(study: optuna.Study) -> pd.DataFrame:
     Returns:
         ``number`` and ``value`` of the trial; ``layer`` (categorical, in execution order); ``position`` of
         the layer (from 0) and ``depth`` (0 for the first, 1 for the last); ``units`` it has, ``kept`` of
-        them, and ``share`` kept. Units and share are missing in studies of older versions, which did not store
-        the layers' sizes; running the same search command again stores them.
+        them, and ``share`` kept. Units and share are missing in studies of older versions, which did not
+        store the layers' sizes; running the same search command again stores them.
     """
     stored = read_trials(study, ("kept", "reused_from"))
     kept = kept_by_trial(stored)
@@ -161,7 +162,7 @@ def by_part(names: Sequence[str]) -> list[str]:
 
 
 def kept_by_trial(stored: StoredTrials) -> dict[int, Mapping[str, int]]:
-    """Position of a trial -> unit layer -> units kept; a reused plan is looked up at the trial that made it."""
+    """Position of a trial -> unit layer -> units kept; a reused plan is looked up at its first trial."""
     place_of = {int(number): place for place, number in enumerate(stored.numbers)}
     found: dict[int, Mapping[str, int]] = {}
     for place in range(len(stored)):

@@ -1,9 +1,9 @@
 """Trials straight from the tables of Optuna's `RDBStorage`.
 
-Private parts of Optuna, all in this file: a study's storage and number, and the names of the tables. The public
-`Study.get_trials` builds an object a trial, with a distribution for each of its parameters, and takes 6 s for 10,000
-trials where these queries take 0.5 s (``python -m benchmarks.frames``). Optuna has changed no table since 3.2, but it
-may, so pyproject.toml bounds it from above.
+Private parts of Optuna, all in this file: a study's storage and number, and the names of the tables. The
+public `Study.get_trials` builds an object a trial, with a distribution for each of its parameters, and takes
+6 s for 10,000 trials where these queries take 0.5 s (``python -m benchmarks.frames``). Optuna has changed no
+table since 3.2, but it may, so pyproject.toml bounds it from above.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def _read(connection: Connection, study_id: int, objectives: int, attrs: Sequenc
     return stored
 
 
-def _read_values(
-    connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]
-) -> None:
+def _read_values(connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]) -> None:
     value = models.TrialValueModel
     query = select(value.trial_id, value.objective, value.value, value.value_type)
     for trial_id, objective, number, kind in connection.execute(_of(query, value, study_id)):
@@ -74,9 +72,7 @@ def _read_values(
             stored.values[places[trial_id], objective] = decoded
 
 
-def _read_params(
-    connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]
-) -> None:
+def _read_params(connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]) -> None:
     param, trial = models.TrialParamModel, models.TrialModel
     wanted = _of(select(param.trial_id, param.param_name, param.param_value), param, study_id)
     for trial_id, name, value in connection.execute(wanted.order_by(trial.number, param.param_id)):
@@ -89,9 +85,7 @@ def _read_params(
     stored.distributions.update({name: found[name] for name in stored.params})
 
 
-def _read_attrs(
-    connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]
-) -> None:
+def _read_attrs(connection: Connection, study_id: int, stored: StoredTrials, places: dict[int, int]) -> None:
     user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
     query: Any = select(user.trial_id, user.key, user.value_json).where(user.key.in_(list(stored.attrs)))
     for trial_id, key, text in connection.execute(_of(query, user, study_id)):

@@ -1,4 +1,4 @@
-"""Reads a study's trials as columns: from the tables of a database where there are any, else through Optuna."""
+"""Reads a study's trials as columns: from the tables of a database if possible, else through Optuna."""
 
 from __future__ import annotations
 

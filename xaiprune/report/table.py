@@ -1,4 +1,4 @@
-"""The comparison as a table of at most 80 columns: coloured on a terminal, aligned plain text everywhere else."""
+"""The comparison as a table of at most 80 columns: coloured on a terminal, plain text everywhere else."""
 
 from __future__ import annotations
 

@@ -79,10 +79,10 @@ def curves(comparison: Comparison) -> Plot:
     return Plot(
         "curves",
         "Accuracy as more is removed",
-        f"Each line is one way to decide which {comparison.units} are removed first; the higher it stays, the "
-        f"better its ranking. Top-1 on {plural(comparison.curve_images, 'test image')}, no fine-tuning; the "
-        "band is the 95 % interval of the best found over the images, random is the mean of its seeds, and the "
-        "vertical line is the rate of this study.",
+        f"Each line is one way to decide which {comparison.units} are removed first; the higher it stays, "
+        f"the better its ranking. Top-1 on {plural(comparison.curve_images, 'test image')}, no fine-tuning; "
+        "the band is the 95 % interval of the best found over the images, random is the mean of its seeds, "
+        "and the vertical line is the rate of this study.",
         figure,
         narrow={"legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"}, "height": 640},
     )
@@ -111,8 +111,8 @@ def history(findings: Findings) -> Plot:
     return Plot(
         "history",
         "Every trial, and the best so far",
-        "Each dot is a trial: one composite that was tried. Diamonds are the known presets, which every study "
-        "tries first; the line is the best value so far. Values are measured on the validation images."
+        "Each dot is a trial: one composite that was tried. Diamonds are the known presets, which every "
+        "study tries first; the line is the best value so far. Values are measured on the validation images."
         + _without_value(findings),
         figure,
     )

@@ -1,7 +1,7 @@
 """What the page's plots share: the plot itself with its title and caption, colours and axes.
 
-Colours named ``var(--...)`` are the page's own (CSS custom properties): figures.js fills them in, and again when the
-page turns dark or is printed.
+Colours named ``var(--...)`` are the page's own (CSS custom properties): figures.js fills them in, and again
+when the page turns dark or is printed.
 """
 
 from __future__ import annotations

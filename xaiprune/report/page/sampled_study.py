@@ -1,8 +1,8 @@
 """A study of given trials, without a storage to write them to.
 
-A private part of Optuna: a `Study` is made with the private storage of another, and its trials get their private
-numbers. `Study.add_trial` would do, but it checks and copies every trial: 500 trials, resampled 20 times, take half
-a minute. Optuna has to be bounded from above in pyproject.toml.
+A private part of Optuna: a `Study` is made with the private storage of another, and its trials get their
+private numbers. `Study.add_trial` would do, but it checks and copies every trial: 500 trials, resampled 20
+times, take half a minute. Optuna has to be bounded from above in pyproject.toml.
 """
 
 from __future__ import annotations

@@ -258,7 +258,9 @@ def _shares(findings: Findings) -> tuple[pd.DataFrame, pd.DataFrame]:
     order = {name: place for place, name in enumerate(RULES)}
     found = {rule.title: rule for rules in chosen.values() for rule in rules.values()}
     # In the registry's order; a rule with a title of its own (the gradient) before the rule that it is.
-    titles = sorted(found, key=lambda title: (order.get(found[title].name, len(order)), title == found[title].name))
+    titles = sorted(
+        found, key=lambda title: (order.get(found[title].name, len(order)), title == found[title].name)
+    )
 
     def shares(numbers: Sequence[int]) -> pd.DataFrame:
         of = [chosen[number] for number in numbers if number in chosen]
@@ -274,7 +276,9 @@ def _shares(findings: Findings) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _rules_of(findings: Findings, number: int) -> dict[str, Rule]:
     """Layer -> rule in a trial; empty where it got none."""
     recipe = findings.recipe(number)
-    return {} if recipe is None else {layer.name: recipe.composite.rule_for(layer) for layer in findings.network}
+    return (
+        {} if recipe is None else {layer.name: recipe.composite.rule_for(layer) for layer in findings.network}
+    )
 
 
 def _groups(findings: Findings) -> list[str]:
