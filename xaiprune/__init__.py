@@ -17,7 +17,7 @@ Names are loaded when they are first used, so that importing the package costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from xaiprune._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xaiprune.attribution import (

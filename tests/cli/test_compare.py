@@ -9,7 +9,7 @@ from tests.cli.conftest import preset
 from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli.__main__ import main
 from xaiprune.comparison.run import BEST
-from xaiprune.session import Context
+from xaiprune.session import PruningSession
 
 FEW = ["compare.rates=[0,0.4]", "compare.presets=[epsilon,zplus]", "compare.criteria=[taylor,fisher]"]
 COMMAND = ["compare", "study.name=one", *FEW, "compare.seeds=2"]
@@ -30,7 +30,7 @@ def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
     assert list(table.method) == ["dense", BEST, "LRP epsilon", "LRP zplus", "taylor", "fisher", "random"]
     assert str(folder.absolute() / "summary.csv") in shown
 
-    monkeypatch.setattr(Context, "accuracy", None)
+    monkeypatch.setattr(PruningSession, "accuracy", None)
     assert main(COMMAND) == 0  # all is read back
     assert capsys.readouterr().out == shown
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from xaiprune.recipe.chosen import chosen_aggregation, chosen_composite, chosen_start
 
 from tests.cli.conftest import FINGERPRINT, preset
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
@@ -15,6 +14,7 @@ from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import Plan, load_pruned_plan
+from xaiprune.recipe import PRESETS, configured_recipe
 from xaiprune.study import search
 
 TRIALS = (
@@ -73,10 +73,7 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
     command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])
     assert command[:2] == ["xaiprune", "prune"]
     config = compose("prune", command[2:])
-    wanted = preset("taylor")
-    assert chosen_composite(config.composite) == wanted.composite
-    assert chosen_start(config.attribution) == wanted.start
-    assert chosen_aggregation(config.attribution) == wanted.aggregation
+    assert configured_recipe(config) == PRESETS["taylor"]
     assert (config.model.name, config.units.kind, config.prune.rate) == ("digits_resnet", "filters", 0.5)
 
 
@@ -129,7 +126,7 @@ def test_a_study_of_a_newer_xaiprune(make_study):
 
 
 def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
-    monkeypatch.setattr("xaiprune.cli.pruning._SECONDS", 0.01)
+    monkeypatch.setattr("xaiprune.session.outcome._SECONDS", 0.01)
     command = ["export", "study.name=one", "export.plan=true", "export.pruned=true", "--format", "zennit"]
     assert main(command) == 0
     shown = capsys.readouterr().out

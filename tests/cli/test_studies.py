@@ -16,8 +16,7 @@ from xaiprune.cli import export, studies
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.storage import stale
-from xaiprune.storage.connect import open_storage, quiet
+from xaiprune.storage import open_storage, quiet, stale
 from xaiprune.study import best_trial, counts, load_study, recipe_of, search
 
 # Asked for outside of Study.optimize, a trial has no heartbeat; that is the point.

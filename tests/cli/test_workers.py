@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from tests.search.conftest import FEW_IMAGES, SHALLOW
 from tests.search.conftest import postgres as postgres
 from tests.search.conftest import postgres_url as postgres_url
-from xaiprune.cli import workers
 from xaiprune.cli.__main__ import main
+from xaiprune.cli.common import workers
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.storage import stale

@@ -20,7 +20,7 @@ from xaiprune.config.model_names import DIGITS_NETWORKS
 from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError
-from xaiprune.storage.urls import storage_file
+from xaiprune.storage import storage_file
 from xaiprune.study import storage_url
 
 # What makes a run cheap and changes nothing about which way it takes through the program. Given with every

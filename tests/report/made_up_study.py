@@ -16,10 +16,9 @@ from xaiprune.attribution.lrp.composite import Match, make_rule
 from xaiprune.config import compose
 from xaiprune.recipe import Recipe
 from xaiprune.report.page import Findings, read_findings
-from xaiprune.storage.connect import quiet
-from xaiprune.study.notes import LAYERS, RUNS, UNITS, run_note
-from xaiprune.study.study import SCHEMA
-from xaiprune.study.versions import versions
+from xaiprune.storage import quiet
+from xaiprune.study import RUNS, SCHEMA, versions
+from xaiprune.study.notes import LAYERS, UNITS, run_note
 
 LAYER_NAMES = ("conv1", "layer1.conv", "layer2.conv", "layer3.conv", "fc")
 RULES = ("gradient", "epsilon", "gamma", "zplus")

@@ -24,9 +24,9 @@ from xaiprune.evaluation import Paired
 from xaiprune.models import fingerprint
 from xaiprune.pruning import masked
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import Context
+from xaiprune.session import PruningSession
 from xaiprune.space import read_space
-from xaiprune.trial.objective import objective_of
+from xaiprune.trial import SearchSetup, objective_of
 from xaiprune.units import find_units
 
 RATES = (0.0, 0.4)
@@ -34,7 +34,7 @@ ONE_CLASS_EACH = slice(0, 359, 9)
 
 
 @pytest.fixture
-def bench(small_cnn: nn.Module, digits_data: Dataset) -> Context:
+def bench(small_cnn: nn.Module, digits_data: Dataset) -> SearchSetup:
     config = compose("search", ["model=digits_resnet", "prune.rate=0.4"])
     data = replace(
         digits_data,
@@ -42,7 +42,7 @@ def bench(small_cnn: nn.Module, digits_data: Dataset) -> Context:
         test=digits_data.test.subset(ONE_CLASS_EACH),
     )
     images = data.reference.tensor()
-    return Context(
+    return SearchSetup(
         config=config,
         model=small_cnn,
         dataset=data,
@@ -57,14 +57,14 @@ def bench(small_cnn: nn.Module, digits_data: Dataset) -> Context:
     )
 
 
-def compare(bench: Context, folder: Path, **changes: object) -> final.Comparison:
+def compare(bench: SearchSetup, folder: Path, **changes: object) -> final.Comparison:
     settings: dict[str, object] = {"rates": RATES, "presets": ["epsilon", "epsilon_cp", "zplus"], "seeds": 2}
     taylor = PRESETS["taylor"]
     best = Recipe(taylor.composite, taylor.start, taylor.aggregation)
     return compare_on_test(bench, best, folder, **{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_everyone_is_measured_on_every_test_image(bench: Context, tmp_path: Path) -> None:
+def test_everyone_is_measured_on_every_test_image(bench: SearchSetup, tmp_path: Path) -> None:
     found = compare(bench, tmp_path)
     frame = found.frame
     assert list(frame.method.unique()) == [
@@ -86,7 +86,7 @@ def test_everyone_is_measured_on_every_test_image(bench: Context, tmp_path: Path
     assert found.left_out == {"LRP epsilon_cp": "on this network the same as LRP epsilon"}
 
 
-def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Context, tmp_path: Path) -> None:
+def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: SearchSetup, tmp_path: Path) -> None:
     frame = compare(bench, tmp_path).frame
     (dense,) = set(frame[frame.kind == "dense"].correct)
     assert set(frame[frame.rate == 0].correct) == {dense}
@@ -95,7 +95,7 @@ def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: Context, tmp
 
 
 def test_a_second_time_is_read_not_measured(
-    bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = compare(bench, tmp_path)
 
@@ -113,9 +113,11 @@ def test_a_second_time_is_read_not_measured(
         compare(bench, tmp_path)
 
 
-def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_killed_goes_on(
+    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     complete = compare(bench, tmp_path / "complete")
-    accuracy, calls = Context.accuracy, 0
+    accuracy, calls = PruningSession.accuracy, 0
 
     def dies(*arguments: object) -> object:
         nonlocal calls
@@ -124,7 +126,7 @@ def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch:
             raise KeyboardInterrupt
         return accuracy(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Context, "accuracy", dies)
+    monkeypatch.setattr(PruningSession, "accuracy", dies)
     with pytest.raises(KeyboardInterrupt):
         compare(bench, tmp_path)
     partial = tmp_path / NAME
@@ -139,21 +141,21 @@ def test_one_that_is_killed_goes_on(bench: Context, tmp_path: Path, monkeypatch:
     assert different_plans - 1 == calls - 10  # the interrupted one was measured twice, no other
 
 
-def test_the_model_is_left_as_it_was(bench: Context, tmp_path: Path) -> None:
+def test_the_model_is_left_as_it_was(bench: SearchSetup, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in bench.model.state_dict().items()}
     compare(bench, tmp_path)
     assert all(torch.equal(before[name], tensor) for name, tensor in bench.model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in bench.model.modules())
 
 
-def test_rates_that_the_floor_forbids_are_left_out(bench: Context, tmp_path: Path) -> None:
+def test_rates_that_the_floor_forbids_are_left_out(bench: SearchSetup, tmp_path: Path) -> None:
     bench.config.prune.min_units = 8
     found = compare(bench, tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
     assert set(found.frame.rate) == {0.0, 0.4}
     assert found.left_out == {"rates 0.95": "with prune.min_units=8 too few units may go"}
 
 
-def test_unknown_preset_is_refused_before_any_work(bench: Context, tmp_path: Path) -> None:
+def test_unknown_preset_is_refused_before_any_work(bench: SearchSetup, tmp_path: Path) -> None:
     with pytest.raises(XaipruneError, match="preset 'zpuls' is unknown, choose from taylor"):
         compare(bench, tmp_path, presets=["zpuls"])
 
@@ -169,16 +171,16 @@ def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
 
 
 def test_a_further_comparison_measures_only_what_is_new(
-    bench: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = compare(bench, tmp_path)
-    accuracy, plans = Context.accuracy, []
+    accuracy, plans = PruningSession.accuracy, []
 
-    def counted(self: Context, pruned: object, images: object) -> object:
+    def counted(self: PruningSession, pruned: object, images: object) -> object:
         plans.append(pruned)
         return accuracy(self, pruned, images)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Context, "accuracy", counted)
+    monkeypatch.setattr(PruningSession, "accuracy", counted)
     more = compare(bench, tmp_path / "more", measured_in=tmp_path, criteria=None, rates=(0.0, 0.4, 0.6))
     kinds = more.frame[more.frame.kind == "criterion"].method.unique()
     assert list(kinds) == [name for name in CRITERIA if name != "random"]
@@ -190,7 +192,7 @@ def test_a_further_comparison_measures_only_what_is_new(
     assert (same.correct == same.correct_before).all()
 
 
-def test_paired_with_the_best_image_by_image(bench: Context, tmp_path: Path) -> None:
+def test_paired_with_the_best_image_by_image(bench: SearchSetup, tmp_path: Path) -> None:
     found = compare(bench, tmp_path)
     assert set(found.against) == {"LRP epsilon", "LRP zplus", "taylor", "activation", "magnitude_l1"}
     test = bench.dataset.test
@@ -217,7 +219,7 @@ def _mcnemar(first: int, second: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def test_rates_must_rise(bench: Context, tmp_path: Path) -> None:
+def test_rates_must_rise(bench: SearchSetup, tmp_path: Path) -> None:
     with pytest.raises(XaipruneError, match="rates of a comparison must rise"):
         compare(bench, tmp_path, rates=(0.4, 0.0))
     with pytest.raises(XaipruneError, match="criterion 'tailor' is unknown"):

@@ -18,7 +18,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.report.page import figures, page, read_findings, settings, tables, write_page
 from xaiprune.report.page.compared import headline, key_figures, verdict
 from xaiprune.report.palette import BEST, method_styles
-from xaiprune.storage.connect import quiet
+from xaiprune.storage import quiet
 
 from .made_up import comparison
 from .made_up_study import LAYER_NAMES, findings, make

@@ -118,9 +118,17 @@ def short_hash(data: Mapping[str, Any]) -> str:
 
 def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
     low, high = found.interval()
-    figures = {"top1": found.top1, "low": low, "high": high, "correct": found.correct, "total": found.total}
-    # A bit an image, so that a comparison that goes on can still be paired.
-    return figures | ({"right": np.packbits(found.per_image).tobytes().hex()} if with_images else {})
+    figures: dict[str, Any] = {
+        "top1": found.top1,
+        "low": low,
+        "high": high,
+        "correct": found.correct,
+        "total": found.total,
+    }
+    if with_images:  # a bit an image, so that a comparison that goes on can still be paired
+        assert found.per_image is not None
+        figures["right"] = np.packbits(found.per_image).tobytes().hex()
+    return figures
 
 
 def _depends_on(session: PruningSession) -> dict[str, Any]:

@@ -197,8 +197,8 @@ def make_plan(
         min_units: Units that every layer keeps, at least.
         costs: Unit layer name -> (units,), what one unit costs (`xaiprune.units.unit_costs`).
         network: Fingerprint of the network, kept in the plan.
-        groups: Layers that share their channels (`xaiprune.pruning.removal.couple`): their scores and costs are
-            summed, and a unit leaves all of them or none.
+        groups: Layers that share their channels (`xaiprune.pruning.removal.couple`): their scores and costs
+            are summed, and a unit leaves all of them or none.
 
     Raises:
         XaipruneError: If an argument is out of range, scores are missing or not finite, or `min_units` does

@@ -51,7 +51,7 @@ def write_best_network(setup: SearchSetup, study: optuna.Study, folder: Path) ->
     plan = session.plan_for(recipe, setup.objective.rate_of(trial, recipe, session.prune.rate))
     smaller = session.pruned(plan, recipe.compensate, smaller=True).model
     found: dict[str, Any] = {"schema": COST_SCHEMA, "trial": trial.number, "key": key}
-    for side, counted in (("dense", session.dense_cost()), ("pruned", session.cost(smaller))):
+    for side, counted in (("dense", session.dense.cost()), ("pruned", session.cost(smaller))):
         found[side] = {"params": counted.params, "macs": counted.macs, "bytes": counted.bytes}
     picture.unlink(missing_ok=True)  # of an earlier best
     try:

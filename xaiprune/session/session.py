@@ -17,32 +17,23 @@ from xaiprune.config import PruneConfig
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.pruning import (
-    DenseSamples,
-    JointOrder,
     Plan,
     Rank,
     Removal,
-    Statistics,
     apply_plan,
     compensate,
-    couple,
     iterative_plan,
     joint_rank,
     make_plan,
     masked,
-    samples_of,
-    statistics_of,
 )
 from xaiprune.recipe import Recipe, relevances_of
-from xaiprune.session.caches import BatchSizes, Caches
-from xaiprune.units import UnitLayer, unit_costs
+from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
+from xaiprune.units import UnitLayer
 
 # To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
 _WORTH_REMOVING = 2e11
-LATENCY_BATCH = 32
 _SMALL = 4e7  # MACs of one image
-# What compensation layer by layer needs of the dense network stays in memory up to here.
-_SHARED_SAMPLES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -62,37 +53,56 @@ class Pruned:
 class PruningSession:
     """Network, data, units and caches: scores, plans, compensation, removal, accuracy, cost.
 
-    Search, comparison, the `prune`, `attribute` and `export` tasks and ``xp`` all run recipes through one.
+    Search, comparison, the tasks that prune, and ``xp`` all run recipes through one.
 
     Attributes:
-        model: The dense network in eval mode, on ``device``; nothing here changes it.
+        dense: The dense network in eval mode on its reference images; nothing here changes it.
         name: Of the network, for people.
         dataset: Splits and task.
         validation: The images that trials are scored on.
-        units: What is ranked, in execution order.
         unit_kind: What a unit is.
         layers: What LRP rules are given to, in execution order.
         network: Fingerprint of the network.
         device: Where the network lies.
-        reference_images: (N, 3, H, W), normalised, on ``device``.
         prune: What recipes leave open: rate, budget, scope, order, compensation, rounds and so on.
-        batch: Images in one pass.
-        caches: What has been computed.
+        caches: The last results.
     """
 
-    model: nn.Module
+    dense: DenseNetwork
     name: str
     dataset: Dataset
     validation: LabelledImages
-    units: Sequence[UnitLayer]
     unit_kind: str
     layers: Sequence[LayerInfo]
     network: str
     device: torch.device
-    reference_images: Tensor
     prune: PruneConfig = field(default_factory=PruneConfig)
-    batch: BatchSizes = field(default_factory=BatchSizes)
     caches: Caches = field(default_factory=Caches)
+
+    @property
+    def model(self) -> nn.Module:
+        """The dense network."""
+        return self.dense.model
+
+    @property
+    def units(self) -> Sequence[UnitLayer]:
+        """What is ranked, in execution order."""
+        return self.dense.units
+
+    @property
+    def reference_images(self) -> Tensor:
+        """(N, 3, H, W), normalised, on ``device``."""
+        return self.dense.images
+
+    @property
+    def example(self) -> Tensor:
+        """One input, (1, 3, H, W), on ``device``."""
+        return self.dense.example
+
+    @property
+    def batch(self) -> BatchSizes:
+        """Images in one pass."""
+        return self.dense.batch
 
     @property
     def task(self) -> Task:
@@ -100,17 +110,12 @@ class PruningSession:
         return self.dataset.task
 
     @property
-    def example(self) -> Tensor:
-        """One input, (1, 3, H, W), on the device."""
-        return self.reference_images[:1]
-
-    @property
     def unit_count(self) -> int:
         """How many units there are."""
         return sum(layer.units for layer in self.units)
 
     def with_prune(self, **changes: Any) -> PruningSession:
-        """The same session with other ``prune`` settings; both share caches and batch sizes."""
+        """The same session with other ``prune`` settings; both share the dense network and all caches."""
         return replace(self, prune=replace(self.prune, **changes))
 
     # -- scores ------------------------------------------------------------------------------------------
@@ -194,13 +199,13 @@ class PruningSession:
             "budget": prune.budget,
             "scope": scope or prune.scope,
             "min_units": prune.min_units,
-            "costs": None if prune.budget == "units" else self.unit_costs(prune.budget),
+            "costs": None if prune.budget == "units" else self.dense.unit_costs(prune.budget),
             "network": self.network,
-            "groups": self.coupled if prune.coupled == "group" else (),
+            "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if (order or prune.order) == "joint":
             scores = self._in_joint_order(scores, method)
-            rerank = None if rerank is None else joint_rank(rerank, self.joint_order(method))
+            rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(method))
         if rerank is None or rounds == 1:
             return make_plan(scores, self.units, rate, **options)
         compensator = None if method == "none" else lambda plan: self.compensated(plan, method)
@@ -241,18 +246,11 @@ class PruningSession:
         method = compensate or self.prune.compensate
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
 
-    def joint_order(self, method: str) -> JointOrder:
-        """The joint order under a compensation."""
-        if method not in self.caches.joint_orders:
-            order = JointOrder.of(self.model, self.units, self.statistics, method)
-            self.caches.joint_orders[method] = order
-        return self.caches.joint_orders[method]
-
     def _in_joint_order(self, scores: Scores, method: str) -> Scores:
         """Scores in the joint order; those of the last call are not ordered again for another rate."""
         last = self.caches.ordered
         if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, self.joint_order(method).scores(scores))
+            last = (scores, method, self.dense.joint_order(method).scores(scores))
             self.caches.ordered = last
         return last[2]
 
@@ -280,7 +278,7 @@ class PruningSession:
             return Pruned(self.model)
         if smaller is None:
             count = len(self.validation) if images is None else images
-            smaller = not plain or self.dense_cost().macs * count > _WORTH_REMOVING
+            smaller = not plain or self.dense.cost().macs * count > _WORTH_REMOVING
         if not smaller:
             return Pruned(self.model, plan.removed)
         # Checking would run the masked network beside it in every trial.
@@ -329,8 +327,8 @@ class PruningSession:
         sequential = self.prune.sequential
         return {
             "sequential": sequential,
-            "statistics": None if method == "none" or sequential else self.statistics,
-            "dense": None if method == "none" or not sequential else self.dense_samples,
+            "statistics": None if method == "none" or sequential else self.dense.statistics,
+            "dense": None if method == "none" or not sequential else self.dense.samples,
         }
 
     # -- measuring ---------------------------------------------------------------------------------------
@@ -386,64 +384,21 @@ class PruningSession:
         if pruned.mask is not None:
             pruned = self.pruned(plan, "none", smaller=True)
         timed = "latency" in names
-        dense = self.dense_cost(timed=timed)
+        dense = self.dense.cost(timed=timed)
         now = self.cost(pruned.model, (LATENCY_BATCH,) if timed else ())
         parts = {"params": now.params / dense.params, "macs": now.macs / dense.macs}
         if timed:
             parts["latency"] = now.latency[0].median / dense.latency[0].median
         return {name: parts[name] for name in names}
 
-    # -- what depends on the dense network alone -----------------------------------------------------------
-
     def dense_accuracy(self, precision: Precision = "float32") -> Accuracy:
         """Top-1 of the dense network on the validation images."""
-        found = self.caches.dense_accuracy
+        found = self.caches.accuracy
         if precision not in found:
             found[precision] = self.accuracy(precision=precision)
         return found[precision]
 
-    def dense_cost(self, *, timed: bool = False) -> Cost:
-        """Cost of the dense network; ``timed``: with its latency at batch `LATENCY_BATCH`."""
-        found = self.caches.dense_cost
-        if timed not in found:
-            found[timed] = self.cost(self.model, (LATENCY_BATCH,) if timed else ())
-        return found[timed]
-
     @property
     def is_small(self) -> bool:
         """Whether one CPU thread is as good as several (the digits networks, for example)."""
-        return self.device.type == "cpu" and self.dense_cost().macs < _SMALL
-
-    @property
-    def statistics(self) -> Statistics:
-        """What compensation and the joint order need of the dense network, from one pass over the references."""
-        if self.caches.statistics is None:
-            self.caches.statistics = statistics_of(
-                self.model, self.units, self.reference_images, self.batch.forward
-            )
-        return self.caches.statistics
-
-    @property
-    def dense_samples(self) -> DenseSamples | None:
-        """As `statistics`, for compensation layer by layer; None where memory is too small for it."""
-        caches = self.caches
-        if not caches.samples_known:
-            caches.samples = samples_of(
-                self.model, self.units, self.reference_images, self.batch.forward, at_most=_SHARED_SAMPLES
-            )
-            caches.samples_known = True
-        return caches.samples
-
-    def unit_costs(self, budget: str) -> Mapping[str, Tensor]:
-        """Unit layer -> what each unit costs, for a budget of ``params`` or ``macs``."""
-        found = self.caches.unit_costs
-        if budget not in found:
-            found[budget] = unit_costs(self.model, self.units, budget, self.example)
-        return found[budget]
-
-    @property
-    def coupled(self) -> Sequence[Sequence[str]]:
-        """Unit layers that share their channels (a residual stream's)."""
-        if self.caches.coupled is None:
-            self.caches.coupled = couple(self.model, self.units, self.example)
-        return self.caches.coupled
+        return self.device.type == "cpu" and self.dense.cost().macs < _SMALL

@@ -38,7 +38,8 @@ def reduce(
 ) -> Space:
     """Keep what can change a ranking of this network's units, or its heatmaps.
 
-    Parts whose layers all lie below the lowest unit layer are dropped: the relevance pass never gets there. A layer
+    Parts whose layers all lie below the lowest unit layer are dropped: the relevance pass never gets there. A
+        layer
     that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything
     else between linear layers, makes a difference is tried on one image (in a ReLU network without attention
     it makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores

@@ -1,7 +1,7 @@
 """A search space: which rules and parameters each part of a network may get, as data.
 
-A space is read from YAML (`reader`), reduced to what matters on one network (`reduce`), sampled (`sample`), and
-asked which point a known recipe is (`inverse`).
+A space is read from YAML (`reader`), reduced to what matters on one network (`reduce`), sampled (`sample`),
+and asked which point a known recipe is (`inverse`).
 """
 
 from __future__ import annotations

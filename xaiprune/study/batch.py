@@ -1,4 +1,4 @@
-"""Trials of this process that have been asked for together: attributed in one forward, then run one by one."""
+"""Trials that were asked for together: attributed in one forward, then run one by one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Trials until the study has as many as wanted.
 
-``Study.optimize`` does not serve here for three reasons. Trials that are asked for together share one forward of
-the reference images (``search.batch``); ``n_trials`` is the total wanted by all workers, so asking has to be
-counted under a lock; and a trial that was interrupted is queued again with its parameters, which ``optimize``
-would report as failed. Everything else is Optuna's ask and tell.
+``Study.optimize`` does not serve here for three reasons. Trials that are asked for together share one forward
+of the reference images (``search.batch``); ``n_trials`` is the total wanted by all workers, so asking has to
+be counted under a lock; and a trial that was interrupted is queued again with its parameters, which
+``optimize`` would report as failed. Everything else is Optuna's ask and tell.
 """
 
 from __future__ import annotations

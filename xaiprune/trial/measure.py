@@ -137,7 +137,8 @@ class Measurement:
                 start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self.total)
                 whole = start == 0 and stop == self.total
                 images = session.validation if whole else session.validation.subset(slice(start, stop))
-                found = session.accuracy(entry.pruned, images, precision=self.precision).correct
+                found = session.accuracy(entry.pruned, images, precision=self.precision).per_image
+                assert found is not None
                 self.evaluated += len(found)
                 more = tuple(int(found[i : i + CHUNK].sum()) for i in range(0, len(found), CHUNK))
                 score = replace(score, correct=(*score.correct, *more))

@@ -20,7 +20,7 @@ from xaiprune.config import PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
 from xaiprune.storage import WORKER, shown
-from xaiprune.study import best_trial, counts, is_feasible, recipe_of, value_text
+from xaiprune.study import best_trial, counts, first_value, is_feasible, recipe_of, value_text
 from xaiprune.trial import SearchSetup
 
 

@@ -10,7 +10,7 @@ import jinja2
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-import xaiprune
+from xaiprune._version import __version__
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.findings import Findings
@@ -62,7 +62,7 @@ def page(findings: Findings) -> str:
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment.get_template("page.html.j2").render(
         f=findings,
-        version=xaiprune.__version__,
+        version=__version__,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         contents=_CONTENTS,
         verdict=compared.verdict(findings),

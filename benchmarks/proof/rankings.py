@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
-from benchmarks.proof.cases import STUDIES, Case, context_of
+from benchmarks.proof.cases import STUDIES, Case, session_of
 from benchmarks.proof.studies import Stage, found
 from xaiprune.attribution import Scores
 from xaiprune.comparison.evaluator import TestEvaluator, curve_part
 from xaiprune.comparison.methods import Method, known_presets, rank
 from xaiprune.data import LabelledImages
-from xaiprune.recipe.ranking import scores_of
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import Recipe
+from xaiprune.session import PruningSession
 
 # Curves have many points; each takes a third of the test images, evenly from all classes.
 CURVE_IMAGES = 400
@@ -30,13 +28,13 @@ def evaluator_of(case: Case, seed: int, compensate: str = "none") -> TestEvaluat
         seed: Of the reference images' draw.
         compensate: What will be measured; with any, compensation is set as it suits the network.
     """
-    return _meter(case, seed, () if compensate == "none" else case.compensation)
+    return _evaluator(case, seed, () if compensate == "none" else case.compensation)
 
 
 @lru_cache(maxsize=2)
-def _meter(case: Case, seed: int, more: tuple[str, ...]) -> TestEvaluator:
+def _evaluator(case: Case, seed: int, more: tuple[str, ...]) -> TestEvaluator:
     folder = f"{case.name}-compensated" if more else case.name
-    return TestEvaluator(context_of(case, seed, more), STUDIES / "measured" / folder)
+    return TestEvaluator(session_of(case, seed, more), STUDIES / "measured" / folder)
 
 
 def curve_images(evaluator: TestEvaluator) -> LabelledImages:
@@ -55,34 +53,31 @@ def methods_of(case: Case, seed: int) -> tuple[Method, ...]:
     ours = found(case, seed)
     if OURS not in ours:
         return ()
-    context = context_of(case, seed)
-    ranked, left_out = rank(context, OURS, ours.pop(OURS), known_presets(None), CRITERIA, RANDOM)
+    session = session_of(case, seed)
+    ranked, left_out = rank(session, OURS, ours.pop(OURS), known_presets(None), CRITERIA, RANDOM)
     for name, reason in left_out.items():
         print(f"  {name} is left out: {reason}", flush=True)
-    further = rankings(context, ours) if ours else []
+    further = rankings(session, ours) if ours else []
     return (ranked[0], *further, *ranked[1:])
 
 
-def ordered(context: Context, stage: Stage | None) -> Context:
-    """The same network and images, with units leaving in the order that a search counted on."""
-    config, order = context.config, "joint" if stage is not None and stage.joint else "score"
-    if config.prune.order == order:
-        return context
-    return replace(context, config=replace(config, prune=replace(config.prune, order=order)))
+def ordered(session: PruningSession, stage: Stage | None) -> PruningSession:
+    """The same network and images, with units removed in the order that a search counted on."""
+    return session.with_prune(order="joint" if stage is not None and stage.joint else "score")
 
 
-def rankings(context: Context, recipes: dict[str, Recipe]) -> list[Method]:
-    """Recipes as methods of kind ``best``."""
+def rankings(session: PruningSession, recipes: dict[str, Recipe]) -> list[Method]:
+    """Recipes as methods of kind ``best`` that rank once."""
     return [
-        Method(name, "best", scores, None, recipes[name].scope, recipes[name].compensate)
-        for name, scores in scores_by(context, recipes).items()
+        Method(name, "best", scores, scope=recipes[name].scope, compensate=recipes[name].compensate)
+        for name, scores in scores_by(session, recipes).items()
     ]
 
 
-def scores_by(context: Context, recipes: dict[str, Recipe]) -> dict[str, Scores]:
+def scores_by(session: PruningSession, recipes: dict[str, Recipe]) -> dict[str, Scores]:
     """Scores of several recipes, by name, from one pass over the reference images."""
-    relevances = context.relevances(list(recipes.values()))
+    relevances = session.relevances(list(recipes.values()))
     return {
-        name: scores_of(relevance, recipe, context.units, context.layers)
+        name: session.scores(recipe, relevance)
         for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True)
     }
