@@ -53,14 +53,14 @@ def reduce(
         units: Where relevance is read.
         layers: The network's layers in execution order (`trace_layers`).
         task: Picks the task's logits.
-        prune: What recipes mean where the space leaves something out.
+        prune: Settings for what the space does not vary.
         rate: The rate that trials are measured at; None where there are several.
         prunes: Whether trials prune. If not, heatmaps count: every layer's rule matters then, and nothing
             that turns relevance into a ranking does.
 
     Raises:
         XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
-            more references than there are, or a name pattern of its known composite matches nothing.
+            more references than there are, or a name pattern of its base composite matches nothing.
     """
     if space.centre is not None:
         space.centre.composite.renamed(space.around).resolve(layers)

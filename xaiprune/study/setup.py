@@ -41,7 +41,7 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
 
 
 def check_compatible(config: Config, objective: Objective, space: Space) -> None:
-    """Refuse settings that exclude each other, or that the search would silently leave out.
+    """Refuse settings that exclude each other, or that the search would silently ignore.
 
     Args:
         config: Of the search.
@@ -83,6 +83,6 @@ def _check_without_pruning(config: Config, objective: Objective, space: Space) -
             raise XaipruneError(f"{key} has no effect with objective={objective.name}: no trial prunes")
     if config.objective.precision != "float32":
         raise XaipruneError(
-            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits stay in "
+            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits are computed in "
             "float32; leave it out"
         )
