@@ -156,7 +156,7 @@ def repair(config: StudiesConfig) -> None:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
         if running and not has_heartbeats(storage_of(study)):
             print(
-                "this storage has no heartbeats, so it cannot be seen from here whether those processes still run; "
+                "this storage has no heartbeats, so it is not known here whether those processes still run; "
                 "if none does, studies.unseen=true queues their trials again"
             )
         if _retried(study) == before and not running:

@@ -83,6 +83,6 @@ def _check_without_pruning(config: Config, objective: Objective, space: Space) -
             raise XaipruneError(f"{key} has no effect with objective={objective.name}: no trial prunes")
     if config.objective.precision != "float32":
         raise XaipruneError(
-            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits are computed in "
-            "float32; leave it out"
+            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits are "
+            "computed in float32; leave it out"
         )
