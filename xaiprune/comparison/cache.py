@@ -1,4 +1,4 @@
-"""Measurements on the test split, kept on disk: an interrupted comparison continues, a second one is quick."""
+"""Measurements on the test split, kept on disk: an interrupted comparison continues, a repeated is quick."""
 
 from __future__ import annotations
 

@@ -25,18 +25,8 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
     space = read_space(config.space, config.attribution)
     check_compatible(config, objective, space)
     session = open_session(config, network)
-    reduced = reduce(
-        space,
-        session.model,
-        session.reference_images,
-        session.dataset.reference.labels.to(session.device),
-        session.units,
-        session.layers,
-        task=session.task,
-        prune=config.prune,
-        rate=objective.rates[0] if len(objective.rates) == 1 else None,
-        prunes=objective.prunes,
-    )
+    rate = objective.rates[0] if len(objective.rates) == 1 else None
+    reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)
 
 
