@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from pictures import write_classes
 
 from xaiprune.config import DataConfig
@@ -23,5 +22,5 @@ class TestSources(SourceSuite):
         return DataConfig(source=name, root=str(folder), label_space="folders")
 
 
-def test_the_suite_collects_every_source(request: pytest.FixtureRequest) -> None:
+def test_the_suite_covers_every_source() -> None:
     assert TestSources.sources == ("digits", "image_folder", "imagenet")

@@ -26,13 +26,13 @@ def import_modules(names: Sequence[str], config_dir: str | None = None) -> None:
 
 @contextmanager
 def _own_folders_first(config_dir: str | None) -> Iterator[None]:
-    """Look for modules in the current folder, in that of ``--config-dir`` and beside it, too."""
+    """Look for modules in the current folder, in that of ``--config-dir`` and in its parent first."""
     folders = [str(Path.cwd())]
     if config_dir is not None:
         folder = Path(config_dir).expanduser().resolve()
         folders += [str(folder), str(folder.parent)]
     sys.path[:0] = folders
-    importlib.invalidate_caches()  # a file may be newer than what Python knows of its folder
+    importlib.invalidate_caches()  # or a file that is newer than Python's list of its folder is not found
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ def _import(name: str) -> None:
             f"imports: no module {name}; put {name.replace('.', '/')}.py into the current folder "
             f"({Path.cwd()}) or install it"
         ) from error
-    except Exception as error:  # whatever a stranger's code raises
+    except Exception as error:  # the user's code can raise anything
         raise _failed(name, error) from error
 
 

@@ -18,7 +18,7 @@ def valid_keys(task: str) -> tuple[str, ...]:
 
 
 def is_open(key: str) -> bool:
-    """Whether the key lies in a section that takes any keys."""
+    """Whether the key is in a section that takes any keys."""
     return any(key.startswith(f"{prefix}.") for prefix in OPEN_SECTIONS)
 
 

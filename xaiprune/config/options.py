@@ -19,10 +19,10 @@ def register_option(group: str, name: str) -> bool:
     """Make ``<group>=<name>`` an option of a group, if it can be one without a YAML file.
 
     The option lives in Hydra's ConfigStore, so that it works in sweeps and reaches launchers' workers.
-    Whether timm knows a model is checked later, with the rest of the configuration.
+    Whether timm has a model is checked later, with the rest of the configuration.
 
     Returns:
-        Whether it is one.
+        Whether it is an option now.
     """
     key, registry = _REGISTERED.get(group, ("name", {}))
     if group != "model" and name not in registry:

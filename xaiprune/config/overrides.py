@@ -23,7 +23,7 @@ _SEARCH_PATH = "hydra.searchpath"
 def parse(overrides: Sequence[str], config_dir: str | None = None) -> list[Override]:
     """Parse overrides in Hydra's grammar.
 
-    ``composite=FILE.yaml`` is read as ``composite.file=FILE.yaml``, and a key's former name as its name now.
+    ``composite=FILE.yaml`` is read as ``composite.file=FILE.yaml``, and a key's former name as its current one.
 
     Args:
         overrides: As typed.
@@ -63,7 +63,7 @@ def _as_file(override: Override) -> Override:
 
 
 def _in_current_names(override: Override) -> str:
-    """The override's text with the names that keys have now."""
+    """The override's text with the current names of keys."""
     key, text = override.key_or_group, str(override.input_line)
     name, is_set, value = text.partition("=")
     name = name.replace(key, accept_key(key), 1)
@@ -117,7 +117,7 @@ def check_overrides(task: str, overrides: Sequence[Override], loader: ConfigLoad
     """Refuse unknown keys and unknown options of a group, naming the closest valid ones.
 
     Args:
-        task: The task, whose schema says which keys there are.
+        task: Whose schema has the keys.
         overrides: Without sweeps.
         loader: Knows the groups and their options.
     """

@@ -1,4 +1,4 @@
-"""Composite files that carry a whole recipe: what, beside its rules, ranked the units of a trial."""
+"""Recipes in composite files: beside the rules, everything else that ranked the units of a trial."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CONDITIONS = ("order", "compensate", "rounds")  # of ``prune``: how good a rank
 
 
 def provenance_of(path: str | Path) -> dict[str, Any]:
-    """What a composite file says of where it comes from; empty if it says nothing.
+    """The ``provenance`` section of a composite file: where it comes from; empty if there is none.
 
     Args:
         path: A file as `xaiprune search` and `xaiprune export` write it.
 
     Returns:
-        Its ``provenance``; the ``prune`` section has the names that settings have now.
+        The section, with the current names of settings.
 
     Raises:
         XaipruneError: The file cannot be read, or its ``provenance`` is not a section.
@@ -59,7 +59,7 @@ def provenance_of(path: str | Path) -> dict[str, Any]:
 
 
 def stored_recipe(path: str | Path) -> dict[str, Any]:
-    """What a composite file says beside its rules: ``start``, ``aggregate``, ..., ``scale``, ``rate``.
+    """The recipe in a composite file, without the composite: ``start``, ``aggregate``, ..., ``rate``.
 
     Args:
         path: As for `provenance_of`; a plain composite has no recipe.
@@ -78,14 +78,14 @@ def stored_recipe(path: str | Path) -> dict[str, Any]:
 
 
 def search_conditions(path: str | Path) -> dict[str, Any]:
-    """Under which ``prune`` settings a composite file was found: ``order``, ``compensate``, ``rounds``.
+    """The ``prune`` settings of the search that a composite file comes from: order, compensation, rounds.
 
     Args:
         path: As for `provenance_of`.
 
     Returns:
-        Empty if the file does not say. Settings in the file's recipe are left out, as `apply_recipe_file`
-        sets them.
+        Setting -> value; empty if the file does not say. Settings in the file's recipe are left out, because
+        `apply_recipe_file` sets them.
 
     Raises:
         XaipruneError: The file cannot be read, or its provenance is not a section.

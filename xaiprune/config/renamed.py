@@ -1,4 +1,4 @@
-"""Keys that had another name once: still accepted from people, and read in stored data."""
+"""Keys that once had another name: people may still type them, and stored data still has them."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _told: set[str] = set()
 
 
 def current_names(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as an older xaiprune stored them, under the names they have now.
+    """Settings as an older xaiprune stored them, under their current names.
 
     Args:
         section: Of the configuration: ``prune``.
@@ -47,7 +47,7 @@ def former_names(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accept_key(key: str) -> str:
-    """The name that a typed key has now; a line in the log says so, once per key and process."""
+    """The current name of a typed key, logged once per key and process if it has changed."""
     if key not in RENAMED:
         return key
     if key not in _told:
@@ -57,7 +57,7 @@ def accept_key(key: str) -> str:
 
 
 def accept_names_in_text(section: str, text: str) -> str:
-    """A typed dictionary with the names that its keys have now: ``{floor: 2}`` becomes ``{min_units: 2}``.
+    """A typed dictionary with the current names of its keys: ``{floor: 2}`` becomes ``{min_units: 2}``.
 
     Args:
         section: That the dictionary is for; ``""`` replaces interpolations (``${prune.floor}``) only.
@@ -72,7 +72,7 @@ def accept_names_in_text(section: str, text: str) -> str:
 
 
 def accept_names(content: Any, prefix: str = "") -> Any:
-    """What a user's YAML file says, with the names that keys have now.
+    """The content of a user's YAML file with the current names of keys.
 
     Args:
         content: As read.

@@ -54,7 +54,7 @@ class DataConfig:
         on_bad_image: What to do with a file that cannot be read as an image.
         cache_dir: Where decoded images are kept (None: ``$XAIPRUNE_CACHE``, else ``xaiprune`` in
             ``$XDG_CACHE_HOME`` or ``~/.cache``).
-        image_size: Side of the square that the network sees, in pixels (None: what timm says of the network;
+        image_size: Side of the square that the network sees, in pixels (None: timm's for the network;
             likewise for ``interpolation``, ``crop_pct``, ``mean`` and ``std``).
         resize: Shorter side before the centre crop, in pixels; overrides ``crop_pct``.
         interpolation: How to resize.

@@ -36,7 +36,7 @@ class LabelledImages(ABC):
 
         Args:
             index: Positions, or a slice.
-            device: Where the result lies.
+            device: Of the result.
 
         Returns:
             (n, channels, H, W) float32.

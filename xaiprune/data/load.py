@@ -32,15 +32,14 @@ def load(config: DataConfig, preprocess: Preprocess, outputs: int | None = None)
         XaipruneError: Names the folder, file or class that does not fit, and the key that helps.
     """
     reader = _Reader(config, preprocess, outputs)
-    dataset = Dataset(
-        reference=reader.read("reference", config.reference_per_class),
-        validation=reader.read("validation", config.validation_per_class),
-        test=reader.read("test", config.test_per_class),
-        task=reader.labelling.task,
-    )
-    _check_disjoint({"reference": dataset.reference, "validation": dataset.validation, "test": dataset.test})
+    splits = {
+        "reference": reader.read("reference", config.reference_per_class),
+        "validation": reader.read("validation", config.validation_per_class),
+        "test": reader.read("test", config.test_per_class),
+    }
+    _check_disjoint(splits)
     reader.report()
-    return dataset
+    return Dataset(**splits, task=reader.labelling.task)
 
 
 def load_training(config: DataConfig, preprocess: Preprocess, outputs: int | None = None) -> TrainingData:
@@ -50,15 +49,14 @@ def load_training(config: DataConfig, preprocess: Preprocess, outputs: int | Non
         XaipruneError: As `load`.
     """
     reader = _Reader(config, preprocess, outputs)
-    data = TrainingData(
-        train=reader.read("train", None),
-        validation=reader.read("validation", config.validation_per_class),
-        test=reader.read("test", config.test_per_class),
-        task=reader.labelling.task,
-    )
-    _check_disjoint({"train": data.train, "validation": data.validation, "test": data.test})
+    splits = {
+        "train": reader.read("train", None),
+        "validation": reader.read("validation", config.validation_per_class),
+        "test": reader.read("test", config.test_per_class),
+    }
+    _check_disjoint(splits)
     reader.report()
-    return data
+    return TrainingData(**splits, task=reader.labelling.task)
 
 
 class _Reader:

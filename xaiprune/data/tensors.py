@@ -1,4 +1,4 @@
-"""Images that are already in memory: tensors and torch's data loaders, in place of a data source."""
+"""Images from tensors and torch's data loaders, in place of a data source."""
 
 import hashlib
 from collections.abc import Iterable
@@ -121,13 +121,13 @@ class MissingImages(LabelledImages):
 
 
 def as_images(data: ImagesLike, *, outputs: int | None = None, name: str = "images") -> LabelledImages:
-    """Labelled images from what one has.
+    """Labelled images from tensors, a loader, or labelled images.
 
     Args:
-        data: `LabelledImages`, which are returned as they are; a pair of tensors, images (N, channels, H, W) of
-            floats, normalised as the network expects, and labels (N,) of integers; a torch ``DataLoader`` or
-            dataset that yields such images and labels. A loader is read once, completely; one that shuffles gives
-            another order, and another fingerprint, every time.
+        data: `LabelledImages`, which are returned as they are; a pair of tensors, images (N, channels, H, W)
+            of floats, normalised as the network expects, and labels (N,) of integers; or a torch
+            ``DataLoader`` or dataset that yields such images and labels. A loader is read once, completely;
+            one that shuffles gives another order, and so another fingerprint, every time.
         outputs: Of the network, for checking labels.
         name: For messages: ``reference``.
 
@@ -137,9 +137,7 @@ def as_images(data: ImagesLike, *, outputs: int | None = None, name: str = "imag
     if isinstance(data, LabelledImages):
         return data
     if isinstance(data, Dataset):
-        raise XaipruneError(
-            f"{name}: this is a dataset; give one of its splits: .reference, .validation, .test"
-        )
+        raise XaipruneError(f"{name}: this is a Dataset; give one of its splits, for example .reference")
     if isinstance(data, TorchDataset):
         data = DataLoader(data, batch_size=_BATCH)
     images, labels = data if _is_pair(data) else _read(data, name)
@@ -156,13 +154,13 @@ def as_dataset(
     validation: ImagesLike | None = None,
     test: ImagesLike | None = None,
 ) -> Dataset:
-    """A dataset from what one has; the task is to tell all of the network's outputs apart.
+    """A dataset from tensors, loaders or labelled images; its task is all of the network's outputs.
 
     Args:
         data: A `Dataset`, which is returned as it is, or the reference images, as `as_images` takes them.
         outputs: Of the network; needed unless there is a `Dataset`.
-        validation: What pruned networks are scored on, as `as_images` takes them; None: a split of length 0 that
-            raises an error when it is used (`MissingImages`).
+        validation: What pruned networks are scored on, as `as_images` takes them; None: a split of length 0
+            that raises an error when it is used (`MissingImages`).
         test: For the final comparison, as ``validation``.
 
     Raises:
@@ -219,8 +217,8 @@ def _check(images: Tensor, labels: Tensor, outputs: int | None, name: str) -> No
         )
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise XaipruneError(
-            f"{name}: labels must be ({len(images)},) integers, one for each image, got {tuple(labels.shape)} "
-            f"{_type(labels)}"
+            f"{name}: labels must be ({len(images)},) integers, one for each image, got "
+            f"{tuple(labels.shape)} {_type(labels)}"
         )
     if not len(images):
         raise XaipruneError(f"{name}: there are no images")

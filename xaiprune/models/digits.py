@@ -1,4 +1,4 @@
-"""The digits networks with weights: trained at first use, then found in the cache."""
+"""The digits networks with their weights: trained at first use, then kept in the cache."""
 
 import hashlib
 import logging

@@ -21,7 +21,7 @@ class Setup:
         model: On ``device``, in eval mode.
         data: Splits and task.
         preprocess: As used for the images.
-        device: Where the model lies.
+        device: Of the model.
     """
 
     model: nn.Module
