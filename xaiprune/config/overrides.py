@@ -23,7 +23,7 @@ _SEARCH_PATH = "hydra.searchpath"
 def parse(overrides: Sequence[str], config_dir: str | None = None) -> list[Override]:
     """Parse overrides in Hydra's grammar.
 
-    ``composite=FILE.yaml`` is read as ``composite.file=FILE.yaml``, and a key's former name as its current one.
+    ``composite=FILE.yaml`` is read as ``composite.file=FILE.yaml``, and former names of keys as current ones.
 
     Args:
         overrides: As typed.

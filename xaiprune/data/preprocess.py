@@ -1,4 +1,4 @@
-"""From a picture to the uint8 pixels of a network's input: timm's evaluation transform, not yet normalised."""
+"""From a picture to uint8 pixels as a network expects them: timm's evaluation transform, not normalised."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
