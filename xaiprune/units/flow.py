@@ -4,17 +4,18 @@ The trace sees PyTorch's functions, not module classes, so it works for any netw
 made of overridable functions (``torch.overrides``), no matter which library the modules come from.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
+from xaiprune.tracing import running_modules, short_name
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
-        self.running: list[str] = [""]  # from the network itself to the innermost module
+        self.running: Sequence[str] = ()
         self._number: dict[int, int] = {}  # id of a live tensor -> its newest value number
 
     def number(self, tensor: Tensor) -> int | None:
@@ -95,35 +96,11 @@ class _Recorder(TorchFunctionMode):
             outputs = tuple(self.new_value(tensor) for tensor in made)
             # Copied, because a list of tensors may grow after the call (DenseNet's features do).
             args, kwargs = tree_map(lambda leaf: leaf, (args, kwargs))
-            op = Op(_short_name(func), self.running[-1], func, args, kwargs, inputs, outputs)
+            op = Op(short_name(func), self.running[-1], func, args, kwargs, inputs, outputs)
             self.flow.ops.append(op)
             for value in dict.fromkeys(inputs):
                 self.flow.consumers.setdefault(value, []).append(op)
         return result
-
-
-def _short_name(func: Callable[..., Any]) -> str:
-    name = getattr(func, "__name__", "") or resolve_name(func) or repr(func)
-    return name.rsplit(".", 1)[-1]
-
-
-@contextmanager
-def _module_names(recorder: _Recorder) -> Iterator[None]:
-    """While it lasts, the recorder knows the innermost module that is running, and what modules return."""
-    flow = recorder.flow
-    with ExitStack() as hooks:
-        for name, module in flow.modules.items():
-
-            def enter(_: nn.Module, args: Any, name: str = name) -> None:
-                recorder.running.append(name)
-
-            def leave(_: nn.Module, args: Any, output: Any, name: str = name) -> None:
-                recorder.running.pop()
-                flow.module_outputs.setdefault(name, []).extend(recorder.values(output))
-
-            hooks.enter_context(module.register_forward_pre_hook(enter))
-            hooks.enter_context(module.register_forward_hook(leave))
-        yield
 
 
 @contextmanager
@@ -150,8 +127,13 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
     """
     flow = Flow(dict(model.named_modules()))
     recorder = _Recorder(flow)
+
+    def leaving(name: str, output: Any) -> None:
+        flow.module_outputs.setdefault(name, []).extend(recorder.values(output))
+
     try:
-        with evaluating(model), torch.no_grad(), _module_names(recorder), recorder:
+        with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
+            recorder.running = running
             recorder.new_value(example)
             output = model(example)
         flow.outputs = set(recorder.values(output))
