@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.batches import batches, right_logits
-from xaiprune.attribution.criteria.taps import captured, evaluating, per_unit, require_all
+from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_criterion
-from xaiprune.units.layer import UnitLayer
+from xaiprune.units import UnitLayer, evaluating
 
 ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
 """Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""

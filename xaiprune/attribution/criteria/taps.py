@@ -18,18 +18,6 @@ Captured = dict[str, list[Tensor]]
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the network in eval mode and give every module its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
 def captured(
     model: nn.Module, units: Sequence[UnitLayer], keep: Callable[[Tensor], Tensor] | None = None
 ) -> Iterator[Captured]:
