@@ -3,7 +3,8 @@
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
 from xaiprune.session.opening import limited, open_session, open_setup, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
-from xaiprune.session.session import Pruned, PruningSession
+from xaiprune.session.pruned import Pruned
+from xaiprune.session.session import PruningSession
 
 __all__ = [
     "LATENCY_BATCH",

@@ -15,7 +15,6 @@ from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset
 from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
-_VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _name(match: Match) -> str:
 
 
 def _option(rule: Rule, factor: float) -> RuleOption:
-    parameter = _VARIED.get(rule.name)
+    parameter = rule.main
     if parameter is None:
         return RuleOption(rule.name, rule.name, base=rule)
     value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]

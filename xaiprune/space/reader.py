@@ -151,7 +151,7 @@ def _option(name: str, data: Any) -> RuleOption:
         raise XaipruneError(f"{key} must say its rule: {{rule: epsilon, epsilon: 0.01}}")
     rule = str(data["rule"])
     check_value(f"{key}.rule", rule, RULES)
-    known = [p for p in RULES[rule].ranges if p != "beta"]
+    known = RULES[rule].searchable
     check_keys(key, data, ["rule", *known])
     parameters = {p: _numbers(f"{key}.{p}", value) for p, value in data.items() if p != "rule"}
     option = RuleOption(name, rule, parameters)

@@ -12,9 +12,10 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xaiprune.attribution import Composite, Match, make_rule
+from xaiprune.attribution import Composite, Match
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, LayerType, Rule
 from xaiprune.recipe import Recipe
+from xaiprune.registry import RULES
 
 INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
 BETWEEN = ("lrp", "gradient")
@@ -100,7 +101,6 @@ class RuleOption:
         name: As the parameter ``<part>.rule`` says it.
         rule: The LRP rule's name.
         parameters: Parameter -> layer type -> number; the type is `ANY` where all types share the number.
-            An alphabeta rule has alpha only: beta is alpha - 1.
         base: Gives what ``parameters`` leave out; None: the rule's defaults.
     """
 
@@ -115,11 +115,11 @@ class RuleOption:
         Raises:
             XaipruneError: A number is out of the rule's range.
         """
-        if self.rule == "alphabeta" and "alpha" in numbers:
-            numbers = {**numbers, "beta": numbers["alpha"] - 1}
-        if self.base is not None:
-            return replace(self.base, **numbers)
-        return make_rule(self.rule, **numbers)
+        if self.base is not None and not numbers:
+            return self.base
+        given = {} if self.base is None else self.base.parameters()
+        rule: type[Rule] = RULES.find(self.rule)
+        return rule.from_numbers(**{**given, **numbers})
 
     def for_type(self, layer_type: LayerType) -> RuleOption:
         """The same option with the numbers of one layer type."""

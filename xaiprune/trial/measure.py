@@ -11,6 +11,7 @@ from xaiprune.pruning import Plan
 from xaiprune.recipe import Recipe
 from xaiprune.session import Pruned, PruningSession
 from xaiprune.trial.cache import Score, ScoreCache
+from xaiprune.trial.constraint import relative_cost
 from xaiprune.trial.race import CHUNK, Race
 from xaiprune.trial.result import Stopwatch
 
@@ -132,7 +133,7 @@ class Measurement:
             if entry.pruned is None:
                 entry.pruned = session.pruned(entry.plan, self.recipe.compensate)
             if unpriced:
-                score = replace(score, cost=session.relative_cost(entry.plan, entry.pruned, self.costs))
+                score = replace(score, cost=relative_cost(session, entry.plan, entry.pruned, self.costs))
             if missing:
                 start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self.total)
                 whole = start == 0 and stop == self.total

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.nodes import NormNode
-from xaiprune.attribution.lrp.recorder import Op, Recorder, handles
-from xaiprune.attribution.lrp.tags import constants
+from xaiprune.attribution.lrp.engine.nodes import NormNode
+from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
+from xaiprune.attribution.lrp.engine.tags import constants
+from xaiprune.registry import register_operation
 
 
-@handles("layer_norm")
+@register_operation("layer_norm")
 def layer_norm(
     rec: Recorder,
     op: Op,
@@ -35,7 +36,7 @@ def layer_norm(
     return _norm(rec, x, y, lambda t: F.layer_norm(t, tuple(normalized_shape), weight, bias, eps), detached)
 
 
-@handles("rms_norm")
+@register_operation("rms_norm")
 def rms_norm(
     rec: Recorder,
     op: Op,
@@ -50,8 +51,8 @@ def rms_norm(
         return F.rms_norm(t, tuple(normalized_shape), weight, eps)
 
     dims = tuple(range(-len(normalized_shape), 0))
-    floor = torch.finfo(x.dtype).eps if eps is None else eps
-    rrms = (x.detach().square().mean(dims, keepdim=True) + floor).rsqrt()
+    eps_used = torch.finfo(x.dtype).eps if eps is None else eps
+    rrms = (x.detach().square().mean(dims, keepdim=True) + eps_used).rsqrt()
 
     def detached(g: Tensor) -> Tensor:
         return g * rrms if weight is None else g * weight * rrms
@@ -59,7 +60,7 @@ def rms_norm(
     return _norm(rec, x, f(x.detach()), f, detached)
 
 
-@handles("group_norm")
+@register_operation("group_norm")
 def group_norm(
     rec: Recorder,
     op: Op,
@@ -84,7 +85,7 @@ def group_norm(
     return _norm(rec, x, f(x.detach()), f, detached)
 
 
-@handles("normalize")
+@register_operation("normalize")
 def normalize(
     rec: Recorder, op: Op, x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
 ) -> Tensor:

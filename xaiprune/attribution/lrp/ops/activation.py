@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.nodes import ActivationNode
-from xaiprune.attribution.lrp.recorder import Op, Recorder, handles
-from xaiprune.attribution.lrp.tags import Tag, set_tag
+from xaiprune.attribution.lrp.engine.nodes import ActivationNode
+from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
+from xaiprune.attribution.lrp.engine.tags import Tag, set_tag
+from xaiprune.registry import register_operation
 
 # f'(0), the limit of f(x)/x, for functions with f(0) = 0
 _SLOPE_AT_ZERO = {
@@ -33,14 +34,14 @@ _SLOPE_AT_ZERO = {
 }
 
 
-@handles("relu")
+@register_operation("relu")
 def relu(rec: Recorder, op: Op, x: Tensor, inplace: bool = False) -> Tensor:
     """f(x)/x and f'(x) are the same 0/1 mask: relevance passes."""
     with torch.enable_grad():
         return set_tag(torch.relu(x), Tag(nonnegative=True))
 
 
-@handles(*_SLOPE_AT_ZERO)
+@register_operation(*_SLOPE_AT_ZERO)
 def activation(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     kwargs.pop("inplace", None)
     if args and args[-1] is True:
@@ -56,11 +57,8 @@ def activation(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> T
     return set_tag(out, Tag(nonnegative=op.name == "relu6"))
 
 
-@handles("sigmoid", "hardsigmoid", "softplus", "logsigmoid")
+@register_operation("sigmoid", "hardsigmoid", "softplus", "log_sigmoid")
 def gate(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Gates do not vanish at 0, so f(x)/x is no use: plain gradient, as for the softmax."""
-    kwargs.pop("inplace", None)
-    args = tuple(a for a in args if a is not True)
-    function = getattr(F, op.name, None) or getattr(torch, op.name)
-    with torch.enable_grad():
-        return set_tag(function(x, *args, **kwargs), Tag(nonnegative=op.name != "logsigmoid", gate="sigmoid"))
+    """Gates do not vanish at 0, so f(x)/x is of no use: plain gradient, as for the softmax."""
+    result = rec.plain(op, x, *(a for a in args if a is not True), **kwargs)
+    return set_tag(result, Tag(nonnegative=op.name != "log_sigmoid", gate="sigmoid"))

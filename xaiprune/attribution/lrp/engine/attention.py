@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.nodes import share
-from xaiprune.attribution.lrp.passes import Pass
+from xaiprune.attribution.lrp.engine.nodes import share
+from xaiprune.attribution.lrp.engine.passes import Pass
 
 # Against t, which has the size of attention logits; s_j, which can be tiny, has cancelled.
 _STABILIZER = 1e-9

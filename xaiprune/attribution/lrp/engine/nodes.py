@@ -1,7 +1,7 @@
-"""Autograd nodes for what lies between linear layers; each asks the running pass how to propagate.
+"""Autograd nodes; each asks the running pass how to propagate.
 
-Nodes return None for None, so that a branch that gets no relevance (queries and keys under CP-LRP) costs
-nothing.
+Nodes between linear layers return None for None, so that a branch that gets no relevance (queries and keys
+under CP-LRP) costs nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xaiprune.attribution.lrp.blocks import blockwise
 from xaiprune.attribution.lrp.composite import Composite
-from xaiprune.attribution.lrp.passes import Pass
+from xaiprune.attribution.lrp.engine.blocks import blockwise
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall
+from xaiprune.attribution.lrp.engine.passes import Pass
+from xaiprune.errors import XaipruneError
 
 Role = Literal["factor", "signal", "gate", "similarity", "weights", "value"]
 
@@ -31,15 +33,41 @@ class TapNode(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
         if grads[0] is not None:
-            ctx.pass_.report(ctx.index, ctx.x, grads[0])
+            ctx.pass_.read(ctx.index, ctx.x, grads[0])
         return grads[0], None, None
+
+
+class LinearNode(torch.autograd.Function):
+    """Puts a linear call into the autograd graph: value ``z``, backward by the rule of the running pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, z: Tensor, call: LinearCall, pass_: Pass) -> Tensor:
+        # x and z also live in `call`; saved here, autograd would check them for in-place changes and count
+        # them twice. Nothing changes them: the pass runs in-place operations out of place.
+        ctx.call, ctx.pass_ = call, pass_
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
+        call, g = ctx.call, grads[0]
+        rule = ctx.pass_.rules[call.name]
+        if not rule.input_only:
+            return rule.propagate(call, g), None, None, None
+        if not call.raw_input:
+            raise XaipruneError(
+                f"layer {call.name}: rule {rule.name} is for layers whose input is the image; "
+                f"use epsilon, gamma, zplus or alphabeta here"
+            )
+        # Relevance, not gradient form: it does not vanish where a pixel is zero.
+        ctx.pass_.add_input_relevance(rule.propagate(call, g))
+        return torch.zeros_like(call.x), None, None, None
 
 
 def share(role: Role, composite: Composite) -> float:
     """Which part of the plain gradient one factor of a product receives.
 
     A product of n activations splits its relevance evenly (Achtibat et al. 2024, eq. 15), so two factors
-    get half each; a factor that is held constant gets none and leaves all to the other.
+    get half each; a factor that is held constant gets none, and the other gets all.
     """
     if role in ("factor", "signal", "gate"):
         if composite.product == "gradient":

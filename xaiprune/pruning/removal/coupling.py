@@ -1,4 +1,4 @@
-"""Channels that several layers share (a residual stream), so that they can only leave together."""
+"""Channels that several layers share (a residual stream), so that they can only be removed together."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,8 +14,8 @@ def couple(
 ) -> tuple[tuple[str, ...], ...]:
     """Find the unit layers whose units share channels, for ``make_plan(..., groups=...)``.
 
-    Unit i of one layer of a group is channel i of the stream that all of them write to; removed from all,
-    the channel goes. A group counts only if all its writers are unit layers.
+    Unit i of each layer of a group is channel i of the stream that all of them write to; once it is removed
+    from all, the channel is removed. A group counts only if all its writers are unit layers.
 
     Args:
         model: The network; unchanged.
@@ -31,21 +31,22 @@ def couple(
 
 
 def coupled_cuts(
-    surgery: Surgery, going: Mapping[str, Sequence[int]], units: Sequence[UnitLayer]
+    surgery: Surgery, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer]
 ) -> Iterator[tuple[tuple[str, ...], tuple[int, ...], Cuts]]:
-    """The channels of each group that leave every one of its layers: (layers, channels, cuts)."""
+    """The units of each group that are removed from every one of its layers: (layers, units, cuts)."""
+    layers = {layer.name: layer for layer in units}
     for names in _groups(surgery, units):
-        together = set.intersection(*(set(going.get(name, ())) for name in names))
+        together = set.intersection(*(set(removed.get(name, ())) for name in names))
         if together:
-            channels = tuple(sorted(together))
-            yield names, channels, surgery.cuts(names[0], channels)
+            shared = tuple(sorted(together))
+            yield names, shared, surgery.cuts(names[0], layers[names[0]].channels(shared).tolist())
 
 
 def _groups(surgery: Surgery, units: Sequence[UnitLayer]) -> Iterator[tuple[str, ...]]:
     layers = {layer.name: layer for layer in units}
     seen: set[str] = set()
     for layer in units:
-        if layer.removable or layer.kind not in ("filters", "linear_outputs") or layer.name in seen:
+        if layer.removable or layer.where == "input" or layer.name in seen:
             continue
         try:
             writers = surgery.outputs(surgery.cuts(layer.name, [0]))
@@ -53,6 +54,6 @@ def _groups(surgery: Surgery, units: Sequence[UnitLayer]) -> Iterator[tuple[str,
             continue
         seen |= writers
         names = tuple(name for name in layers if name in writers)
-        sizes = {layers[name].units for name in names}
+        sizes = {(layers[name].units, layers[name].width) for name in names}
         if len(names) > 1 and len(names) == len(writers) and len(sizes) == 1:
             yield names

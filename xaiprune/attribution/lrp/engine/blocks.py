@@ -19,7 +19,7 @@ def blockwise(function: Callable[..., object], *inputs: Tensor) -> Tensor:
     """Run ``function(out, *inputs)`` on equally shaped tensors, block by block on a CPU.
 
     Args:
-        function: Elementwise; writes its result to ``out`` and leaves its other arguments as they are. All
+        function: Elementwise; writes its result to ``out`` and changes none of its other arguments. All
             are one-dimensional parts of one shape (on a GPU, the whole tensors).
         inputs: Tensors of one shape.
     """

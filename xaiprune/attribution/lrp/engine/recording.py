@@ -8,19 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-# Imported for their handlers.
-from xaiprune.attribution.lrp import (  # noqa: F401
-    ops_activation,
-    ops_attention,
-    ops_linear,
-    ops_norm,
-    ops_plain,
-)
 from xaiprune.attribution.lrp.composite import Composite, LayerInfo
-from xaiprune.attribution.lrp.linear import LinearCall, WeightCache
-from xaiprune.attribution.lrp.passes import Pass, Reader
-from xaiprune.attribution.lrp.recorder import Recorder, TapPoint
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
+from xaiprune.attribution.lrp.engine.passes import Pass, Reader
+from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
 from xaiprune.errors import XaipruneError
+from xaiprune.units import default_example
 
 # Top-level modules that timm puts between the last block and the logits, beside the classifier itself.
 _CLASSIFIER_PARTS = ("pre_logits", "head_dist", "head_drop")
@@ -52,7 +45,7 @@ class Recording:
             taps: Where relevance will be read.
             from_image: Propagate down to the pixels, not only to the lowest tap.
             weights: Derived weights kept from earlier recordings of the same model.
-            several: More than one composite will follow; sums that do not depend on rules are kept.
+            several: Several composites will follow; sums that do not depend on rules are kept.
 
         Raises:
             UnsupportedOperation: An operation has no relevance rule; names it and its module.
@@ -70,23 +63,23 @@ class Recording:
         self.layers = layer_infos(list(self._recorder.calls.values()))
 
     def backward(
-        self, composite: Composite, seed: Tensor, read: Reader, *, last: bool = False
+        self, composite: Composite, initial: Tensor, read: Reader, *, last: bool = False
     ) -> Tensor | None:
         """Propagate relevance from the logits down to the lowest tap.
 
         Args:
             composite: Rules; resolved against the layers that ran.
-            seed: (N, classes) gradient-form relevance of the logits, R = seed * logits.
+            initial: (N, classes) gradient-form relevance of the logits, R = initial * logits.
             read: Called as ``read(tap index, activation, g)``, with R = g * activation.
             last: Free the graph; no further composite follows.
 
         Returns:
-            Relevance of the image, (N, 3, H, W), if the recording goes that far.
+            Relevance of the image, (N, 3, H, W); None where the recording begins above it.
         """
         self._pass.begin(composite, composite.resolve(self.layers), read)
         starts = self._recorder.starts
         grads = torch.autograd.grad(
-            self._output, starts, seed.to(self._output), retain_graph=not last, allow_unused=True
+            self._output, starts, initial.to(self._output), retain_graph=not last, allow_unused=True
         )
         if not self._recorder.starts_at_image:
             return None
@@ -134,14 +127,6 @@ def _classifier(names: Sequence[str]) -> set[str]:
     }
 
 
-def example_images(model: nn.Module, size: int = 1) -> Tensor:
-    """Zeros of the model's own input size (timm's data config; 3 x 224 x 224 where it has none)."""
-    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    shape = tuple(config.get("input_size", (3, 224, 224)))
-    reference = next(model.parameters(), torch.zeros(()))
-    return torch.zeros(size, *shape, dtype=reference.dtype, device=reference.device)
-
-
 def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerInfo]:
     """The layers that a composite can give rules to, in execution order.
 
@@ -149,14 +134,14 @@ def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerI
         model: In eval mode.
         example: One image, (1, 3, H, W); zeros of the model's input size by default.
     """
-    images = example_images(model) if example is None else example[:1]
-    return Recording(model, images, ()).layers
+    example = default_example(model) if example is None else example[:1]
+    return Recording(model, example, ()).layers
 
 
 def relevance_at(
     model: nn.Module,
     images: Tensor,
-    seed: Tensor,
+    initial: Tensor,
     composite: Composite,
     modules: Sequence[str],
     where: Literal["output", "input"] = "output",
@@ -166,7 +151,7 @@ def relevance_at(
     Args:
         model: In eval mode.
         images: (N, 3, H, W).
-        seed: (N, classes) gradient-form start at the logits (one-hot: starts at the logit).
+        initial: (N, classes) gradient-form relevance of the logits (one-hot: the logit itself).
         composite: Rules.
         modules: Qualified names; ``"input"`` stands for the image.
         where: At the modules' outputs or inputs.
@@ -181,7 +166,7 @@ def relevance_at(
         name = names[index]
         found[name] = found[name] + relevance if name in found else relevance
 
-    image = recording.backward(composite, seed, read, last=True)
+    image = recording.backward(composite, initial, read, last=True)
     for index, name in enumerate(names):  # a branch that gets no relevance is not visited
         if name not in found:
             found[name] = torch.zeros_like(recording.tapped(index))

@@ -50,16 +50,15 @@ class Attention:
     mixed: bool = False
 
 
-def find_attention(flow: Flow, model: nn.Module) -> list[Attention]:
+def find_attention(flow: Flow) -> list[Attention]:
     """Every multi-head attention of the traced network, in execution order."""
-    modules = dict(model.named_modules())
     found: dict[str, Attention] = {}
     for op in flow.ops:
         if op.name == "multi_head_attention_forward":
-            module = modules[op.module]
+            module = flow.modules[op.module]
             if isinstance(module, nn.MultiheadAttention):
-                heads = Attention(op.module, f"{op.module}.out_proj", module.num_heads, module.head_dim)
-                found.setdefault(op.module, heads)
+                own = Attention(op.module, f"{op.module}.out_proj", module.num_heads, module.head_dim)
+                found.setdefault(op.module, own)
             continue
         passed: list[str] = []
         if op.name == "scaled_dot_product_attention":
@@ -71,7 +70,7 @@ def find_attention(flow: Flow, model: nn.Module) -> list[Attention]:
             merged, passed = path
         else:
             continue
-        attention = _merged_heads(flow, modules, op, merged, passed)
+        attention = _merged_heads(flow, op, merged, passed)
         if attention is not None:
             found.setdefault(attention.name, attention)
     return list(found.values())
@@ -92,26 +91,22 @@ def _follow(flow: Flow, op: Op, through: frozenset[str], to: frozenset[str]) -> 
     return None
 
 
-def _merged_heads(
-    flow: Flow, modules: dict[str, nn.Module], softmax: Op, product: Op, passed: list[str]
-) -> Attention | None:
+def _merged_heads(flow: Flow, softmax: Op, product: Op, passed: list[str]) -> Attention | None:
     """The attention whose weights-times-values is ``product``, if a linear layer reads its merged heads."""
     shape = flow.shape(product.outputs[0])
     path = _follow(flow, product, _MERGING, frozenset({"linear"}))
-    if len(shape) != 4 or path is None or not isinstance(modules.get(path[0].module), nn.Linear):
+    if len(shape) != 4 or path is None or not isinstance(flow.modules.get(path[0].module), nn.Linear):
         return None
     projection = path[0]
     heads, head_dim = shape[1], shape[3]
     if flow.shape(projection.inputs[0])[-1] != heads * head_dim:
         return None
-    inner = softmax.module if not isinstance(modules[softmax.module], nn.Softmax) else _parent(softmax.module)
+    inner = softmax.module
+    if isinstance(flow.modules[inner], nn.Softmax):
+        inner = inner.rpartition(".")[0]
     mixed = bool({"linear", "layer_norm", "rms_norm"} & {*passed, *path[1]})
     name = _common(inner, projection.module)
     return Attention(name, projection.module, heads, head_dim, mixed)
-
-
-def _parent(name: str) -> str:
-    return name.rpartition(".")[0]
 
 
 def _common(first: str, second: str) -> str:

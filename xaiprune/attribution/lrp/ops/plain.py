@@ -11,127 +11,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xaiprune.attribution.lrp.nodes import ShareNode
-from xaiprune.attribution.lrp.recorder import Constant, Op, Recorder, handles
-from xaiprune.attribution.lrp.tags import Tag, set_tag, tag_of
-from xaiprune.errors import UnsupportedOperation
+from xaiprune.attribution.lrp.engine.nodes import ShareNode
+from xaiprune.attribution.lrp.engine.recorder import Constant, Op, Recorder
+from xaiprune.attribution.lrp.engine.tags import Tag, set_tag, tag_of
+from xaiprune.registry import register_operation
 
+# fmt: off
 _REARRANGE = [
-    "view",
-    "reshape",
-    "flatten",
-    "unflatten",
-    "permute",
-    "transpose",
-    "swapaxes",
-    "swapdims",
-    "movedim",
-    "moveaxis",
-    "t",
-    "squeeze",
-    "unsqueeze",
-    "contiguous",
-    "clone",
-    "getitem",
-    "select",
-    "narrow",
-    "index_select",
-    "gather",
-    "take_along_dim",
-    "expand",
-    "expand_as",
-    "repeat",
-    "repeat_interleave",
-    "tile",
-    "cat",
-    "concat",
-    "concatenate",
-    "stack",
-    "hstack",
-    "vstack",
-    "split",
-    "chunk",
-    "unbind",
-    "tensor_split",
-    "split_with_sizes",
-    "roll",
-    "flip",
-    "rot90",
-    "unfold",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "channel_shuffle",
-    "to",
-    "type",
-    "type_as",
-    "float",
-    "double",
-    "half",
-    "bfloat16",
-    "cpu",
-    "cuda",
-    "view_as",
-    "reshape_as",
-    "broadcast_to",
-    "as_strided",
-    "identity",
+    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "swapdims",
+    "movedim", "moveaxis", "t", "squeeze", "unsqueeze", "contiguous", "clone", "getitem", "select",
+    "narrow", "index_select", "gather", "take_along_dim", "expand", "expand_as", "repeat",
+    "repeat_interleave", "tile", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "split",
+    "chunk", "unbind", "tensor_split", "split_with_sizes", "roll", "flip", "rot90", "unfold",
+    "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "to", "type", "type_as", "float", "double",
+    "half", "bfloat16", "cpu", "cuda", "view_as", "reshape_as", "broadcast_to", "as_strided",
     "alias",
 ]
-
 _AVERAGE = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "max_pool2d_with_indices",
-    "mean",
-    "sum",
-    "amax",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool2d_with_indices", "mean", "sum", "amax",
 ]
-
 _QUERIES = [
-    "size",
-    "dim",
-    "ndimension",
-    "numel",
-    "stride",
-    "is_contiguous",
-    "is_floating_point",
-    "is_complex",
-    "get_device",
-    "element_size",
-    "storage_offset",
-    "__len__",
-    "__repr__",
-    "__format__",
-    "__hash__",
-    "__bool__",
-    "is_same_size",
-    "data_ptr",
-    "nelement",
-    "new_zeros",
-    "new_ones",
-    "new_empty",
-    "new_full",
-    "new_tensor",
-    "zeros_like",
-    "ones_like",
-    "empty_like",
-    "full_like",
-    "rand_like",
-    "bernoulli",
-    "sym_size",
-    "is_nonzero",
-    "assert",
+    "size", "dim", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "is_complex",
+    "get_device", "element_size", "storage_offset", "__len__", "__repr__", "__format__",
+    "__bool__", "is_same_size", "data_ptr", "nelement", "new_zeros", "new_ones", "new_empty",
+    "new_full", "new_tensor", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
+    "bernoulli", "sym_size", "is_nonzero", "assert",
 ]
+_DROPOUT = [
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout",
+    "feature_alpha_dropout",
+]
+# fmt: on
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
@@ -158,7 +70,7 @@ def carry(result: Any, sources: Iterable[Any], keep_gate: bool = True) -> Any:
     return result
 
 
-@handles(*_REARRANGE, *_AVERAGE)
+@register_operation(*_REARRANGE, *_AVERAGE)
 def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     result = rec.plain(op, *args, **kwargs)
     if result is args[0]:  # contiguous() and to() may return their input
@@ -166,23 +78,20 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
     return carry(result, args)
 
 
-@handles("interpolate", "upsample", "masked_fill")
+@register_operation("interpolate", "masked_fill")
 def resample(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     """Linear as well, but bicubic weights and filled-in values may be negative."""
     return set_tag(rec.plain(op, *args, **kwargs), Tag())
 
 
-@handles("max", "min")
+@register_operation("max", "min")
 def extremum(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     if len(args) != 1 or kwargs:
-        raise UnsupportedOperation(
-            f"module '{op.module}': operation '{op.name}' over a dimension or of two tensors has no "
-            f"relevance rule"
-        )
+        raise op.refused(f"operation '{op.name}' over a dimension or of two tensors has no relevance rule")
     return carry(rec.plain(op, *args, **kwargs), args)
 
 
-@handles("pad")
+@register_operation("pad")
 def pad(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     value = kwargs.get("value", args[3] if len(args) > 3 else None)
     result = carry(rec.plain(op, *args, **kwargs), args[:1])
@@ -191,7 +100,7 @@ def pad(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-@handles("add", "sub", "rsub")
+@register_operation("add", "sub", "rsub")
 def add(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     """Sums: every summand keeps g, so that R splits by contribution."""
     result = rec.plain(op, *args, **kwargs)
@@ -201,30 +110,20 @@ def add(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
     return set_tag(result, Tag())
 
 
-@handles("neg")
+@register_operation("neg")
 def negate(rec: Recorder, op: Op, x: Tensor) -> Tensor:
     return set_tag(rec.plain(op, x), Tag())
 
 
-@handles(
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "alpha_dropout",
-    "feature_dropout",
-    "feature_alpha_dropout",
-)
+@register_operation(*_DROPOUT)
 def dropout(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     training = kwargs.get("training", args[1] if len(args) > 1 else True)
     if training:
-        raise UnsupportedOperation(
-            f"module '{op.module}': dropout is active; call model.eval() before attribution"
-        )
+        raise op.refused("dropout is active; call model.eval() before attribution")
     return x
 
 
-@handles("mul", "multiply")
+@register_operation("mul", "multiply")
 def multiply(rec: Recorder, op: Op, x: Any, y: Any) -> Tensor:
     tags = tag_of(x), tag_of(y)
     if None in tags:
@@ -247,10 +146,10 @@ def multiply(rec: Recorder, op: Op, x: Any, y: Any) -> Tensor:
     return set_tag(result, Tag(nonnegative=first.nonnegative and second.nonnegative))
 
 
-@handles("div", "divide", "true_divide")
+@register_operation("div", "divide", "true_divide")
 def divide(rec: Recorder, op: Op, x: Any, y: Any, **kwargs: Any) -> Tensor:
     if tag_of(y) is not None or kwargs:
-        raise UnsupportedOperation(f"module '{op.module}': dividing by an activation has no relevance rule")
+        raise op.refused("dividing by an activation has no relevance rule")
     result = rec.plain(op, x, y)
     tag = tag_of(x)
     assert tag is not None
@@ -258,14 +157,12 @@ def divide(rec: Recorder, op: Op, x: Any, y: Any, **kwargs: Any) -> Tensor:
     return set_tag(result, Tag(nonnegative=positive, gate=tag.gate))
 
 
-@handles("detach")
+@register_operation("detach")
 def detach(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Tensor:
-    raise UnsupportedOperation(
-        f"module '{op.module}': '{op.name}' cuts an activation off; relevance cannot pass"
-    )
+    raise op.refused(f"'{op.name}' cuts an activation off from what follows; relevance cannot pass")
 
 
-@handles(*_QUERIES)
+@register_operation(*_QUERIES)
 def query(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> Any:
-    """Questions about a tensor, and constants of its shape: no relevance is involved."""
+    """Queries about a tensor, and constants of its shape: no relevance is involved."""
     return Constant(op.func(*args, **kwargs))

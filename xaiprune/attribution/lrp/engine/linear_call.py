@@ -1,20 +1,16 @@
-"""One linear layer or convolution as it ran: what the rules read, and the autograd node that runs them."""
+"""One linear layer or convolution as it ran: what the rules read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.blocks import select_by_sign
-from xaiprune.errors import XaipruneError
-
-if TYPE_CHECKING:
-    from xaiprune.attribution.lrp.passes import Pass
+from xaiprune.attribution.lrp.engine.blocks import select_by_sign
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class WeightCache:
         self._values: dict[tuple[Any, ...], tuple[tuple[object, ...], Any]] = {}
 
     def get(self, key: str, sources: tuple[Tensor | None, ...], make: Callable[[], Any]) -> Any:
-        """``make()``, or what it gave before for the very same source tensors.
+        """``make()``, or its earlier result for the very same source tensors.
 
         The sources are kept alive with the value, so an ``id`` cannot be taken over by another tensor.
         """
@@ -70,7 +66,7 @@ class LinearCall:
         weight: (out, in[/groups], *kernel), or (out, in).
         bias: (out,) or None.
         geometry: None for linear layers.
-        nonnegative: ScoreCache that no input is below zero (after ReLU), which halves the work of most rules.
+        nonnegative: No input is below zero, for certain (after ReLU), which halves the work of most rules.
         raw_input: Whether x is the image itself.
         weights: Where derived weights are kept.
         keep_sums: Keep sums over inputs for the next composite.
@@ -88,7 +84,7 @@ class LinearCall:
     weights: WeightCache
     keep_sums: bool = False
     mixes_attention: bool = False
-    _sums: dict[str, Tensor] = field(default_factory=dict)
+    _sums: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     # -- running the layer -------------------------------------------------------------------------
 
@@ -102,17 +98,19 @@ class LinearCall:
 
     def transpose_positive(self, s: Tensor) -> Tensor:
         """Gradient form of sum_j (x_i W_ij)+ s_j: through W+ where x >= 0, through W- where x < 0."""
-        through_plus = self.transpose(s, self.positive_weight())
-        if self.nonnegative:
-            return through_plus
-        return select_by_sign(self.x, through_plus, self.transpose(s, self.negative_weight()))
+        return self._transpose_by_sign(s, self.positive_weight, self.negative_weight)
 
     def transpose_negative(self, s: Tensor) -> Tensor:
         """Gradient form of sum_j (x_i W_ij)- s_j: through W- where x >= 0, through W+ where x < 0."""
-        through_minus = self.transpose(s, self.negative_weight())
+        return self._transpose_by_sign(s, self.negative_weight, self.positive_weight)
+
+    def _transpose_by_sign(
+        self, s: Tensor, where_positive: Callable[[], Tensor], where_negative: Callable[[], Tensor]
+    ) -> Tensor:
+        through = self.transpose(s, where_positive())
         if self.nonnegative:
-            return through_minus
-        return select_by_sign(self.x, through_minus, self.transpose(s, self.positive_weight()))
+            return through
+        return select_by_sign(self.x, through, self.transpose(s, where_negative()))
 
     # -- weights -----------------------------------------------------------------------------------
 
@@ -147,65 +145,36 @@ class LinearCall:
 
         def compute() -> Tensor:
             total = self.forward(self.x.abs(), self.absolute_weight())
-            return (
-                total if self.bias is None or not with_bias else total.add_(self._per_output(self.bias.abs()))
-            )
+            if self.bias is None or not with_bias:
+                return total
+            return total.add_(self._per_output(self.bias.abs()))
 
         return self._kept(f"magnitude {with_bias}", compute)
 
     def _part(self, positive: bool, with_bias: bool) -> Tensor:
         def compute() -> Tensor:
-            same = self.positive_weight() if positive else self.negative_weight()
+            plus, minus = self.positive_weight, self.negative_weight
+            same, other = (plus, minus) if positive else (minus, plus)
             if self.nonnegative:
-                total = self.forward(self.x, same)
+                total = self.forward(self.x, same())
             else:
-                other = self.negative_weight() if positive else self.positive_weight()
-                total = self.forward(self.x.clamp(min=0), same)
-                total = total.add_(self.forward(self.x.clamp(max=0), other))
-            return self._add_bias(total, positive, with_bias)
+                total = self.forward(self.x.clamp(min=0), same())
+                total = total.add_(self.forward(self.x.clamp(max=0), other()))
+            if self.bias is None or not with_bias:
+                return total
+            part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
+            return total.add_(self._per_output(part))
 
         return self._kept(f"{'plus' if positive else 'minus'} {with_bias}", compute)
-
-    def _add_bias(self, total: Tensor, positive: bool, with_bias: bool) -> Tensor:
-        if self.bias is None or not with_bias:
-            return total
-        part = self.bias.clamp(min=0) if positive else self.bias.clamp(max=0)
-        return total.add_(self._per_output(part))
 
     def _per_output(self, values: Tensor) -> Tensor:
         """(out,) values shaped to broadcast over the outputs."""
         return values if self.geometry is None else values.view(-1, *[1] * len(self.geometry.stride))
 
     def _kept(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Sums do not depend on rules: kept while several composites share this forward."""
+        """Sums do not depend on rules, so they are kept while several composites share this forward."""
         if not self.keep_sums:
             return compute()
         if key not in self._sums:
             self._sums[key] = compute()
         return self._sums[key]
-
-
-class LinearNode(torch.autograd.Function):
-    """Puts a linear call into the autograd graph: value ``z``, backward by the rule of the running pass."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, z: Tensor, call: LinearCall, pass_: Pass) -> Tensor:
-        # x and z also live in `call`; saved here, autograd would check them for in-place changes and count
-        # them twice. Nothing changes them: the pass runs in-place operations out of place.
-        ctx.call, ctx.pass_ = call, pass_
-        return z.view_as(z)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
-        call, g = ctx.call, grads[0]
-        rule = ctx.pass_.rule_of(call.name)
-        if not rule.input_only:
-            return rule.propagate(call, g), None, None, None
-        if not call.raw_input:
-            raise XaipruneError(
-                f"layer {call.name}: rule {rule.name} is for layers whose input is the image; "
-                f"use epsilon, gamma, zplus or alphabeta here"
-            )
-        # Relevance, not gradient form: it does not vanish where a pixel is zero.
-        ctx.pass_.add_input_relevance(rule.propagate(call, g))
-        return torch.zeros_like(call.x), None, None, None

@@ -1,14 +1,13 @@
-"""What the recording knows of a tensor that depends on the image."""
+"""What the recorder knows about a tensor that depends on the image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from xaiprune.attribution.lrp.linear import LinearCall
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 
 _ATTRIBUTE = "_xaiprune_tag"
 

@@ -8,25 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.attention import AttentionNode, SoftmaxNode
-from xaiprune.attribution.lrp.nodes import ShareNode
-from xaiprune.attribution.lrp.ops_linear import linear_call
-from xaiprune.attribution.lrp.recorder import Op, Recorder, handles
-from xaiprune.attribution.lrp.tags import Tag, set_tag, tag_of
-from xaiprune.errors import UnsupportedOperation
+from xaiprune.attribution.lrp.engine.attention import AttentionNode, SoftmaxNode
+from xaiprune.attribution.lrp.engine.nodes import ShareNode
+from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
+from xaiprune.attribution.lrp.engine.tags import Tag, set_tag, tag_of
+from xaiprune.attribution.lrp.ops.linear import linear_call
+from xaiprune.registry import register_operation
 
 
-@handles("softmax")
+@register_operation("softmax")
 def softmax(rec: Recorder, op: Op, x: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Tensor:
     if dim is None:
-        raise UnsupportedOperation(f"module '{op.module}': softmax without a dimension has no relevance rule")
+        raise op.refused("softmax without a dimension has no relevance rule")
     s = torch.softmax(x.detach(), dim, dtype=kwargs.get("dtype"))
     with torch.enable_grad():
         out: Tensor = SoftmaxNode.apply(x, s, dim, rec.pass_)
     return set_tag(out, Tag(nonnegative=True, gate="softmax"))
 
 
-@handles("matmul", "bmm", "mm")
+@register_operation("matmul", "bmm", "mm")
 def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
     tag_a, tag_b = tag_of(a), tag_of(b)
     if op.func.__name__ == "__rmatmul__":
@@ -35,24 +35,19 @@ def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
         weight = b.detach().t()
         return linear_call(rec, op, a, weight, None, None, lambda: F.linear(a, weight))
     if tag_a is None or tag_b is None:
-        raise UnsupportedOperation(
-            f"module '{op.module}': a matrix product of an activation and a batched or left constant has no "
-            f"relevance rule"
+        raise op.refused(
+            "a matrix product of an activation and a batched or left constant has no relevance rule"
         )
     gated = (tag_a.gate == "softmax") != (tag_b.gate == "softmax")
-    roles = (
-        ("similarity", "similarity")
-        if not gated
-        else ("weights", "value")
-        if tag_a.gate
-        else ("value", "weights")
-    )
+    roles = ("weights", "value") if tag_a.gate else ("value", "weights")
+    if not gated:
+        roles = ("similarity", "similarity")
     with torch.enable_grad():
         a, b = (ShareNode.apply(t, role, rec.pass_) for t, role in zip((a, b), roles, strict=True))
         return torch.matmul(a, b)
 
 
-@handles("scaled_dot_product_attention")
+@register_operation("scaled_dot_product_attention")
 def attention(
     rec: Recorder,
     op: Op,
@@ -66,9 +61,9 @@ def attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     if dropout_p or enable_gqa or (attn_mask is not None and tag_of(attn_mask) is not None):
-        raise UnsupportedOperation(
-            f"module '{op.module}': attention with dropout, grouped queries or a mask that depends on the "
-            f"image has no relevance rule"
+        raise op.refused(
+            "attention with dropout, grouped queries or a mask that depends on the image has no relevance "
+            "rule"
         )
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),
@@ -80,7 +75,7 @@ def attention(
     return out
 
 
-@handles("multi_head_attention_forward")
+@register_operation("multi_head_attention_forward")
 def multi_head_attention(
     rec: Recorder,
     op: Op,
@@ -104,9 +99,9 @@ def multi_head_attention(
     """``nn.MultiheadAttention``, whose forward bypasses its projection modules: (tokens, N, channels)."""
     extras = [bias_k, bias_v, options.get("key_padding_mask"), options.get("attn_mask")]
     if in_proj_weight is None or add_zero_attn or need_weights or any(e is not None for e in extras):
-        raise UnsupportedOperation(
-            f"module '{op.module}': nn.MultiheadAttention with masks, extra key biases, separate projection "
-            f"weights or need_weights=True has no relevance rule"
+        raise op.refused(
+            "nn.MultiheadAttention with masks, extra key biases, separate projection weights or "
+            "need_weights=True has no relevance rule"
         )
     size = embed_dim_to_check
     name = f"{op.module}.in_proj"
@@ -130,11 +125,11 @@ def multi_head_attention(
         out = AttentionNode.apply(heads(q), heads(k), heads(v), {}, rec.pass_)
         out = out.permute(0, 2, 1, 3).flatten(2)  # (N, tokens, size)
     name = f"{op.module}.out_proj"
-    out = rec.tap(set_tag(out, Tag()), rec.taps_at(name, "input"))
+    out = rec.tap(set_tag(out, Tag()), name, "input")
     projected = linear_call(
         rec, op, out, out_proj_weight, out_proj_bias, None,
         lambda: F.linear(out, out_proj_weight, out_proj_bias), name,
     )  # fmt: skip
-    projected = rec.tap(projected, rec.taps_at(name, "output"))
+    projected = rec.tap(projected, name, "output")
     with torch.enable_grad():
         return set_tag(projected.transpose(0, 1), Tag()), None

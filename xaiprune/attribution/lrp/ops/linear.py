@@ -10,18 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.linear import ConvGeometry, LinearCall, LinearNode, WeightCache
-from xaiprune.attribution.lrp.recorder import Op, Recorder, handles
-from xaiprune.attribution.lrp.tags import Tag, constants, set_tag, tag_of
-from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.attribution.lrp.engine.linear_call import ConvGeometry, LinearCall, WeightCache
+from xaiprune.attribution.lrp.engine.nodes import LinearNode
+from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
+from xaiprune.attribution.lrp.engine.tags import Tag, constants, set_tag, tag_of
+from xaiprune.errors import XaipruneError
+from xaiprune.registry import register_operation
 
 
-@handles("linear")
+@register_operation("linear")
 def linear(rec: Recorder, op: Op, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return linear_call(rec, op, x, weight, bias, None, lambda: F.linear(x, weight, bias))
 
 
-@handles("conv1d", "conv2d", "conv3d")
+@register_operation("conv1d", "conv2d", "conv3d")
 def conv(
     rec: Recorder,
     op: Op,
@@ -35,26 +37,17 @@ def conv(
 ) -> Tensor:
     space = weight.dim() - 2
     if x.dim() != weight.dim():
-        raise UnsupportedOperation(f"module '{op.module}': unbatched convolution has no relevance rule")
+        raise op.refused("unbatched convolution has no relevance rule")
     dilations = _per_dimension(dilation, space)
     if isinstance(padding, str):
         kernel = weight.shape[2:]
         whole = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilations, kernel, strict=True)]
         if any(total % 2 for total in whole):
-            raise UnsupportedOperation(
-                f"module '{op.module}': padding='same' with an even kernel has no relevance rule"
-            )
+            raise op.refused("padding='same' with an even kernel has no relevance rule")
         padding = tuple(total // 2 for total in whole)
     geometry = ConvGeometry(_per_dimension(stride, space), _per_dimension(padding, space), dilations, groups)
-    return linear_call(
-        rec,
-        op,
-        x,
-        weight,
-        bias,
-        geometry,
-        lambda: op.func(x, weight, bias, stride, padding, dilation, groups),
-    )
+    options = (stride, padding, dilation, groups)
+    return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
 
 
 def _per_dimension(value: Any, space: int) -> tuple[int, ...]:
@@ -75,9 +68,7 @@ def linear_call(
 ) -> Tensor:
     tag = tag_of(x)
     if tag is None or tag_of(weight) is not None:
-        raise UnsupportedOperation(
-            f"module '{op.module}': {op.name} with weights that depend on the image has no relevance rule"
-        )
+        raise op.refused(f"{op.name} with weights that depend on the image has no relevance rule")
     # Weights computed on the way (weight standardisation) are new tensors every time: not worth keeping.
     lasting = weights is not None or isinstance(weight, torch.nn.Parameter)
     cache = weights or (rec.weights if lasting else WeightCache())
@@ -107,7 +98,7 @@ def _insert(rec: Recorder, call: LinearCall) -> Tensor:
     return set_tag(out, Tag(call=call, gate="softmax" if call.mixes_attention else None))
 
 
-@handles("batch_norm")
+@register_operation("batch_norm")
 def batch_norm(
     rec: Recorder,
     op: Op,
@@ -122,17 +113,15 @@ def batch_norm(
 ) -> Tensor:
     """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient."""
     if training or running_mean is None or running_var is None:
-        raise UnsupportedOperation(
-            f"module '{op.module}': BatchNorm uses batch statistics; call model.eval() before attribution"
-        )
+        raise op.refused("BatchNorm uses batch statistics; call model.eval() before attribution")
     tag = tag_of(x)
     assert tag is not None
     mean, var, scale, shift = constants(running_mean, running_var, weight, bias)
     call = tag.call
     if call is not None and tag.tapped:
         raise XaipruneError(
-            f"module '{call.name}': relevance of a layer with BatchNorm is read behind the BatchNorm "
-            f"('{op.module}'), with which it is one layer to LRP"
+            f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can "
+            f"only be read behind the BatchNorm ('{op.module}')"
         )
     if call is None or (call.geometry is None and x.dim() != 2):
         with torch.enable_grad():
@@ -150,4 +139,4 @@ def batch_norm(
     )
     z = F.batch_norm(call.z, mean, var, scale, shift, False, momentum, eps)
     rec.calls.pop(id(call), None)
-    return _insert(rec, replace(call, z=z, weight=folded, bias=folded_bias, _sums={}))
+    return _insert(rec, replace(call, z=z, weight=folded, bias=folded_bias))

@@ -1,11 +1,15 @@
-"""Small networks that the attribution tests share, with their unit layers written by hand."""
+"""Small networks for tests, with their unit layers written by hand."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.units.layer import UnitLayer
+
+CLASSES = 5
 
 
 class Residual(nn.Module):
@@ -28,7 +32,7 @@ class Residual(nn.Module):
 class SmallResNet(nn.Module):
     """Stem, one residual block, pooling and a classifier; BatchNorms with statistics of their own."""
 
-    def __init__(self, classes: int = 5) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 6, 3, stride=2, padding=1)
         self.bn = nn.BatchNorm2d(6)
@@ -67,7 +71,7 @@ class Attention(nn.Module):
 class SmallTransformer(nn.Module):
     """Patch embedding, one attention block, one MLP, mean over tokens."""
 
-    def __init__(self, width: int = 12, heads: int = 3, classes: int = 5) -> None:
+    def __init__(self, width: int = 12, heads: int = 3, classes: int = CLASSES) -> None:
         super().__init__()
         self.embed = nn.Conv2d(3, width, 4, stride=4)
         self.norm1 = nn.LayerNorm(width)
@@ -92,7 +96,7 @@ TRANSFORMER_UNITS = (
 
 
 def seeded(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights, BatchNorm statistics included, that depend on the seed alone; eval mode."""
+    """The network with BatchNorm statistics that depend on the seed alone; eval mode."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -110,6 +114,17 @@ def small_resnet(seed: int = 0) -> nn.Module:
         return seeded(SmallResNet(), seed)
 
 
+def bias_free_resnet() -> nn.Module:
+    """A `SmallResNet` without any bias, in float64; its BatchNorms only scale."""
+    model = small_resnet().double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+        if getattr(module, "bias", None) is not None:
+            module.bias.data.zero_()
+    return model
+
+
 def small_transformer(seed: int = 0) -> nn.Module:
     """A `SmallTransformer` of that seed."""
     with torch.random.fork_rng():
@@ -117,11 +132,16 @@ def small_transformer(seed: int = 0) -> nn.Module:
         return seeded(SmallTransformer(), seed)
 
 
-NETWORKS = {"resnet": (small_resnet, RESNET_UNITS), "transformer": (small_transformer, TRANSFORMER_UNITS)}
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[UnitLayer, ...]]] = {
+    "resnet": (small_resnet, RESNET_UNITS),
+    "transformer": (small_transformer, TRANSFORMER_UNITS),
+}
 
 
-def images_and_labels(n: int = 6, size: int = 16, classes: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Normal noise (n, 3, size, size) and labels that run through the classes."""
+def images_and_labels(
+    n: int = 6, size: int = 16, classes: int = CLASSES, seed: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Normal noise, (n, 3, size, size), and labels 0, 1, 2, ..."""
     images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
     return images, torch.arange(n) % classes
 
@@ -129,3 +149,15 @@ def images_and_labels(n: int = 6, size: int = 16, classes: int = 5, seed: int = 
 def chain(*modules: nn.Module) -> nn.Sequential:
     """The modules one after another, float64, eval mode."""
     return nn.Sequential(*modules).double().eval()
+
+
+class FirstThree:
+    """A task of three of the network's outputs, in another order."""
+
+    def select(self, logits: Tensor) -> Tensor:
+        return logits[:, [2, 0, 1]]
+
+
+def no_hooks(model: nn.Module) -> bool:
+    """Whether a network is free of hooks."""
+    return not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
