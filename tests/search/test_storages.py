@@ -182,7 +182,7 @@ def test_a_server_that_is_not_there() -> None:
     pytest.importorskip("psycopg", reason="pip install 'xaiprune[postgres]'")
     url = "postgresql://u:secret@127.0.0.1:1/x"
     require_driver(url)
-    with pytest.raises(XaipruneError, match="see to the server and run the same command again") as caught:
+    with pytest.raises(XaipruneError, match="check the server and run the same command again") as caught:
         open_storage(url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -142,7 +142,7 @@ def show(config: StudiesConfig) -> None:
 
 
 def repair(config: StudiesConfig) -> None:
-    """Queue the trials again whose workers are certainly gone: by their process, or by their heartbeat."""
+    """Queue the trials again whose workers have certainly ended, by their process or their heartbeat."""
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
@@ -150,13 +150,13 @@ def repair(config: StudiesConfig) -> None:
             recover(study, unseen=config.studies.unseen)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
-            print(f"trial {number} was left unfinished; its parameters are queued again")
+            print(f"trial {number} was not finished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
         if running and not has_heartbeats(storage_of(study)):
             print(
-                "this storage has no heartbeats, so nobody can tell from here whether those processes live; "
+                "this storage has no heartbeats, so it is not known here whether those processes still run; "
                 "if none does, studies.unseen=true queues their trials again"
             )
         if _retried(study) == before and not running:

@@ -125,7 +125,7 @@ def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
         "correct": found.correct,
         "total": found.total,
     }
-    if with_images:  # a bit an image, so that a comparison that goes on can still be paired
+    if with_images:  # a bit an image, so that a continued comparison can still be paired
         assert found.per_image is not None
         figures["right"] = np.packbits(found.per_image).tobytes().hex()
     return figures

@@ -19,7 +19,7 @@ _SECONDS = 0.5  # to time each batch size for
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pruning a network came to.
+    """The result of pruning a network.
 
     Attributes:
         session: That it was pruned in.
@@ -54,7 +54,7 @@ class Outcome:
         return numbers
 
     def lines(self) -> Iterator[str]:
-        """What came of it, for people."""
+        """The result as readable lines."""
         plan = self.plan
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,14 +44,14 @@ class PruningSession:
 
     Attributes:
         dense: The dense network in eval mode on its reference images; nothing here changes it.
-        name: Of the network, for people.
+        name: The network's name, as it is shown.
         dataset: Splits and task.
         validation: The images that trials are scored on.
         unit_kind: What a unit is.
         layers: What LRP rules are given to, in execution order.
         network: Fingerprint of the network.
         device: Where the network lies.
-        prune: What recipes leave open: rate, budget, scope, order, compensation, rounds and so on.
+        prune: Settings that a recipe does not make itself: rate, budget, scope, order, compensation, rounds.
         caches: The last results.
     """
 
@@ -117,15 +117,15 @@ class PruningSession:
         prune: PruneConfig | None = None,
         batch: BatchSizes | None = None,
     ) -> PruningSession:
-        """A session for a network that is there; it is put into eval mode and stays where it is.
+        """A session for an existing network, which is put into eval mode and not moved to another device.
 
         Args:
             model: The dense network.
             dataset: Its images; trials are scored on all validation images.
             units: Of the network, as `find_units` finds them.
-            name: Of the network, for people; None: its class's.
-            unit_kind: What a unit is, for people.
-            prune: What recipes leave open; None: the defaults of the ``prune`` section.
+            name: The network's name, as it is shown; None: the name of its class.
+            unit_kind: What a unit is, as it is shown.
+            prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
             batch: Images in one pass.
         """
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -148,7 +148,7 @@ class PruningSession:
     def relevances(self, recipes: Sequence[Recipe]) -> list[Relevance]:
         """Relevance of the units on the reference images, one forward for all recipes.
 
-        What the last call computed is not computed again: in a space that varies only how relevance is
+        Results of the last call are reused: in a space that varies only how relevance is
         ranked, all trials share it.
         """
         cached = dict(self.caches.relevances)
@@ -179,7 +179,7 @@ class PruningSession:
 
         Args:
             recipe: How relevance is computed and aggregated.
-            relevance: Under the recipe's composite, where it is known.
+            relevance: Under the recipe's composite, if it has been computed already.
         """
         if relevance is None:
             (relevance,) = self.relevances([recipe])
@@ -242,7 +242,7 @@ class PruningSession:
         Args:
             recipe: Gives scores, scope, order, compensation and rounds.
             rate: Fraction removed; None: the recipe's, else the session's.
-            scores: The recipe's, where they are known.
+            scores: The recipe's, if they have been computed already.
         """
         if rate is None:
             rate = self.prune.rate if recipe.rate is None else recipe.rate
@@ -262,7 +262,7 @@ class PruningSession:
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
 
     def _in_joint_order(self, scores: Scores, method: str) -> Scores:
-        """Scores in the joint order; those of the last call are not ordered again for another rate."""
+        """Scores in the joint order; the result of the last call is reused at another rate."""
         last = self.caches.ordered
         if last is None or last[0] is not scores or last[1] != method:
             last = (scores, method, self.dense.joint_order(method).scores(scores))

@@ -1,4 +1,4 @@
-"""Where studies lie: URLs, locks, journals, heartbeats and the trials of workers that are gone."""
+"""Where studies are stored: URLs, locks, journals, heartbeats, and abandoned trials."""
 
 from xaiprune.storage.connect import (
     LOCK_SECONDS,

@@ -46,7 +46,7 @@ def note(study: optuna.Study, setup: SearchSetup) -> None:
 
 
 def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]:
-    """How a search is run: what was typed (None: from Python), where, and all settings that came of it.
+    """How a search is run: what was typed (None: from Python), where, and all resulting settings.
 
     Passwords of a storage are left out: a study is shown to people.
     """

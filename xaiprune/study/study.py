@@ -116,7 +116,8 @@ def check_schema(study: optuna.Study) -> None:
 
 
 def _describe(study: optuna.Study, fingerprint: dict[str, Any]) -> None:
-    # The fingerprint last: a study that was killed in here has no trials, and is described again.
+    # The fingerprint comes last: a study whose process was killed before it has no trials, and is described
+    # again.
     study.set_user_attr("schema", SCHEMA)
     study.set_user_attr("fingerprint", fingerprint)
 

@@ -15,7 +15,7 @@ from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Measured, Objective
 from xaiprune.trial.result import Result
 
-_STEPS = 100  # rates that are told apart
+_STEPS = 100  # rates are rounded to this fraction
 
 
 @register_objective("max_rate_at_drop")
@@ -65,7 +65,7 @@ class MaxRateAtDrop(Objective):
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
-        """What a study's value is, for people."""
+        """What a study's value is, as it is shown."""
         return f"highest rate that keeps {stored.get('keep', 0.95):.0%} of the dense top-1"
 
     def _that_keep(self, measurement: Measurement, scores: Measured) -> list[tuple[float, Score]]:

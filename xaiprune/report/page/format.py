@@ -1,4 +1,4 @@
-"""Numbers and settings as people read them."""
+"""Numbers and settings as text for people."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from xaiprune.attribution.lrp.rules import Epsilon, Rule
-
 
 def percent(fraction: float | None) -> str:
     """``67.2 %``; a dash where there is none."""
@@ -17,7 +15,7 @@ def percent(fraction: float | None) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """``41.3 to 51.6``, in percent; nothing where there is none."""
+    """``41.3 to 51.6``, in percent; empty where there is none."""
     return "" if math.isnan(low) or math.isnan(high) else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
@@ -48,21 +46,8 @@ def counted(number: int) -> str:
     return f"{number:,}"
 
 
-def rule_name(rule: Rule) -> str:
-    """The rule's name; with epsilon 0 it is the gradient."""
-    return "gradient" if isinstance(rule, Epsilon) and rule.epsilon == 0 else rule.name
-
-
-def rule_text(rule: Rule) -> str:
-    """A rule with its telling number: ``gamma 0.53``."""
-    if rule_name(rule) == "gradient":
-        return "gradient"
-    number = next((getattr(rule, key) for key in ("epsilon", "gamma", "alpha") if hasattr(rule, key)), None)
-    return rule.name if number is None else f"{rule.name} {number:.2g}"
-
-
 def drawn_from(distribution: BaseDistribution) -> str:
-    """What a parameter's values are: ``1e-06 to 1, logarithmic``; ``gradient, epsilon, gamma``."""
+    """What a parameter is drawn from: ``1e-06 to 1, logarithmic``; ``gradient, epsilon, gamma``."""
     if isinstance(distribution, CategoricalDistribution):
         return ", ".join(str(choice) for choice in distribution.choices)
     if isinstance(distribution, FloatDistribution | IntDistribution):
