@@ -27,7 +27,7 @@ def load_model(
         kwargs: Further arguments of ``timm.create_model`` (``num_classes=10``).
 
     Raises:
-        XaipruneError: Unknown name, or weights that cannot be had or do not fit.
+        XaipruneError: Unknown name, or weights that cannot be loaded.
     """
     file = None if checkpoint is None else str(checkpoint)
     return load(ModelConfig(name=name, checkpoint=file, pretrained=pretrained, kwargs=kwargs))
@@ -37,9 +37,9 @@ def load_data(source: str, model: nn.Module, **settings: Any) -> Dataset:
     """Images as a network wants them: reference, validation and test split, and the task.
 
     Args:
-        source: ``digits``, ``image_folder`` or ``imagenet``.
-        model: The network that will see them. A timm network says how large and how normalised; for any
-            other, give ``image_size``, ``mean`` and ``std``.
+        source: ``digits``, ``image_folder``, ``imagenet``, or one that you have registered.
+        model: The network that they are for. timm's networks say how large and how normalised; for any other,
+            give ``image_size``, ``mean`` and ``std``.
         settings: Further keys of the ``data`` section (``root="photos"``, ``reference_per_class=5``).
 
     Raises:

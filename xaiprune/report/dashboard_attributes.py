@@ -1,9 +1,9 @@
 """Notes and files as optuna-dashboard keeps them: in system attributes of the study.
 
-Private parts of Optuna and of its dashboard, all in this file. Optuna has no public function that notes
-anything with a trial that has ended. The dashboard itself does so in the study's system attributes, which are
-reached by the study's storage and the numbers of study and trial; its public `save_note` and `get_note` take
-no ended trial and do not tell whether people have changed a note. pyproject.toml bounds both from above.
+Optuna has no public function that notes anything with a trial that has ended; the dashboard does so in the
+study's system attributes. A private part of optuna-dashboard, `optuna_dashboard._note`, is used in this file
+only: its public `save_note` and `get_note` take no ended trial and do not tell whether people have changed a
+note. pyproject.toml bounds its version from above.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
+
+from xaiprune.storage import storage_of, study_id, trial_id
 
 _FILES, _NOTED = "artifacts:", "xaiprune:note:"
 
@@ -25,7 +27,7 @@ class DashboardAttributes:
     """
 
     def __init__(self, study: optuna.Study) -> None:
-        self._storage, self._study_id = study._storage, study._study_id
+        self._storage, self._study_id = storage_of(study), study_id(study)
         self._values: dict[str, Any] = {}
 
     def reload(self) -> None:
@@ -37,14 +39,14 @@ class DashboardAttributes:
         # Imported here: the dashboard is an extra, which report does without.
         from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
 
-        trial_id = None if trial is None else trial._trial_id
-        now = get_note_from_system_attrs(self._values, trial_id)
-        version, key = int(now["version"]), f"{_NOTED}{trial_id}"
+        identifier = None if trial is None else trial_id(trial)
+        now = get_note_from_system_attrs(self._values, identifier)
+        version, key = int(now["version"]), f"{_NOTED}{identifier}"
         if now["body"] == text or version != self._values.get(key, 0):
             return
         # The version of our own note is stored here; the dashboard raises it when people edit the note.
         self._set(key, version + 1)
-        save_note_with_version(self._storage, self._study_id, trial_id, version + 1, text)
+        save_note_with_version(self._storage, self._study_id, identifier, version + 1, text)
 
     def files(self, trial: FrozenTrial | None) -> dict[str, str]:
         """Name -> identifier of the files of a trial."""
@@ -59,7 +61,7 @@ class DashboardAttributes:
 
     def address(self, trial: FrozenTrial, name: str) -> str:
         """Where the dashboard serves a trial's file."""
-        return f"/artifacts/{self._study_id}/{trial._trial_id}/{self.files(trial)[name]}"
+        return f"/artifacts/{self._study_id}/{trial_id(trial)}/{self.files(trial)[name]}"
 
     def _set(self, key: str, value: Any) -> None:
         self._storage.set_study_system_attr(self._study_id, key, value)
@@ -67,4 +69,4 @@ class DashboardAttributes:
 
 
 def _prefix(trial: FrozenTrial | None) -> str:
-    return _FILES if trial is None else f"dashboard:{_FILES}{trial._trial_id}:"
+    return _FILES if trial is None else f"dashboard:{_FILES}{trial_id(trial)}:"

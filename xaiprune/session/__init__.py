@@ -3,6 +3,7 @@
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
 from xaiprune.session.opening import limited, open_session, open_setup, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
+from xaiprune.session.one_call import prune
 from xaiprune.session.pruned import Pruned
 from xaiprune.session.session import PruningSession
 
@@ -18,5 +19,6 @@ __all__ = [
     "limited",
     "open_session",
     "open_setup",
+    "prune",
     "shuffled",
 ]

@@ -161,9 +161,11 @@ class ImageCriterionSuite(CriterionSuite):
             criterion(name)(Bypassing(), *images_and_labels(classes=4), units)
 
 
-def _refusal(name: str, images: Tensor, labels: Tensor, units: Sequence[UnitLayer], **options: int) -> str:
+def _refusal(
+    name: str, images: Tensor, labels: Tensor, units: Sequence[UnitLayer], batch_size: int = 32
+) -> str:
     with pytest.raises(XaipruneError) as caught:
-        criterion(name)(small_resnet(), images, labels, units, **options)
+        criterion(name)(small_resnet(), images, labels, units, batch_size=batch_size)
     message = str(caught.value)
     assert "\n" not in message
     return message

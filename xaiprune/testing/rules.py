@@ -67,9 +67,9 @@ def linear_call(layer: nn.Module, x: Tensor, **options: Any) -> LinearCall:
     geometry = None
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         geometry = ConvGeometry(layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
-    weight, bias = (None if p is None else p.detach() for p in (layer.weight, layer.bias))
-    facts = {"nonnegative": False, "raw_input": True, "weights": WeightCache(), **options}
-    return LinearCall("layer", x, layer(x).detach(), weight, bias, geometry, **facts)  # type: ignore[arg-type]
+    facts: dict[str, Any] = {"nonnegative": False, "raw_input": True, "weights": WeightCache(), **options}
+    own = {name: parameter.detach() for name, parameter in layer.named_parameters()}
+    return LinearCall("layer", x, layer(x).detach(), own["weight"], own.get("bias"), geometry, **facts)
 
 
 def _close(actual: Tensor, expected: Tensor, rtol: float = 1e-9) -> None:
@@ -162,7 +162,7 @@ class RuleSuite:
         assert rule.propagate(call, _noise(call.z)).isfinite().all()
         call = linear_call(layer, x)
         assert not rule.propagate(call, torch.zeros_like(call.z)).any()
-        layer.weight.data.zero_()
+        layer.get_parameter("weight").data.zero_()
         call = linear_call(layer, x)
         assert rule.propagate(call, _noise(call.z)).isfinite().all()
 

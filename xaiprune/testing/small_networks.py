@@ -100,8 +100,8 @@ def seeded(network: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.running_mean.normal_(0, 0.3, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.get_buffer("running_mean").normal_(0, 0.3, generator=generator)
+            module.get_buffer("running_var").uniform_(0.5, 2, generator=generator)
             module.weight.data.uniform_(0.5, 1.5, generator=generator)
             module.bias.data.normal_(0, 0.3, generator=generator)
     return network.eval()
@@ -117,11 +117,9 @@ def small_resnet(seed: int = 0) -> nn.Module:
 def bias_free_resnet() -> nn.Module:
     """A `SmallResNet` without any bias, in float64; its BatchNorms only scale."""
     model = small_resnet().double()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.zero_()
-        if getattr(module, "bias", None) is not None:
-            module.bias.data.zero_()
+    for name, values in model.state_dict().items():
+        if name.endswith(("bias", "running_mean")):
+            values.zero_()
     return model
 
 

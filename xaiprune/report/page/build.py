@@ -35,7 +35,7 @@ def write_page(findings: Findings, path: Path) -> Path:
 
     Args:
         findings: What it shows.
-        path: File to write; complete, or as it was before.
+        path: File to write; on an error it stays as it was.
 
     Returns:
         ``path``.

@@ -1,8 +1,8 @@
 """A study of given trials, without a storage to write them to.
 
-A private part of Optuna: a `Study` is made with the private storage of another, and its trials get their
-private numbers. `Study.add_trial` would do, but it checks and copies every trial: 500 trials, resampled 20
-times, take half a minute. Optuna has to be bounded from above in pyproject.toml.
+A private part of Optuna, used in this file only: the constructor of `optuna.Study`, and the attribute by
+which evaluators tell trials apart. `Study.add_trial` would do, but it checks and copies every trial: 500
+trials, resampled 20 times, take half a minute. pyproject.toml bounds the version of Optuna from above.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Container, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+
+from xaiprune.storage import storage_of
 
 
 class SampledStudy(optuna.Study):
@@ -23,7 +25,7 @@ class SampledStudy(optuna.Study):
 
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
         empty = optuna.create_study(direction="maximize")
-        super().__init__(empty.study_name, empty._storage)
+        super().__init__(empty.study_name, storage_of(empty))
         self._sample = [copy.copy(trial) for trial in trials]
         for number, trial in enumerate(self._sample):
             trial.number = trial._trial_id = number  # importance evaluators tell trials apart by it

@@ -17,6 +17,7 @@ from xaiprune.attribution.lrp.engine.blocks import blockwise
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 from xaiprune.attribution.lrp.engine.passes import Pass
 from xaiprune.errors import XaipruneError
+from xaiprune.registry import RULES
 
 Role = Literal["factor", "signal", "gate", "similarity", "weights", "value"]
 
@@ -54,9 +55,10 @@ class LinearNode(torch.autograd.Function):
         if not rule.input_only:
             return rule.propagate(call, g), None, None, None
         if not call.raw_input:
+            others = [name for name, other in RULES.items() if not other.input_only]
             raise XaipruneError(
                 f"layer {call.name}: rule {rule.name} is for layers whose input is the image; "
-                f"use epsilon, gamma, zplus or alphabeta here"
+                f"choose from {', '.join(others)}"
             )
         # Relevance, not gradient form: it does not vanish where a pixel is zero.
         ctx.pass_.add_input_relevance(rule.propagate(call, g))

@@ -1,31 +1,45 @@
-"""Model names: any of timm's may stand behind ``model=``, without a YAML file of its own."""
+"""Options of groups that need no YAML file: any timm model, and whatever is registered."""
 
 from hydra.core.config_store import ConfigStore
 
 from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 DIGITS_NETWORKS = ("digits_vgg", "digits_resnet", "digits_vit")
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
+# Group -> the key that its option sets, and what the option may be.
+_REGISTERED = {
+    "data": ("source", SOURCES),
+    "units": ("kind", UNIT_KINDS),
+    "objective": ("name", OBJECTIVES),
+}
 
 
-def register_model_option(name: str) -> None:
-    """Make ``model=<name>`` an option of Hydra's model group.
+def register_option(group: str, name: str) -> bool:
+    """Make ``<group>=<name>`` an option of a group, if it can be one without a YAML file.
 
     The option lives in Hydra's ConfigStore, so that it works in sweeps and reaches launchers' workers.
-    Whether timm knows the name is checked later, with the rest of the configuration.
+    Whether timm has a model is checked later, with the rest of the configuration.
+
+    Returns:
+        Whether it is an option now.
     """
-    ConfigStore.instance().store(group="model", name=name, node={"name": name}, provider="xaiprune")
+    key, registry = _REGISTERED.get(group, ("name", {}))
+    if group != "model" and name not in registry:
+        return False
+    ConfigStore.instance().store(group=group, name=name, node={key: name}, provider="xaiprune")
+    return True
 
 
 def check_model_name(name: str) -> None:
-    """Refuse a name that neither timm nor the digits networks know.
+    """Refuse a name that neither timm nor the digits networks have.
 
     Raises:
         XaipruneError: Names the closest valid one.
     """
     if name in DIGITS_NETWORKS or name.startswith(_ELSEWHERE):
         return
-    import timm  # seconds; only now that a timm network is really asked for
+    import timm  # takes seconds, and is needed only if a timm network is asked for
 
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
