@@ -5,7 +5,7 @@ In one call, a network that is half as large, from a few labelled images:
     import xaiprune as xp
 
     model = xp.load_model("resnet18", checkpoint="resnet18.safetensors")  # or any classifier of your own
-    data = xp.load_data("image_folder", model, root="photographs")        # or a DataLoader, or (images, labels)
+    data = xp.load_data("image_folder", model, root="photographs")  # or a DataLoader of your own
     outcome = xp.prune(model, data, rate=0.4, units="inner_filters", compensate="linear", order="joint")
     print(outcome)
 
@@ -18,7 +18,7 @@ Step by step:
     small = xp.remove(model, plan, units)
     print(xp.accuracy(small, data.test, data.task), xp.cost(small, images[:1]))
 
-Names are loaded when they are first used, so that importing the package is quick; ``__init__.pyi`` lists them.
+``__init__.pyi`` lists the names. They are loaded when they are first used, so that the import is quick.
 """
 
 import lazy_loader

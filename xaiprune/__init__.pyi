@@ -1,4 +1,4 @@
-"""The names that ``import xaiprune as xp`` offers: for type checkers, and for loading each when it is used."""
+"""What ``import xaiprune as xp`` offers: for type checkers, and for loading each name when it is used."""
 
 from ._version import __version__
 from .attribution import (

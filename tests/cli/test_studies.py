@@ -198,7 +198,7 @@ def test_copy_is_whole_or_not_there(make_study, monkeypatch):
     [
         (["studies.action=copy"], r"needs studies\.to_name=NAME"),
         (["studies.to_name=two"], r"belong to studies\.action=copy"),
-        (["studies.unseen=true"], r"studies\.unseen belongs to studies\.action=repair"),
+        (["studies.assume_dead=true"], r"studies\.assume_dead belongs to studies\.action=repair"),
         (["studies.action=delete"], r"studies\.action must be one of list, show, repair, copy"),
     ],
 )

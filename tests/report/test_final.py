@@ -152,7 +152,7 @@ def test_unknown_preset_is_refused_before_any_work(session: PruningSession, tmp_
 
 def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
     test = digits_data.test
-    side = test.pixels.shape[1]
+    side = test.size[0]
     part = curve_part(test, pixels=50 * side * side)
     assert part == sorted(set(part))
     assert test.labels[part].bincount().tolist() == [5] * 10

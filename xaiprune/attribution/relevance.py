@@ -17,7 +17,7 @@ ImageWeight = Literal["as_is", "equal", "confidence"]
 Normalize = Literal["none", "sum", "max", "l2"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Relevance:
     """Relevance of every unit for every reference image, under one composite.
 
@@ -30,6 +30,9 @@ class Relevance:
     sums: Mapping[str, Tensor]
     abs_sums: Mapping[str, Tensor]
     confidence: Tensor
+
+    def __repr__(self) -> str:
+        return f"Relevance({len(self.confidence)} images, {len(self.sums)} unit layers)"
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def run(config: StudiesConfig) -> None:
     settings = config.studies
     if settings.action != "copy" and (settings.to_storage or settings.to_name):
         raise XaipruneError("studies.to_storage and studies.to_name belong to studies.action=copy")
-    if settings.action != "repair" and settings.unseen:
-        raise XaipruneError("studies.unseen belongs to studies.action=repair")
+    if settings.action != "repair" and settings.assume_dead:
+        raise XaipruneError("studies.assume_dead belongs to studies.action=repair")
     actions: dict[str, Callable[[StudiesConfig], None]] = {
         "list": list_studies,
         "show": show,
@@ -147,7 +147,7 @@ def repair(config: StudiesConfig) -> None:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
         with storage_lock(storage_url(config)):
-            recover(study, unseen=config.studies.unseen)
+            recover(study, unseen=config.studies.assume_dead)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
             print(f"trial {number} was not finished; its parameters are queued again")
@@ -157,7 +157,7 @@ def repair(config: StudiesConfig) -> None:
         if running and not has_heartbeats(storage_of(study)):
             print(
                 "this storage has no heartbeats, so it is not known here whether those processes still run; "
-                "if none does, studies.unseen=true queues their trials again"
+                "if none does, studies.assume_dead=true queues their trials again"
             )
         if _retried(study) == before and not running:
             print(f"nothing to repair: study '{study.study_name}' has no running trial")

@@ -89,7 +89,7 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
         images: The test split.
         pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
-    height, width = images.pixels.shape[1:3]
+    height, width = images.size
     classes = images.labels.unique()
     wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))
     chosen: list[int] = []

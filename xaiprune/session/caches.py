@@ -35,7 +35,7 @@ class BatchSizes:
         self.attribution, self.forward = max(1, self.attribution // 2), max(1, self.forward // 2)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class DenseNetwork:
     """The dense network on its reference images, and what compensation, orders and budgets need of it.
 
@@ -109,7 +109,7 @@ class DenseNetwork:
         return self._costs[timed]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Caches:
     """The last results of a session, which the next call often needs.
 

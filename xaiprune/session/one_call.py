@@ -62,11 +62,10 @@ def prune(
     wanted, found = _recipe(recipe)
     ours = {key: value for key in _OF_RECIPES if (value := getattr(wanted, key)) is not None}
     section = checked_section(PruneConfig, "prune", {**found, **ours, **settings, "rate": rate})
-    layers = units
     if isinstance(units, str):
-        layers = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
-    session = PruningSession.of(model, dataset, layers, prune=section)
-    plan = session.plan_for(replace(wanted, **dict.fromkeys(_OF_RECIPES)), rate)
+        units = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
+    session = PruningSession.of(model, dataset, units, prune=section)
+    plan = session.plan_for(replace(wanted, scope=None, order=None, compensate=None, rounds=None), rate)
     return apply_and_measure(session, plan)
 
 

@@ -36,7 +36,7 @@ from xaiprune.units import UnitLayer
 _WORTH_REMOVING = 2e11
 
 
-@dataclass
+@dataclass(repr=False)
 class PruningSession:
     """Network, data, units and caches: scores, plans, compensation, removal, accuracy, cost.
 
@@ -385,3 +385,6 @@ class PruningSession:
         if precision not in found:
             found[precision] = self.accuracy(precision=precision)
         return found[precision]
+
+    def __repr__(self) -> str:
+        return f"PruningSession({self.name}, {self.unit_count} {self.unit_kind}, {self.dataset})"

@@ -73,7 +73,7 @@ class Objective:
         if any(later <= earlier for earlier, later in pairwise(rates)):
             raise XaipruneError(f"objective.rates must rise, got {list(rates)}")
         constraints = tuple(constraint_of(text) for text in wanted.constraints)
-        return cls(wanted.name, rates, wanted.keep, wanted.cost, constraints)
+        return cls(wanted.name, rates, wanted.keep_top1, wanted.cost, constraints)
 
     # -- the values of a trial -----------------------------------------------------------------------------
 

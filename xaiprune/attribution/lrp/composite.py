@@ -41,6 +41,9 @@ class LayerInfo:
     classifier: bool = False
 
 
+_SHOWN = 4  # entries of single layers in a summary
+
+
 @dataclass(frozen=True)
 class Match:
     """Which layers a rule is for; every given condition must hold, empty ones hold always.
@@ -67,7 +70,7 @@ class Match:
         return " and ".join("|".join(part) for part in (self.names, self.types, self.groups) if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composite:
     """A rule for every layer, and the treatment of everything between them.
 
@@ -109,6 +112,21 @@ class Composite:
             raise XaipruneError(
                 f"composite: depth must be two rising fractions in [0, 1], got {list(self.depth)}"
             )
+
+    def summary(self) -> str:
+        """Which layers get which rule, on one line; single layers are counted if there are many."""
+        single = [entry for entry in self.layers if entry[0].names]
+        many = len(single) > _SHOWN
+        shown = [entry for entry in self.layers if not (many and entry in single)]
+        rules = [f"{match} {rule.short}" for match, rule in shown]
+        if many:
+            rules.append(f"{len(single)} layers with rules of their own")
+        return ", ".join(rules) or f"{self.default.short} everywhere"
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}: " if self.name else ""
+        rest = f", else {self.default.short}" if self.layers else ""
+        return f"Composite({name}{self.summary()}{rest})"
 
     def group_of(self, layer: LayerInfo) -> DepthGroup:
         """The depth group that a layer belongs to under this composite."""

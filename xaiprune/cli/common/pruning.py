@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from xaiprune.config import Config, searched_with
+from xaiprune.config import Config, search_conditions
 from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import configured_recipe
 from xaiprune.session import PruningSession, apply_and_measure
@@ -62,7 +62,9 @@ def _warn_of_other_conditions(config: Config) -> None:
     file = config.composite.file
     if file is None:
         return
-    differ = {key: value for key, value in searched_with(file).items() if getattr(config.prune, key) != value}
+    differ = {
+        key: value for key, value in search_conditions(file).items() if getattr(config.prune, key) != value
+    }
     if differ:
         searched = ", ".join(f"prune.{key}={value}" for key, value in differ.items())
         now = ", ".join(f"{key} {getattr(config.prune, key)}" for key in differ)

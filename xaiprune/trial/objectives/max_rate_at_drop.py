@@ -20,7 +20,7 @@ _STEPS = 100  # rates are rounded to this fraction
 
 @register_objective("max_rate_at_drop")
 class MaxRateAtDrop(Objective):
-    """The highest rate that keeps ``objective.keep`` of the dense top-1, by bisection.
+    """The highest rate that keeps ``objective.keep_top1`` of the dense top-1, by bisection.
 
     Plans at rising rates are nested, and accuracy falls along them, by and large. Where it does not, what is
     found is one of the rates at which it falls below.
