@@ -1,17 +1,23 @@
 """The names that a notebook uses, and that importing them is cheap."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import xaiprune as xp
 from tests.search.conftest import FEW_IMAGES
-from xaiprune.attribution import CRITERIA
+from xaiprune.attribution import Aggregation
+from xaiprune.data import as_dataset
+from xaiprune.registry import CRITERIA
 
 
 @pytest.mark.parametrize("name", xp.__all__)
@@ -19,7 +25,7 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(xp, name) is not None
 
 
-def test_rooms_are_callable_by_their_own_name() -> None:
+def test_packages_do_not_hide_functions() -> None:
     model = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
     )
@@ -36,7 +42,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'atribute'"):
+    with pytest.raises(AttributeError, match="No xaiprune attribute atribute"):
         _ = xp.atribute
 
 
@@ -65,7 +71,7 @@ def own_criterion() -> Iterator[str]:
         return {unit.name: torch.arange(unit.units, 0, -1, dtype=torch.float64) for unit in units}
 
     yield "last_first"
-    del CRITERIA["last_first"]
+    CRITERIA.unregister("last_first")
 
 
 def overrides(tmp_path: Path, session_cache: str) -> list[str]:
@@ -154,3 +160,106 @@ def test_composites_are_written_by_hand_and_kept(tmp_path: Path) -> None:
         layers=((xp.Match(groups=("low",)), xp.make_rule("gamma", gamma=0.25)),),
     )
     assert xp.load_composite(xp.save_composite(tmp_path / "own.yaml", composite)) == composite
+
+
+@pytest.fixture
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Forty small images of ten classes."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(40, 3, 12, 12, generator=generator), torch.arange(40) % 10
+
+
+def test_one_call_prunes_any_network(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    network = Plain()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    outcome = xp.prune(
+        network, images, 0.5, units="filters", recipe=xp.Composite(xp.Gamma(0.25)), test=images
+    )
+    assert outcome.plan.n_removed == 4
+    assert outcome.model(images[0]).shape == (40, 10)
+    assert sum(p.numel() for p in outcome.model.parameters()) < sum(p.numel() for p in network.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    top1, _ = outcome.after
+    assert top1 == xp.accuracy(outcome.model, images)
+    assert "top-1 on the test split" in repr(outcome)
+
+
+def test_one_call_is_the_steps_one_by_one(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    network = Plain().eval()
+    units = xp.find_units(network, "filters", example=images[0][:1])
+    relevance = xp.attribute(network, *images, units, xp.Composite(xp.Epsilon(1e-6)), start="one")
+    plan = xp.make_plan(xp.aggregate(relevance), units, 0.5)
+    outcome = xp.prune(network, images, 0.5)
+    assert outcome.plan.removed == plan.removed
+    assert outcome.before[0] is None  # there are no test images
+    torch.testing.assert_close(outcome.model(images[0]), xp.remove(network, plan, units)(images[0]))
+
+
+def test_a_loader_is_as_good_as_its_tensors(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    network = Plain()
+    loader = DataLoader(TensorDataset(*images), batch_size=7)
+    settings = {"compensate": "linear", "order": "joint", "rounds": 2}
+    one, other = (xp.prune(network, data, 0.4, **settings) for data in (images, loader))
+    assert one.plan.removed == other.plan.removed
+    torch.testing.assert_close(one.model(images[0]), other.model(images[0]))
+    assert xp.accuracy(network, images) == xp.accuracy(network, loader)
+
+
+def test_a_recipe_of_a_search_brings_its_settings(
+    tmp_path: Path, images: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    network, file = Plain(), tmp_path / "best.yaml"
+    found = {
+        "attribution": {"aggregate": "signed"},
+        "recipe": {"scope": "layer"},
+        "prune": {"order": "joint"},
+    }
+    xp.save_composite(file, xp.Composite(xp.ZPlus()), provenance=found)
+    recipe = xp.Recipe(xp.Composite(xp.ZPlus()), "one", Aggregation("signed"), scope="layer")
+    of_file = xp.prune(network, images, 0.4, recipe=file, compensate="mean")
+    assert of_file.session.prune.order == "joint"
+    assert of_file.session.prune.scope == "layer"
+    same = xp.prune(network, images, 0.4, recipe=recipe, order="joint", compensate="mean")
+    assert of_file.plan.removed == same.plan.removed
+    assert xp.prune(network, images, 0.4, recipe=file, order="score").session.prune.order == "score"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"compensat": "linear"}, r"unknown key 'prune\.compensat'; did you mean 'compensate'\?"),
+        ({"compensate": "cubic"}, r"prune\.compensate must be one of none, mean, linear"),
+        ({"units": "filter"}, r"did you mean 'filters'\?"),
+        ({"recipe": "epsilo"}, r"no preset 'epsilo'; did you mean 'epsilon'\?"),
+        ({"rate": 1.5}, r"prune\.rate must be in \[0, 1\)"),
+    ],
+)
+def test_one_call_refuses_what_it_cannot_use(
+    settings: dict[str, Any], message: str, images: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    with pytest.raises(xp.XaipruneError, match=message):
+        xp.prune(Plain(), images, **settings)
+
+
+def test_ones_own_optuna_loop(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    network = Plain().eval()
+    data = as_dataset(images, outputs=10, validation=images)
+    units = xp.find_units(network, "filters", example=images[0][:1])
+    session = xp.PruningSession.of(network, data, units)
+    space = xp.search_space(session, "layer_types", rate=0.5)
+
+    def objective(trial: optuna.Trial) -> float:
+        plan = session.plan_for(xp.suggest(trial, space), 0.5)
+        return session.accuracy(session.pruned(plan)).top1
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(objective, n_trials=3)
+    assert study.best_trial.params
+    assert repr(session) == f"PruningSession(Plain, 8 units, {data!r})"
+    assert repr(data) == "Dataset(40 reference, 40 validation and 0 test images; 10 classes)"
+
+
+def test_functions_have_their_own_signatures() -> None:
+    assert list(inspect.signature(xp.prune).parameters)[:3] == ["model", "data", "rate"]
+    assert list(inspect.signature(xp.suggest).parameters) == ["trial", "space"]

@@ -51,7 +51,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 @pytest.fixture
 def run(installed: Installed, tmp_path: Path) -> Run:
-    """``run("bin/xaiprune", "--help")``: what a program of the installed package prints, in an empty folder."""
+    """``run("bin/xaiprune", "--help")``: what an installed program prints, in an empty folder."""
 
     def run(*arguments: str) -> str:
         environment = os.environ | {"PYTHONPATH": str(installed.site), "OMP_NUM_THREADS": "1"}

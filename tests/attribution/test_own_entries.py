@@ -65,7 +65,7 @@ def registered() -> Iterator[None]:
     register_operation("sort")(sort)
     yield
     for registry, name in ((RULES, "plain"), (RULES, "mixed"), (CRITERIA, "reversed"), (OPERATIONS, "sort")):
-        del registry._entries[name]
+        registry.unregister(name)
 
 
 class TestOwnRules(RuleSuite):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from xaiprune.attribution import Composite
+from xaiprune.attribution import Composite, Start
 from xaiprune.config import AttributionConfig, PruneConfig, checked_section, search_conditions
 from xaiprune.data import Dataset, ImagesLike, as_dataset, as_images
 from xaiprune.models import outputs
@@ -41,7 +41,8 @@ def prune(
             Ten images a class are plenty.
         rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs).
         units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`.
-        recipe: A `Recipe`, the name of a preset, a composite, or a file that a search has written. What a
+        recipe: A `Recipe`, the name of a preset, a composite (with the ``attribution`` section's defaults),
+            or a file that a search has written. What a
             recipe or its file sets (scope, order, compensation, rounds) holds unless ``settings`` set it.
         test: Images to measure top-1 on, as ``data``; None: those of the `Dataset`, if ``data`` is one.
         settings: Further keys of the ``prune`` section: ``compensate="linear"``, ``order="joint"``,
@@ -85,8 +86,9 @@ def _recipe(recipe: Recipe | Composite | str | Path) -> tuple[Recipe, dict[str, 
     """The recipe, and the ``prune`` settings that its file was searched under."""
     if isinstance(recipe, Recipe):
         return recipe, {}
+    defaults = AttributionConfig()
     if isinstance(recipe, Composite):
-        return Recipe(recipe), {}
+        return Recipe(recipe, cast(Start, defaults.start)), {}
     if isinstance(recipe, Path) or recipe.endswith((".yaml", ".yml")):
-        return recipe_of_file(str(recipe), AttributionConfig()), search_conditions(recipe)
+        return recipe_of_file(str(recipe), defaults), search_conditions(recipe)
     return preset(recipe, "recipe"), {}
