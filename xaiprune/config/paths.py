@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import xaiprune
 from xaiprune.errors import XaipruneError
 
 
@@ -13,7 +12,7 @@ def conf_dir() -> Path:
     Raises:
         XaipruneError: There is neither.
     """
-    package = Path(xaiprune.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     # A wheel has its own copy, which must be preferred to some other conf/ beside site-packages.
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "search.yaml").is_file():
