@@ -135,7 +135,7 @@ def _params(draw: random.Random) -> dict[str, tuple[float, Any]]:
 
 
 def _attributes(draw: random.Random) -> dict[str, Any]:
-    preset = PRESETS["epsilon_gamma_box"]
+    preset = PRESETS["epsilon_gamma"]
     recipe = Recipe(preset.composite, preset.start, preset.aggregation)
     score = {"rate": 0.7, "plan": f"{draw.getrandbits(64):016x}", "correct": 100, "images": 360}
     score |= {"top1": 0.28, "low": 0.23, "high": 0.33, "chunks": [draw.randrange(50) for _ in range(8)]}

@@ -34,9 +34,8 @@ from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Rule,
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import make_plan, masked
-from xaiprune.session import Context
-from xaiprune.study import counts, open_context, open_study, recipe_of, run_trials
-from xaiprune.trial.race import saved
+from xaiprune.study import counts, open_search, open_study, recipe_of, run_trials
+from xaiprune.trial import SearchSetup, saved
 
 RESULTS = Path("docs/results-search.md")
 WAYS = {
@@ -77,29 +76,29 @@ CASES = {
 }
 
 
-def plain_trial(context: Context, composite: Composite, start: str) -> None:
+def plain_trial(setup: SearchSetup, composite: Composite, start: str) -> None:
     """One trial as one writes it first; its result is not used, only its work."""
-    data = context.dataset
-    images, labels = _decoded(context, "reference"), data.reference.labels
-    scores = _zennit_scores(context, composite, images, labels, start)
-    plan = make_plan(scores, context.units, context.config.prune.rate)
-    validation, labels = _decoded(context, "validation"), context.validation.labels
-    with masked(context.model, plan, context.units), torch.no_grad():
+    data = setup.session.dataset
+    images, labels = _decoded(setup, "reference"), data.reference.labels
+    scores = _zennit_scores(setup, composite, images, labels, start)
+    plan = make_plan(scores, setup.session.units, setup.config.prune.rate)
+    validation, labels = _decoded(setup, "validation"), setup.session.validation.labels
+    with masked(setup.session.model, plan, setup.session.units), torch.no_grad():
         for part, expected in zip(validation.split(50), labels.split(50), strict=True):
-            (context.task.select(context.model(part)).argmax(1) == expected).sum().item()
+            (setup.session.task.select(setup.session.model(part)).argmax(1) == expected).sum().item()
 
 
-def _decoded(context: Context, split: str) -> Tensor:
+def _decoded(setup: SearchSetup, split: str) -> Tensor:
     """The pictures of a split, from their files."""
-    images = context.validation if split == "validation" else context.dataset.reference
-    size = images.pixels.shape[1:3]
-    if context.config.data.root is None:  # digits: enlarged from what scikit-learn ships
+    images = setup.session.validation if split == "validation" else setup.session.dataset.reference
+    size = images.size
+    if setup.config.data.root is None:  # digits: enlarged from what scikit-learn ships
         from sklearn.datasets import load_digits
 
         raw = load_digits().images[: len(images)]
         pictures = [Image.fromarray((digit * 15.9).astype(np.uint8)).convert("RGB") for digit in raw]
     else:
-        root = Path(context.config.data.root)
+        root = Path(setup.config.data.root)
         folders = [root, root / split]
         paths = [next(f / file for f in folders if (f / file).is_file()) for file in images.files]
         pictures = [Image.open(path).convert("RGB") for path in paths]
@@ -111,35 +110,35 @@ def _decoded(context: Context, split: str) -> Tensor:
 
 
 def _zennit_scores(
-    context: Context, composite: Composite, images: Tensor, labels: Tensor, start: str
+    setup: SearchSetup, composite: Composite, images: Tensor, labels: Tensor, start: str
 ) -> dict[str, Tensor]:
     from zennit.attribution import Gradient
     from zennit.composites import NameMapComposite
     from zennit.torchvision import ResNetCanonizer
 
-    model, canonizers = context.model, []
-    if context.config.model.name == "resnet18":  # zennit canonizes torchvision's class only
+    model, canonizers = setup.session.model, []
+    if setup.config.model.name == "resnet18":  # zennit canonizes torchvision's class only
         model = torchvision.models.resnet18()
-        model.load_state_dict(context.model.state_dict())
+        model.load_state_dict(setup.session.model.state_dict())
         model.eval()
         canonizers = [ResNetCanonizer()]
-    rules = composite.resolve(trace_layers(context.model, images[:1]))
+    rules = composite.resolve(trace_layers(setup.session.model, images[:1]))
     by_name = [([name], _zennit(rule)) for name, rule in rules.items()]
     sums: dict[str, Tensor] = {
-        unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in context.units
+        unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in setup.session.units
     }
     with Gradient(model, NameMapComposite(by_name, canonizers=canonizers)) as attributor:
         for part, expected in zip(images.split(50), labels.split(50), strict=True):
             kept: dict[str, Tensor] = {}
             handles = [
                 model.get_submodule(unit.tap).register_forward_hook(_keep(kept, unit.name, unit.where))
-                for unit in context.units
+                for unit in setup.session.units
             ]
-            onehot = torch.eye(context.model(part[:1]).shape[1])[context.task.targets(expected)]
+            onehot = torch.eye(setup.session.model(part[:1]).shape[1])[setup.session.task.targets(expected)]
             attributor(part, onehot if start == "one" else lambda logits, o=onehot: logits.detach() * o)
             for handle in handles:
                 handle.remove()
-            for unit in context.units:
+            for unit in setup.session.units:
                 tensor = kept[unit.name]
                 relevance = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
                 dims = (2, 3) if relevance.ndim == 4 else (1,)
@@ -174,7 +173,7 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
     case = CASES[name]
     print(f"{name}: {case.title}", flush=True)
     rows: list[tuple[str, float, str]] = []
-    contexts: list[tuple[Context, list[tuple[Composite, str]]]] = []
+    contexts: list[tuple[SearchSetup, list[tuple[Composite, str]]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for way in ways:
             config = compose(
@@ -187,10 +186,10 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
                     f"study.storage=sqlite:///{folder}/{len(rows)}.db",
                 ],
             )
-            context = open_context(config)
-            study = open_study(context)
+            setup = open_search(config)
+            study = open_study(setup)
             started = time.perf_counter()
-            run_trials(study, context)
+            run_trials(study, setup)
             seconds = (time.perf_counter() - started) / counts(study).done
             spared, of = saved(study)
             note = f"racing spared {spared / of:.0%} of the image evaluations" if spared else ""
@@ -198,19 +197,21 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
             rows.append((way, seconds, "; ".join(filter(None, [best, note]))))
             print(f"  {way}: {seconds:.2f} s a trial, {rows[-1][2]}", flush=True)
             chosen = [recipe_of(trial) for trial in study.trials if "proposal" in trial.user_attrs]
-            contexts.append((context, [(p.composite, p.start) for p in chosen]))
-        context, recipes = contexts[-1]
+            contexts.append((setup, [(p.composite, p.start) for p in chosen]))
+        setup, recipes = contexts[-1]
         # Spread over the study: presets, random ones, the sampler's own.
         picked = [recipes[(2 * i + 1) * len(recipes) // (2 * plain)] for i in range(plain)]
         times = []
         for composite, start in picked:
             started = time.perf_counter()
-            plain_trial(context, composite, start)
+            plain_trial(setup, composite, start)
             times.append(time.perf_counter() - started)
             print(f"  plain trial: {times[-1]:.2f} s", flush=True)
     reference = median(times)
     rows.append(("plain", reference, f"median of {plain}: {min(times):.1f} to {max(times):.1f} s"))
-    images = f"{len(context.dataset.reference)} reference, {len(context.validation)} validation images"
+    images = (
+        f"{len(setup.session.dataset.reference)} reference, {len(setup.session.validation)} validation images"
+    )
     lines = [f"## {case.title}", "", f"{images}; {trials} trials.", ""]
     lines += ["| way | s a trial | trials a minute, plain = 1 | |", "|---|---|---|---|"]
     lines += [

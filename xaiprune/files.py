@@ -1,6 +1,7 @@
 """Writing files so that they are complete, or as they were before."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,33 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder`` to fill; it takes its place once the block has ended well.
+
+    Args:
+        folder: The folder to write; its parents are made where they are missing. If it exists, it is replaced
+            with all that is in it.
+
+    Yields:
+        The temporary folder, empty.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp's folders are for their owner only
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _umask() -> int:

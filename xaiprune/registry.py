@@ -1,9 +1,9 @@
 """What can be added by name: rules, criteria, unit kinds, data sources, objectives, operations.
 
-Each kind has one `Registry`. It knows its own entries by the module that registers them and imports that module
-when an entry is first used, so that listing names costs nothing. Further entries are registered by a decorator,
-in a user's own module (``imports: [my_module]`` in a configuration) as in ours; docs/extending.md shows one of
-each.
+Each kind has one `Registry`. It knows its own entries by the module that registers them and imports that
+module when an entry is first used, so that listing names costs nothing. Further entries are registered by a
+decorator, in a user's own module (``imports: [my_module]`` in a configuration) as in ours; docs/extending.md
+shows one of each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Registry(Mapping[str, Any]):
     Args:
         kind: What an entry is, for messages: ``criterion``.
         modules: Name of each entry that xaiprune brings along -> the module that registers it.
-        unlisted: Modules that register entries whose names are not listed above; all of them are imported when
-            any entry is first asked for.
+        unlisted: Modules that register entries whose names are not listed above; all of them are imported
+            when any entry is first asked for.
     """
 
     def __init__(self, kind: str, modules: Mapping[str, str], unlisted: Sequence[str] = ()) -> None:
@@ -36,7 +36,8 @@ class Registry(Mapping[str, Any]):
     def register(self, *names: str) -> Callable[[Entry], Entry]:
         """A decorator that makes an entry available under one or several names.
 
-        A name that a user's module has registered before is replaced, so that a notebook's cell can run again.
+        A name that a user's module has registered before is replaced, so that a notebook's cell can run
+        again.
 
         Raises:
             XaipruneError: The name belongs to an entry that xaiprune brings along.
@@ -51,6 +52,16 @@ class Registry(Mapping[str, Any]):
             return entry
 
         return add
+
+    def unregister(self, name: str) -> None:
+        """Remove an entry that a user's module has registered.
+
+        Raises:
+            XaipruneError: There is none, or it belongs to xaiprune.
+        """
+        if self._is_built_in(name) or name not in self._entries:
+            raise XaipruneError(f"there is no {self.kind} '{name}' that could be removed")
+        del self._entries[name]
 
     def __getitem__(self, name: str) -> Any:
         """The entry of that name; KeyError where there is none (`find` says it to people)."""
@@ -88,8 +99,8 @@ class Registry(Mapping[str, Any]):
         return name in self._modules or name in self._entries
 
     def _load_unlisted(self) -> None:
-        while self._unlisted:
-            import_module(self._unlisted.pop())
+        for module in self._unlisted:
+            import_module(module)
 
     def _is_built_in(self, name: str) -> bool:
         self._load_unlisted()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.shared import SHARED
 from xaiprune.config import Config, compose
-from xaiprune.session import Context
-from xaiprune.study import open_context
+from xaiprune.session import PruningSession
+from xaiprune.study import open_search
 
 # From the repository's root, where the proof runs: studies note their paths, and these are published.
 STUDIES = Path("studies", "proof")
@@ -137,11 +137,11 @@ def config_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> Config:
     )
 
 
-def context_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> Context:
+def session_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> PruningSession:
     """Network, images and units of a case, opened."""
     return _opened(case, seed, more)
 
 
 @lru_cache(maxsize=2)  # behind one way to call it: each way would be a network of its own
-def _opened(case: Case, seed: int, more: tuple[str, ...]) -> Context:
-    return open_context(config_of(case, seed, more))
+def _opened(case: Case, seed: int, more: tuple[str, ...]) -> PruningSession:
+    return open_search(config_of(case, seed, more)).session

@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, SEARCH, chosen_search
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, Stage, found
 from benchmarks.proof.tables import Table, made_of, read
+from xaiprune.comparison import Method
 from xaiprune.comparison.evaluator import plain_figures
-from xaiprune.comparison.methods import PRESETS, Method
 from xaiprune.evaluation import cost
+from xaiprune.recipe import PRESETS
 
 NAME, SEARCHED_SO = "compensation", "compensation_searched"
 ABOUT = (
@@ -38,7 +39,7 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     rows = []
-    for method in rankings(context_of(case, seed), {OURS: recipe, TAYLOR: PRESETS[TAYLOR]}):
+    for method in rankings(session_of(case, seed), {OURS: recipe, TAYLOR: PRESETS[TAYLOR]}):
         rows += _curves(case, seed, method, DEPTH_GROUPS, METHODS)
     table.replace(case, seed, of, rows)
 
@@ -55,7 +56,7 @@ def run_searched(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{SEARCHED_SO}: {case.name}, seed {seed}", flush=True)
-    ranked = rankings(context_of(case, seed), {TAYLOR: PRESETS[TAYLOR], **recipes})
+    ranked = rankings(session_of(case, seed), {TAYLOR: PRESETS[TAYLOR], **recipes})
     methods = {method.name: method for method in ranked}
     rows = [{"kind": TAYLOR, **row} for row in _curves(case, seed, methods[TAYLOR], JOINT, COMPENSATE)]
     for compensate, stage in searches.items():
@@ -77,17 +78,17 @@ def _curves(
     case: Case, seed: int, method: Method, stage: Stage, compensations: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Top-1 and costs of a ranking by rate and compensation, in the order of a search."""
-    context = context_of(case, seed)
-    part, dense = curve_images(evaluator_of(case, seed)), cost(context.model, context.reference_images[:1])
+    session = session_of(case, seed)
+    part, dense = curve_images(evaluator_of(case, seed)), cost(session.model, session.reference_images[:1])
     rows = []
     for rate in case.rates:
         # How many units each layer gives up is the same in either order, and so is the cost.
-        plan = context.plan(method.scores, rate, method.scope)
-        smaller = cost(context.pruned(plan, "none", smaller=True).model, context.reference_images[:1])
+        plan = session.plan(method.scores, rate, scope=method.scope)
+        smaller = cost(session.pruned(plan, "none", smaller=True).model, session.reference_images[:1])
         for compensate in compensations:
             evaluator = evaluator_of(case, seed, compensate)
-            bench = ordered(evaluator.bench, stage)
-            plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
+            bench = ordered(evaluator.session, stage)
+            plan = bench.plan(method.scores, rate, scope=method.scope, compensate=compensate)
             figures = evaluator.figures_of(plan, compensate, part)
             print(f"  {method.name:<20} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
             rows.append(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.proof.bench import (
+from benchmarks.proof.cases import Case
+from benchmarks.proof.rankings import (
     CRITERIA,
     CURVE_IMAGES,
     OURS,
@@ -14,13 +15,11 @@ from benchmarks.proof.bench import (
     evaluator_of,
     methods_of,
 )
-from benchmarks.proof.cases import Case
 from benchmarks.proof.studies import found
-from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.tables import PRESET_NAMES, Table, made_of
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures, right_images
 from xaiprune.comparison.methods import Method
 from xaiprune.evaluation import paired
-from xaiprune.recipe import PRESETS
 
 NAME = "curves"
 ABOUT = (
@@ -33,7 +32,7 @@ def run(case: Case, seed: int) -> None:
     """Measure all methods of one case and seed."""
     table = Table(NAME, ABOUT)
     ours = found(case, seed)
-    of = made_of(case, ours, list(PRESETS), CRITERIA, RANDOM, CURVE_IMAGES)
+    of = made_of(case, ours, PRESET_NAMES, CRITERIA, RANDOM, CURVE_IMAGES)
     if OURS not in ours or table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
@@ -53,7 +52,7 @@ def rows(
         rates: Of the curves.
         everyone: Whether all methods get a curve, or only ours and the two strongest others.
     """
-    part, target = curve_images(evaluator), evaluator.bench.config.prune.rate
+    part, target = curve_images(evaluator), evaluator.session.prune.rate
     for images, name in ((None, "target"), (part, "curve")):
         yield _row("dense", "dense", name, 0.0, evaluator.figures(methods[0], 0.0, images))
     at_target = {}

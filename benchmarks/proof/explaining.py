@@ -6,12 +6,12 @@ from math import nan
 
 import pandas as pd
 
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.studies import DEPTH_GROUPS, SIGNED, Stage, finished
 from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.errors import XaipruneError
 from xaiprune.study import recipe_of
-from xaiprune.trial.explaining import explained
+from xaiprune.trial.objectives.faithfulness import explained
 
 NAME, SIGNED_SUMS = "explaining", "explaining_signed"
 ABOUT = (
@@ -52,12 +52,12 @@ def _run(name: str, case: Case, seed: int, stage: Stage) -> None:
     if not missing:
         return
     print(f"{name}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed, (f"objective.validation_limit={IMAGES}",))
+    session = session_of(case, seed, (f"objective.validation_limit={IMAGES}",))
     for trial in missing:
         recipe, score = recipe_of(trial), trial.user_attrs["scores"][0]
         area = low = high = nan  # of a composite whose heatmaps are not finite
         try:
-            faithful = explained(context, recipe)
+            faithful = explained(session, recipe)
             area, (low, high) = faithful.area, faithful.interval()
         except XaipruneError as error:
             print(f"  trial {trial.number}: {error}", flush=True)

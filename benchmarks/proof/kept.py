@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.studies import (
     BALANCE,
     COMPENSATED,
@@ -29,9 +29,9 @@ from benchmarks.proof.studies import (
     finished,
     found,
 )
-from benchmarks.proof.tables import Table, made_of
+from benchmarks.proof.tables import PRESET_NAMES, Table, made_of
+from xaiprune.comparison import Method
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
-from xaiprune.comparison.methods import PRESETS, Method, signed
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS
 from xaiprune.study import best_trial
@@ -88,7 +88,7 @@ def run(case: Case, seed: int) -> None:
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     part = curve_images(evaluator_of(case, seed))
     rows = []
-    methods = {method.name: method for method in rankings(context_of(case, seed), recipes)}
+    methods = {method.name: method for method in rankings(session_of(case, seed), recipes)}
     dense = evaluator_of(case, seed).figures(methods[TAYLOR], 0.0, part)["top1"]
     for compensate, name, kind, stage in measured:
         evaluator, order = evaluator_of(case, seed, compensate), "joint" if stage.joint else "score"
@@ -107,7 +107,7 @@ def run_half(case: Case, seed: int) -> None:
     table, ours = Table(HALF, ABOUT_HALF), found(case, seed, dict.fromkeys(chain(*SEARCHED.values())))
     if OURS not in ours:
         return
-    of_presets = made_of(case, list(PRESETS), COMPENSATE, case.compensation)
+    of_presets = made_of(case, PRESET_NAMES, COMPENSATE, case.compensation)
     of = made_of(of_presets, SIGNED_PRESET, ours)
     if table.has(case, seed, of):
         return
@@ -115,21 +115,23 @@ def run_half(case: Case, seed: int) -> None:
     if seed != first:
         run_half(case, first)
     print(f"{HALF}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed)
-    mine = {method.name: method for method in rankings(context, ours)}
+    session = session_of(case, seed)
+    mine = {method.name: method for method in rankings(session, ours)}
     rows: list[dict[str, Any]] = []
     for compensate in COMPENSATE:
         evaluator = evaluator_of(case, seed, compensate)
-        joint = ordered(evaluator.bench, JOINT)
+        joint = ordered(evaluator.session, JOINT)
         rate, strongest, with_sign = _presets(case, evaluator, compensate, of_presets)
-        measured = [("preset", strongest, evaluator.bench, None), ("joint", strongest, joint, None)]
+        measured = [("preset", strongest, evaluator.session, None), ("joint", strongest, joint, None)]
         measured.append((SIGNED_PRESET, with_sign, joint, None))
         for stage in SEARCHED[compensate]:
             if stage.name in mine:
                 score = validation(case, seed, stage, compensate)
-                measured.append(("ours", mine[stage.name], joint if stage.joint else evaluator.bench, score))
+                measured.append(
+                    ("ours", mine[stage.name], joint if stage.joint else evaluator.session, score)
+                )
         for kind, method, bench, score in measured:
-            plan = bench.plan(method.scores, rate, method.scope, compensate=compensate)
+            plan = bench.plan(method.scores, rate, scope=method.scope, compensate=compensate)
             figures = evaluator.figures_of(plan, compensate)
             print(
                 f"  {compensate:<7} {rate:.2f} {kind:<6} {method.name:<24} {figures['top1']:.1%}", flush=True
@@ -151,19 +153,19 @@ def run_half(case: Case, seed: int) -> None:
 def _presets(
     case: Case, evaluator: TestEvaluator, compensate: str, of_presets: str
 ) -> tuple[float, Method, Method]:
-    """The rate, the strongest preset and the strongest with signed sums: known, or found with this evaluator."""
+    """The rate, the strongest preset and the strongest with signed sums: known, or found here."""
     named = {name: PRESETS[name] for name in PRESETS}
     known = strongest_preset(case, compensate, of_presets)  # searches that are new do not change it
     if known is None:
-        rate, strongest = _half(evaluator, rankings(evaluator.bench, named), compensate)
+        rate, strongest = _half(evaluator, rankings(evaluator.session, named), compensate)
     else:
         rate, preset = known
-        (strongest,) = rankings(evaluator.bench, {preset: named[preset]})
-    candidates = {f"{name}, signed": signed(preset) for name, preset in named.items() if name != TAYLOR}
+        (strongest,) = rankings(evaluator.session, {preset: named[preset]})
+    candidates = {f"{name}, signed": preset.signed() for name, preset in named.items() if name != TAYLOR}
     known = strongest_preset(case, compensate, of_presets, SIGNED_PRESET)
     if known is not None:
         candidates = {known[1]: candidates[known[1]]}
-    presets = rankings(evaluator.bench, candidates)
+    presets = rankings(evaluator.session, candidates)
     if len(presets) > 1:
         presets.sort(key=lambda preset: top1_of(evaluator, preset, compensate, JOINT)(rate))
     return rate, strongest, presets[-1]
@@ -232,11 +234,11 @@ def top1_of(
     evaluator: TestEvaluator, method: Method, compensate: str, stage: Stage = DEPTH_GROUPS
 ) -> Callable[[float], float]:
     """Top-1 on the curve's images by rate, in a stage's order; zero where so much cannot go."""
-    part, context = curve_images(evaluator), ordered(evaluator.bench, stage)
+    part, session = curve_images(evaluator), ordered(evaluator.session, stage)
 
     def top1(rate: float) -> float:
         try:
-            plan = context.plan(method.scores, round(rate, 2), method.scope, compensate=compensate)
+            plan = session.plan(method.scores, round(rate, 2), scope=method.scope, compensate=compensate)
         except XaipruneError:  # prune.min_units: each layer keeps a unit
             return 0.0
         return float(evaluator.figures_of(plan, compensate, part)["top1"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
+from benchmarks.proof.rankings import OURS, TAYLOR, rankings
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.comparison.methods import PRESETS
+from xaiprune.recipe import PRESETS
 
 NAME = "layers"
 ABOUT = (
@@ -24,12 +24,14 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed)
-    methods = rankings(context, {OURS: recipe, TAYLOR: PRESETS[TAYLOR]})
-    plans = {method.name: context.plan(method.scores, case.rate, method.scope).removed for method in methods}
+    session = session_of(case, seed)
+    methods = rankings(session, {OURS: recipe, TAYLOR: PRESETS[TAYLOR]})
+    plans = {
+        method.name: session.plan(method.scores, case.rate, scope=method.scope).removed for method in methods
+    }
     rows = []
     for name, other in ((OURS, TAYLOR), (TAYLOR, OURS)):
-        for unit in context.units:
+        for unit in session.units:
             mine, theirs = (set(plans[which].get(unit.name, ())) for which in (name, other))
             rows.append(
                 {

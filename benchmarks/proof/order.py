@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, evaluator_of, ordered, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, ORDERS, chosen_search
+from benchmarks.proof.rankings import OURS, TAYLOR, evaluator_of, ordered, rankings
 from benchmarks.proof.studies import COMPENSATED_JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import plain_figures
@@ -30,16 +30,16 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed)
-    (ours, *others), _ = rank(context, OURS, recipe, (), CRITERIA, 1)
-    methods = [ours, *rankings(context, further), *others]
+    session = session_of(case, seed)
+    (ours, *others), _ = rank(session, OURS, recipe, (), CRITERIA, 1)
+    methods = [ours, *rankings(session, further), *others]
     rows = []
     for compensate in COMPENSATE:
         evaluator = evaluator_of(case, seed, compensate)
         for order, stage in ORDERS.items():
-            bench = ordered(evaluator.bench, stage)
+            bench = ordered(evaluator.session, stage)
             for method in methods:
-                plan = bench.plan(method.scores, case.rate, method.scope, compensate=compensate)
+                plan = bench.plan(method.scores, case.rate, scope=method.scope, compensate=compensate)
                 figures = evaluator.figures_of(plan, compensate)
                 print(f"  {method.name:<20} {compensate:<7} {order} {figures['top1']:.1%}", flush=True)
                 rows.append(

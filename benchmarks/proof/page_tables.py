@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from benchmarks.proof.bench import OURS, TAYLOR
 from benchmarks.proof.cases import CASES
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
 from benchmarks.proof.kept import SEARCH, SEARCHED, SIGNED_PRESET, best_of
 from benchmarks.proof.markdown import difference, figure, interval, percent, spread, table
+from benchmarks.proof.rankings import OURS, TAYLOR
 from benchmarks.proof.speed import BATCHES
 from benchmarks.proof.studies import COMPENSATED_JOINT, STAGES, finished
 from benchmarks.proof.tables import read

@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from benchmarks.proof.bench import OURS
 from benchmarks.proof.cases import CASES, RESULTS
 from benchmarks.proof.compensation import curves as compensation_curves
 from benchmarks.proof.explaining import measured as explained_trials
 from benchmarks.proof.kept import SIGNED_PRESET, best_of
+from benchmarks.proof.rankings import OURS
 from benchmarks.proof.studies import STAGES
 from benchmarks.proof.tables import read
 from xaiprune.files import replacing

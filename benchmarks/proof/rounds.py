@@ -5,17 +5,13 @@ Searches rank once; this is what can be done with what they found, and with a pr
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from benchmarks.proof.bench import evaluator_of, ordered, scores_by
 from benchmarks.proof.cases import Case
 from benchmarks.proof.kept import COMPENSATE, chosen_search, strongest_preset
+from benchmarks.proof.rankings import evaluator_of, ordered, scores_by
 from benchmarks.proof.studies import Stage, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import plain_figures
-from xaiprune.comparison.methods import PRESETS
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS, Recipe
 
 NAME = "rounds"
 ABOUT = (
@@ -42,14 +38,14 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     rows = []
-    for method, (rate, recipes) in recipes.items():
+    for method, (rate, used) in recipes.items():
         evaluator = evaluator_of(case, seed, method)
         for rounds in ROUNDS:
-            context = _in_rounds(evaluator.bench, rounds)
-            for name, scores in scores_by(context, recipes).items():
-                recipe = recipes[name]
-                plan = ordered(context, searches.get(name)).plan(
-                    scores, rate, recipe.scope, rerank=context.ranker(recipe), compensate=method
+            session = evaluator.session.with_prune(rounds=rounds)
+            for name, scores in scores_by(session, used).items():
+                recipe = used[name]
+                plan = ordered(session, searches.get(name)).plan(
+                    scores, rate, scope=recipe.scope, rerank=session.ranker(recipe), compensate=method
                 )
                 figures = evaluator.figures_of(plan, method)  # is about the plan, however it was made
                 print(f"  {method:<7} {name:<20} {rounds} rounds {figures['top1']:.1%}", flush=True)
@@ -63,9 +59,3 @@ def run(case: Case, seed: int) -> None:
                     }
                 )
     table.replace(case, seed, of, rows)
-
-
-def _in_rounds(context: Context, rounds: int) -> Context:
-    """The same network and images, ranked so often."""
-    config = context.config
-    return replace(context, config=replace(config, prune=replace(config.prune, rounds=rounds)))

@@ -10,14 +10,14 @@ from statistics import median, quantiles
 from torch import nn
 
 from benchmarks.latency import in_turn
-from benchmarks.proof.bench import OURS, TAYLOR, rankings
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, chosen_search
+from benchmarks.proof.rankings import OURS, TAYLOR, rankings
 from benchmarks.proof.studies import DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.evaluation import cost
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS
+from xaiprune.session import PruningSession
 
 NAME = "speed"
 ABOUT = (
@@ -39,28 +39,28 @@ def run(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed)
+    session = session_of(case, seed)
     rows = []
-    for method in rankings(context, {**recipes, TAYLOR: PRESETS[TAYLOR]}):
+    for method in rankings(session, {**recipes, TAYLOR: PRESETS[TAYLOR]}):
         rate = stages[method.name].rate(case) if method.name in stages else case.rate
         assert rate is not None, f"{case.name}: {method.name} was found at some rate"
         # (Which units leave a layer, the joint order has no say in how many.)
-        plan = context.plan(method.scores, rate, method.scope)
+        plan = session.plan(method.scores, rate, scope=method.scope)
         # What compensation adds to weights and biases changes neither shapes nor times.
-        smaller = context.pruned(plan, "none", smaller=True).model
-        figures = {"method": method.name, "rate": rate, **_compared(context, smaller)}
+        smaller = session.pruned(plan, "none", smaller=True).model
+        figures = {"method": method.name, "rate": rate, **_compared(session, smaller)}
         print(f"  {method.name:<20} {rate:g} {figures}", flush=True)
         rows.append(figures)
     table.replace(case, seed, of, rows)
 
 
-def _compared(context: Context, smaller: nn.Module) -> dict[str, float]:
+def _compared(session: PruningSession, smaller: nn.Module) -> dict[str, float]:
     """The smaller network's costs as parts of the dense one's."""
-    example = context.reference_images[:1]
-    before, after = cost(context.model, example), cost(smaller, example)
+    example = session.reference_images[:1]
+    before, after = cost(session.model, example), cost(smaller, example)
     figures: dict[str, float] = {"params": after.params / before.params, "macs": after.macs / before.macs}
     for batch in BATCHES:
-        rounds = in_turn(context.model, smaller, example, batch, ROUNDS)
+        rounds = in_turn(session.model, smaller, example, batch, ROUNDS)
         ratios = [small.median / dense.median for dense, small in rounds]
         low, _, high = quantiles(ratios, n=4)
         figures |= {f"batch{batch}": median(ratios), f"batch{batch}_low": low, f"batch{batch}_high": high}

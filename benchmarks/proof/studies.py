@@ -13,10 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.proof.cases import STUDIES, Case, config_of
 from xaiprune.config import Config, compose
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.study import best_trial, counts, load_study, recipe_of, search
-from xaiprune.study.best import save_best
-from xaiprune.study.notes import RUNS
+from xaiprune.recipe import Recipe
+from xaiprune.study import RUNS, best_trial, counts, load_study, recipe_of, save_best, search
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from filelock import FileLock
 from benchmarks.proof.cases import RESULTS, Case
 from xaiprune.comparison.evaluator import short_hash
 from xaiprune.files import replacing
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.study.versions import versions
+from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe
+from xaiprune.study import versions
 
 
 class Table:
@@ -63,6 +63,8 @@ class Table:
         )
 
 
+# The presets by the names that the tables were first made with.
+PRESET_NAMES = [{new: old for old, new in RENAMED_PRESETS.items()}.get(name, name) for name in PRESETS]
 # Of a case, what most parts do not depend on; the others name it.
 _ASIDE = ("title", "trials", "seeds", "half_rate", "compensated_rate", "compensation")
 

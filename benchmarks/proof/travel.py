@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
-from benchmarks.proof.cases import STUDIES, Case, context_of
+from benchmarks.proof.cases import STUDIES, Case, session_of
 from benchmarks.proof.kept import chosen_search
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
 from benchmarks.proof.studies import JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
-from xaiprune.comparison.methods import PRESETS
+from xaiprune.recipe import PRESETS
 
 NAME, CHOSEN, TASKS = "travel", "travel_chosen", "tasks"
 ABOUT = (
@@ -42,7 +42,7 @@ def run(case: Case, seed: int) -> None:
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     evaluator = evaluator_of(case, seed)
     rows = []
-    for method in rankings(context_of(case, seed), recipes):
+    for method in rankings(session_of(case, seed), recipes):
         figures = evaluator.figures(method, case.rate)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         rows.append({"searched_with": method.name, "rate": case.rate, **plain_figures(figures)})
@@ -64,9 +64,9 @@ def run_chosen(case: Case, seed: int) -> None:
     print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
     evaluator = evaluator_of(case, seed)
     rows = []
-    for method in rankings(context_of(case, seed), recipes):
+    for method in rankings(session_of(case, seed), recipes):
         search = searches[method.name]
-        plan = ordered(evaluator.bench, search).plan(method.scores, rate, method.scope)
+        plan = ordered(evaluator.session, search).plan(method.scores, rate, scope=method.scope)
         figures = evaluator.figures_of(plan)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         made = {"searched_with": method.name, "search": search.name, "rate": rate}
@@ -84,11 +84,11 @@ def run_tasks(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{TASKS}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed, ("data.task=classes",))
-    evaluator = TestEvaluator(context, STUDIES / "measured" / f"{case.name}-classes")
+    session = session_of(case, seed, ("data.task=classes",))
+    evaluator = TestEvaluator(session, STUDIES / "measured" / f"{case.name}-classes")
     part = curve_images(evaluator)
     rows = []
-    for method in rankings(context, recipes):
+    for method in rankings(session, recipes):
         for rate in (0.0, *case.rates):
             figures = evaluator.figures(method, rate, part)
             rows.append({"method": method.name, "rate": rate, **plain_figures(figures)})

@@ -10,19 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.proof.bench import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings, scores_by
-from benchmarks.proof.cases import Case, context_of
+from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import chosen_search
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings, scores_by
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.attribution import Composite
 from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma, Rule
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures, right_images
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.evaluation import paired
-from xaiprune.recipe import PRESETS
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import PruningSession
 
 NAME, CHOSEN, REFERENCES = "dimensions", "dimensions_chosen", "references"
 ABOUT = (
@@ -54,7 +52,7 @@ def run(case: Case, seed: int) -> None:
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     evaluator = evaluator_of(case, seed)
-    measured = [(name, recipe, evaluator.bench) for name, recipe in recipes.items()]
+    measured = [(name, recipe, evaluator.session) for name, recipe in recipes.items()]
     table.replace(case, seed, of, _rows(evaluator, case.rate, measured))
 
 
@@ -70,10 +68,10 @@ def run_chosen(case: Case, seed: int) -> None:
         return
     print(f"{CHOSEN}: {case.name}, seed {seed}", flush=True)
     evaluator = evaluator_of(case, seed)
-    context = ordered(evaluator.bench, search)
-    measured = [(name, recipe, context) for name, recipe in recipes.items()]
+    session = ordered(evaluator.session, search)
+    measured = [(name, recipe, session) for name, recipe in recipes.items()]
     if search.joint:
-        measured.append(("units leave by score", best, evaluator.bench))
+        measured.append(("units are removed by score", best, evaluator.session))
     rows = _rows(evaluator, rate, measured)
     table.replace(case, seed, of, [{"search": search.name, **row} for row in rows])
 
@@ -87,7 +85,7 @@ def run_references(case: Case, seed: int) -> None:
     if table.has(case, seed, of):
         return
     print(f"{REFERENCES}: {case.name}, seed {seed}", flush=True)
-    context = context_of(case, seed, (f"data.reference_per_class={max(COUNTS)}",))
+    session = session_of(case, seed, (f"data.reference_per_class={max(COUNTS)}",))
     evaluator = evaluator_of(case, seed)
     part, rate = curve_images(evaluator), case.rate
     rows = []
@@ -96,7 +94,7 @@ def run_references(case: Case, seed: int) -> None:
             name: replace(recipe, references=count)
             for name, recipe in ((OURS, recipe), (TAYLOR, PRESETS[TAYLOR]))
         }
-        for method in rankings(context, recipes):
+        for method in rankings(session, recipes):
             figures = evaluator.figures(method, rate, part)
             print(f"  {count} a class: {method.name:<14} {figures['top1']:.1%}", flush=True)
             rows.append({"method": method.name, "references": count, "rate": rate, **plain_figures(figures)})
@@ -156,13 +154,13 @@ def _fixed(rule: Rule, types: tuple[str, ...] = ()) -> Rule:
 
 
 def _rows(
-    evaluator: TestEvaluator, rate: float, measured: Sequence[tuple[str, Recipe, Context]]
+    evaluator: TestEvaluator, rate: float, measured: Sequence[tuple[str, Recipe, PruningSession]]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each recipe, planned as its context does; the first is what the others are compared with."""
-    scores = scores_by(evaluator.bench, {name: recipe for name, recipe, _ in measured})
+    """A row for each recipe, planned as its session does; the first is what the others are compared with."""
+    scores = scores_by(evaluator.session, {name: recipe for name, recipe, _ in measured})
     best = None
-    for name, _, context in measured:
-        figures = evaluator.figures_of(context.plan(scores[name], rate))
+    for name, _, session in measured:
+        figures = evaluator.figures_of(session.plan(scores[name], rate))
         best = best or figures
         print(f"  {name:<36} {figures['top1']:.1%}", flush=True)
         yield {

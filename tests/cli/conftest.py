@@ -15,10 +15,9 @@ from tests.search.conftest import FEW_IMAGES, SHALLOW
 from tests.search.conftest import config as config  # for the one test that searches
 from tests.search.conftest import weights as weights
 from xaiprune.cli.__main__ import main
-from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.storage.connect import open_storage, quiet
-from xaiprune.study.study import SCHEMA
-from xaiprune.study.versions import versions
+from xaiprune.recipe import PRESETS
+from xaiprune.storage import open_storage, quiet
+from xaiprune.study import SCHEMA, versions
 
 MakeStudy = Callable[..., optuna.Study]
 FINGERPRINT = {
@@ -32,12 +31,6 @@ FINGERPRINT = {
     "prune": {"rate": 0.5, "budget": "units", "scope": "global", "floor": 1},
     "objective": {"name": "top1_at_rate", "rates": [0.5]},
 }
-
-
-def preset(name: str) -> Recipe:
-    """A preset as what a trial tried."""
-    chosen = PRESETS[name]
-    return Recipe(chosen.composite, chosen.start, chosen.aggregation)
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +69,8 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_storage: b
                 tried, value, plan = trial
                 stored = {
                     "preset": tried,
-                    "proposal": preset(tried).to_dict(),
-                    "key": preset(tried).key,
+                    "proposal": PRESETS[tried].to_dict(),
+                    "key": PRESETS[tried].key,
                     "scores": [
                         {
                             "rate": 0.5,

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.cli.conftest import preset
 from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli.__main__ import main
 from xaiprune.comparison.run import BEST
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS
+from xaiprune.session import PruningSession
 
 FEW = ["compare.rates=[0,0.4]", "compare.presets=[epsilon,zplus]", "compare.criteria=[taylor,fisher]"]
 COMMAND = ["compare", "study.name=one", *FEW, "compare.seeds=2"]
@@ -30,7 +30,7 @@ def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
     assert list(table.method) == ["dense", BEST, "LRP epsilon", "LRP zplus", "taylor", "fisher", "random"]
     assert str(folder.absolute() / "summary.csv") in shown
 
-    monkeypatch.setattr(Context, "accuracy", None)
+    monkeypatch.setattr(PruningSession, "accuracy", None)
     assert main(COMMAND) == 0  # all is read back
     assert capsys.readouterr().out == shown
 
@@ -61,7 +61,7 @@ def test_from_another_folder(searched, capsys, monkeypatch, tmp_path):
 
 
 def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
-    file = save_composite(tmp_path / "mine.yaml", preset("attnlrp_gamma").composite)
+    file = save_composite(tmp_path / "mine.yaml", PRESETS["attnlrp_gamma"].composite)
     typed = [*searched, "output_dir=out", *FEW]
     assert main(["compare", f"composite={file}", *typed]) == 0
     shown = capsys.readouterr().out

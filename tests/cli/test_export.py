@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from xaiprune.recipe.chosen import chosen_aggregation, chosen_composite, chosen_start
 
-from tests.cli.conftest import FINGERPRINT, preset
+from tests.cli.conftest import FINGERPRINT
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import Plan, load_pruned_plan
+from xaiprune.recipe import PRESETS, configured_recipe
 from xaiprune.study import search
 
 TRIALS = (
@@ -40,7 +40,7 @@ def test_the_best(make_study, capsys):
     path = Path("studies/one/best.yaml").absolute()
     assert f"trial    1   94.0 %  {path}\n" in capsys.readouterr().out
     assert written() == ["best.yaml"]
-    assert load_composite(path) == preset("epsilon").composite
+    assert load_composite(path) == PRESETS["epsilon"].composite
     origin = yaml.safe_load(path.read_text())["provenance"]
     assert (origin["study"], origin["trial"], origin["value"]) == ("one", 1, 0.94)
     assert origin["interval"] == [0.9, 0.98]
@@ -53,7 +53,7 @@ def test_a_given_trial(make_study):
     make_study("one", *TRIALS)
     run("export.trial=4")
     assert written() == ["trial-4.yaml"]
-    assert load_composite("studies/one/trial-4.yaml") == preset("attnlrp_gamma").composite
+    assert load_composite("studies/one/trial-4.yaml") == PRESETS["attnlrp_gamma"].composite
 
 
 def test_the_best_few_that_differ(make_study, capsys, tmp_path):
@@ -73,10 +73,7 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
     command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])
     assert command[:2] == ["xaiprune", "prune"]
     config = compose("prune", command[2:])
-    wanted = preset("taylor")
-    assert chosen_composite(config.composite) == wanted.composite
-    assert chosen_start(config.attribution) == wanted.start
-    assert chosen_aggregation(config.attribution) == wanted.aggregation
+    assert configured_recipe(config) == PRESETS["taylor"]
     assert (config.model.name, config.units.kind, config.prune.rate) == ("digits_resnet", "filters", 0.5)
 
 
@@ -129,7 +126,7 @@ def test_a_study_of_a_newer_xaiprune(make_study):
 
 
 def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
-    monkeypatch.setattr("xaiprune.cli.pruning._SECONDS", 0.01)
+    monkeypatch.setattr("xaiprune.session.outcome._SECONDS", 0.01)
     command = ["export", "study.name=one", "export.plan=true", "export.pruned=true", "--format", "zennit"]
     assert main(command) == 0
     shown = capsys.readouterr().out
@@ -176,7 +173,7 @@ def test_another_set_up_is_refused(searched, capsys):
 
 
 def test_from_a_file_without_a_study(searched, capsys, tmp_path):
-    file = save_composite(tmp_path / "mine.yaml", preset("zplus").composite)
+    file = save_composite(tmp_path / "mine.yaml", PRESETS["zplus"].composite)
     assert main(["export", f"composite={file}", "export.format=zennit", *searched]) == 0
     assert "ZPlus(stabilizer=1e-06)" in (tmp_path / "mine_zennit.py").read_text()
     assert main(["export", f"composite={file}", "export.trial=1"]) == 2

@@ -18,7 +18,7 @@ from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.report import trials
-from xaiprune.storage.connect import quiet
+from xaiprune.storage import quiet
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,12 @@ import yaml
 
 from tests.search.conftest import MakeConfig
 from xaiprune.cli import export
-from xaiprune.cli.pruning import Pruning
-from xaiprune.config import Config, compose, prepare, searched_with, sweep_of
+from xaiprune.cli.common.pruning import configured_plan
+from xaiprune.config import Config, compose, prepare, search_conditions, sweep_of
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe.configured import chosen_recipe
-from xaiprune.study import search
-from xaiprune.study.study import recipe_of
+from xaiprune.recipe import configured_recipe
+from xaiprune.session import open_session
+from xaiprune.study import recipe_of, search
 
 # Everything that a recipe can carry beside its composite.
 SPACE = [
@@ -79,12 +79,12 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
     hashes, kinds = set(), set()
     for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
         file = export.export(study, trial, tmp_path / f"{trial.number}.yaml")
-        pruning = Pruning.of(compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4")))
-        assert chosen_recipe(pruning.config).composite == recipe_of(trial).composite
-        plan = pruning.plan()
+        used = compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4"))
+        assert configured_recipe(used).composite == recipe_of(trial).composite
+        plan = configured_plan(used, open_session(used))
         assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
         hashes.add(plan.hash)
-        prune = pruning.config.prune
+        prune = used.prune
         kinds.add((prune.scope, prune.compensate, prune.order))
     assert len(hashes) > 8
     assert len(kinds) > 4
@@ -102,12 +102,12 @@ def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, se
             *("data.reference_per_class=1", "data.label_space=folders", "units=inner_filters", "device=cpu"),
         ],
     )
-    pruning = Pruning.of(other)
-    rules = chosen_recipe(other).composite.resolve(pruning.layers)
+    session = open_session(other)
+    rules = configured_recipe(other).composite.resolve(session.layers)
     assert [rules[name].name for name in ("conv1", "layer3.0.conv1", "layer4.1.conv2")] == [
         *("alphabeta", "zplus", "epsilon")
     ]
-    plan = pruning.plan()
+    plan = configured_plan(other, session)
     assert (plan.n_units, plan.n_removed) == (1920, 960)  # ResNet-18's inner filters
 
 
@@ -150,8 +150,8 @@ def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
         ),
         ({"recipe": {"references": "few"}}, "provenance: references must be at least 1"),
         ({"recipe": {"flavour": "sweet"}}, "provenance has the unknown entry 'flavour'"),
-        ({"recipe": [1]}, "provenance.recipe is no section"),
-        ([1], "provenance is no section"),
+        ({"recipe": [1]}, "provenance.recipe is not a section"),
+        ([1], "provenance is not a section"),
     ],
 )
 def test_a_recipe_that_cannot_be(tmp_path: Path, provenance: object, message: str) -> None:
@@ -194,20 +194,18 @@ def test_other_conditions_than_the_search_had_are_told(
     asked = config(*searched)
     study = search(asked)
     file = export.export(study, study.trials[0], tmp_path / "found.yaml")
-    assert searched_with(file) == {"order": "joint", "compensate": "none", "steps": 1}
+    assert search_conditions(file) == {"order": "joint", "compensate": "none", "rounds": 1}
     for typed, expected in (
         (["prune.order=joint"], []),
         ([], [f"{file} was searched with prune.order=joint; here it is order score"]),
         (
             ["prune.order=joint", "prune.rounds=2"],
-            [f"{file} was searched with prune.rounds=1; here it is steps 2"],
+            [f"{file} was searched with prune.rounds=1; here it is rounds 2"],
         ),
     ):
         caplog.clear()
-        pruning = Pruning.of(
-            compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4", *typed))
-        )
-        plan = pruning.plan()
+        used = compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4", *typed))
+        plan = configured_plan(used, open_session(used))
         assert [
             record.getMessage() for record in caplog.records if "searched" in record.getMessage()
         ] == expected
@@ -216,7 +214,7 @@ def test_other_conditions_than_the_search_had_are_told(
 
 
 def test_a_plain_composite_says_nothing_of_conditions(mine: Path, tmp_path: Path) -> None:
-    assert searched_with(mine) == {}
+    assert search_conditions(mine) == {}
     plain = tmp_path / "plain.yaml"
     plain.write_text("schema: xaiprune/composite/1\ndefault: {rule: zplus}\n")
-    assert searched_with(plain) == {}
+    assert search_conditions(plain) == {}

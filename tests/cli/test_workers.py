@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from tests.search.conftest import FEW_IMAGES, SHALLOW
 from tests.search.conftest import postgres as postgres
 from tests.search.conftest import postgres_url as postgres_url
-from xaiprune.cli import workers
 from xaiprune.cli.__main__ import main
+from xaiprune.cli.common import workers
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.storage import stale
@@ -175,7 +175,7 @@ def test_ctrl_c(typed: Typed) -> None:
     now = counts(study)
     printed = out.read_text()
     assert (now.running, now.failed) == (0, 0)
-    assert f"stopped: {now.done} of 5000 trials done; the same command goes on from here" in printed
+    assert f"stopped: {now.done} of 5000 trials done; the same command continues from here" in printed
     assert "xaiprune: ending after the running trials; once more to end at once" in printed
     assert "Traceback" not in printed
     for trial in study.trials:

@@ -42,7 +42,7 @@ def test_the_right_heatmap_beats_all_others(case: tuple[Brightness, Tensor, Tens
     assert (np.abs(chance.per_image) < best.per_image).all()
     low, high = best.interval()
     assert low < best.area < high
-    # Before anything is flipped, and after all is, the order says nothing.
+    # Before the first patch and after the last one, the order has no effect.
     assert best.most_first[0] == pytest.approx(best.least_first[0])
     assert best.most_first[-1] == pytest.approx(np.zeros(5), abs=1e-5)
 

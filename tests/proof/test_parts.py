@@ -18,10 +18,9 @@ from benchmarks.proof.worth import fixed_numbers, further_variants, variants
 from xaiprune.attribution import Aggregation, Composite
 from xaiprune.attribution.lrp.composite import Match
 from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Gamma
-from xaiprune.comparison.methods import PRESETS
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation.faithfulness import Faithfulness
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import PRESETS, Recipe
 
 CASE = CASES["vit_tiny-neurons"]
 
@@ -316,7 +315,7 @@ def test_explaining_goes_on_where_it_was_stopped(results: Path, monkeypatch: pyt
 
     monkeypatch.setattr(explaining, "TRIALS", 3)
     monkeypatch.setattr(explaining, "finished", lambda *_: study)
-    monkeypatch.setattr(explaining, "context_of", lambda *_: None)
+    monkeypatch.setattr(explaining, "session_of", lambda *_: None)
     monkeypatch.setattr(explaining, "recipe_of", lambda trial: trial.number)
     monkeypatch.setattr(explaining, "explained", explained)
     with pytest.raises(KeyboardInterrupt):

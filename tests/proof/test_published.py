@@ -14,8 +14,7 @@ from benchmarks.proof.cases import CASES
 from benchmarks.proof.page import PAGES, rendered
 from benchmarks.proof.studies import STAGES
 from xaiprune.attribution.lrp.composite_io import load_composite
-from xaiprune.study import best_trial, recipe_of
-from xaiprune.study.study import SCHEMA
+from xaiprune.study import SCHEMA, best_trial, recipe_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted((ROOT / "studies" / "proof").glob("*.db"))

@@ -9,7 +9,7 @@ import torch
 from tests.pruning.networks import build
 from tests.pruning.test_remove import random_plan
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import export_onnx, remove_units
+from xaiprune.pruning import export_onnx, remove_with_report
 from xaiprune.units import find_units
 
 
@@ -26,7 +26,7 @@ def test_exported_logits(tmp_path, name, kwargs, kind, side):
     model = build("timm", name, {"num_classes": 10, **kwargs})
     example = torch.randn(1, 3, side, side)
     units = find_units(model, kind, example=example)
-    small = remove_units(model, random_plan(units, 0.4), units, example).model
+    small = remove_with_report(model, random_plan(units, 0.4), units, example).model
     assert export_onnx(small, example, tmp_path) < 1e-4
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.pruning.networks import IDS, NETWORKS, build
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import couple, make_plan, masked, remove, remove_units
+from xaiprune.pruning import couple, make_plan, masked, remove, remove_with_report
 from xaiprune.units import find_units
 
 
@@ -32,7 +32,7 @@ def test_removed_equals_masked_and_trains(library, name, arguments, side, kind):
     units = find_units(model, kind, example=images[:1])
     plan = random_plan(units, 0.4)
     state = copy.deepcopy(model.state_dict())
-    found = remove_units(model, plan, units, images[:1])
+    found = remove_with_report(model, plan, units, images[:1])
     expected = logits(model, images, plan, units)
     scale = max(1.0, float(expected.abs().max()))
     assert (logits(found.model, images) - expected).abs().max() <= 1e-5 * scale
@@ -58,7 +58,7 @@ def test_coupled_groups_leave_the_tensors(name):
     groups = couple(model, units, images[:1])
     assert groups
     plan = random_plan(units, 0.4, groups)
-    found = remove_units(model, plan, units, images[:1], coupled="group")
+    found = remove_with_report(model, plan, units, images[:1], coupled="group")
     assert not found.masked
     expected = logits(model, images, plan, units)
     assert (logits(found.model, images) - expected).abs().max() <= 1e-5 * max(1, expected.abs().max())
@@ -79,7 +79,7 @@ def test_heads_leave_unequally():
 def test_talking_heads_stay_and_say_so():
     model = build("timm", "cait_xxs24_224", {"img_size": 32, "depth": 1})
     units = find_units(model, "heads")
-    found = remove_units(model, {"blocks.0.attn": (1,)}, units)
+    found = remove_with_report(model, {"blocks.0.attn": (1,)}, units)
     assert "read one another" in found.masked["blocks.0.attn"][1]
     assert "read one another" in found.summary()
 
@@ -87,7 +87,7 @@ def test_talking_heads_stay_and_say_so():
 def test_summary_says_why_units_stay():
     model = build("timm", "resnet18", {})
     units = find_units(model, "filters", example=torch.zeros(1, 3, 64, 64))
-    found = remove_units(model, random_plan(units, 0.3), units, torch.zeros(1, 3, 64, 64))
+    found = remove_with_report(model, random_plan(units, 0.3), units, torch.zeros(1, 3, 64, 64))
     assert "added to another layer's output" in found.summary()
     assert found.summary().startswith("removed ")
 
@@ -126,18 +126,18 @@ def test_refusals(going, message):
     with pytest.raises(XaipruneError, match=message):
         remove(model, going, units, example)
     with pytest.raises(XaipruneError, match="choose mask or group"):
-        remove_units(model, {}, units, example, coupled="both")
+        remove_with_report(model, {}, units, example, coupled="both")
 
 
 def test_a_removed_network_is_freed_without_the_collector(small_cnn):
     units = find_units(small_cnn, "filters")
     plan = random_plan(units, 0.5)
-    remove_units(small_cnn, plan, units)  # what the first call leaves in caches stays
+    remove_with_report(small_cnn, plan, units)  # what the first call leaves in caches stays
     gc.collect()
     gc.disable()
     try:
         before = _alive()
-        remove_units(small_cnn, plan, units)
+        remove_with_report(small_cnn, plan, units)
         assert _alive() == before
     finally:
         gc.enable()

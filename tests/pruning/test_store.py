@@ -10,7 +10,7 @@ import torch
 from tests.pruning.networks import build
 from tests.pruning.test_remove import random_plan
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import architecture_of, load_pruned, load_pruned_plan, remove_units, save_pruned
+from xaiprune.pruning import architecture_of, load_pruned, load_pruned_plan, remove_with_report, save_pruned
 from xaiprune.units import find_units
 
 ARGUMENTS = {"img_size": 32, "depth": 2, "num_classes": 10}
@@ -29,7 +29,7 @@ def test_round_trip(tmp_path, name, kwargs, kind, coupled):
     images = torch.randn(2, 3, side, side)
     units = find_units(model, kind, example=images[:1])
     plan = random_plan(units, 0.4)
-    result = remove_units(model, plan, units, images[:1], coupled)
+    result = remove_with_report(model, plan, units, images[:1], coupled)
     folder = save_pruned(
         result.model,
         tmp_path / "new" / "pruned",
@@ -58,7 +58,7 @@ def saved(tmp_path):
     model = timm.create_model("vit_tiny_patch16_224", **ARGUMENTS).eval()
     units = find_units(model, "neurons")
     plan = random_plan(units, 0.5)
-    small = remove_units(model, plan, units).model
+    small = remove_with_report(model, plan, units).model
     arguments = {"architecture": "vit_tiny_patch16_224", "kwargs": ARGUMENTS, "plan": plan}
     return save_pruned(small, tmp_path / "net", **arguments), small, arguments
 
@@ -134,7 +134,7 @@ def test_pruning_a_pruned_network_again(saved, tmp_path):
     model = load_pruned(folder)
     units = find_units(model, "neurons+heads")
     plan = random_plan(units, 0.3)
-    result = remove_units(model, plan, units)
+    result = remove_with_report(model, plan, units)
     name, kwargs, replaced = architecture_of(folder)
     again = save_pruned(
         result.model, tmp_path / "twice", architecture=name, kwargs=kwargs, plan=plan, replaced=replaced

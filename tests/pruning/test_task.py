@@ -18,7 +18,7 @@ CACHE_KEY = "data.cache_dir"
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("xaiprune.cli.pruning._SECONDS", 0.01)
+    monkeypatch.setattr("xaiprune.session.outcome._SECONDS", 0.01)
     yield
     logging.getLogger("xaiprune").handlers.clear()
     logging.getLogger("xaiprune").propagate = True
@@ -100,7 +100,7 @@ def test_a_pruned_network_is_trained_on_and_stays_small(tmp_path, common, capsys
 
 @pytest.mark.parametrize("task", ["prune", "train"])
 def test_a_folder_with_other_things_is_refused_before_the_work(tmp_path, common, capsys, task, monkeypatch):
-    monkeypatch.setattr(f"xaiprune.cli.{task}.{'Pruning' if task == 'prune' else '_network'}", None)
+    monkeypatch.setattr(f"xaiprune.cli.{task}.{'open_session' if task == 'prune' else '_network'}", None)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("mine")
     key = {"prune": ["output_dir=mine"], "train": ["model.pruned=mine", "train.output=mine"]}[task]

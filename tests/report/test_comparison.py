@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from xaiprune.comparison.table import highest_rate, load, rivals, save, summary, trapezoid
+from xaiprune.comparison.table import highest_rate, load, rivals, save, summary
 from xaiprune.errors import XaipruneError
 
-from .made_up import RATES, comparison
+from .made_up import comparison
 
 
 def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
@@ -74,7 +74,9 @@ def test_the_strongest_rivals() -> None:
     assert pd.isna(table.p["magnitude_l1"])
 
 
-def test_trapezoid_is_the_mean_height() -> None:
-    assert trapezoid(pd.Series(0.7, index=RATES)) == pytest.approx(0.7)
-    assert trapezoid(pd.Series([1.0, 0.0], index=[0.0, 0.9])) == pytest.approx(0.5)
-    assert pd.isna(trapezoid(pd.Series([1.0], index=[0.0])))
+def test_one_rate_has_no_area() -> None:
+    made_up = comparison()
+    frame = made_up.frame[(made_up.frame.part == "target") | (made_up.frame.rate == 0)]
+    table = summary(replace(made_up, frame=frame)).set_index("method")
+    assert table.curve_mean["taylor"] == frame[frame.part == "curve"].set_index("method").top1["taylor"]
+    assert pd.isna(table.trapezoid["taylor"])

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 from xaiprune.report import accuracy, layers, methods, trials
 from xaiprune.report.frames import _ATTRS, by_part
 from xaiprune.report.reading import StoredTrials, from_objects, read_trials
-from xaiprune.storage.connect import quiet
+from xaiprune.storage import quiet
 
 from .made_up import comparison
 

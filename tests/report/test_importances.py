@@ -7,7 +7,7 @@ import pytest
 
 from xaiprune.report.page.importances import importances
 from xaiprune.report.reading import read_trials
-from xaiprune.storage.connect import quiet
+from xaiprune.storage import quiet
 
 from .made_up_study import make
 

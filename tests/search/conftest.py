@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from tests.search.postgres import Postgres, Unavailable
 from xaiprune.config import Config, compose
 from xaiprune.models import small
-from xaiprune.session import Context
-from xaiprune.study import open_context
+from xaiprune.study import open_search
+from xaiprune.trial import SearchSetup
 
 FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
 SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}
@@ -64,15 +64,15 @@ def config(tmp_path: Path, weights: dict[str, Path], session_cache: str) -> Make
 
 
 @pytest.fixture
-def cnn(config: MakeConfig) -> Context:
-    """The context of a search over the filters of the digits ResNet."""
-    return open_context(config())
+def cnn(config: MakeConfig) -> SearchSetup:
+    """The setup of a search over the filters of the digits ResNet."""
+    return open_search(config())
 
 
 @pytest.fixture
-def vit(config: MakeConfig) -> Context:
-    """The context of a search over the neurons and heads of the digits ViT."""
-    return open_context(config("units=neurons+heads", model="digits_vit"))
+def vit(config: MakeConfig) -> SearchSetup:
+    """The setup of a search over the neurons and heads of the digits ViT."""
+    return open_search(config("units=neurons+heads", model="digits_vit"))
 
 
 @pytest.fixture(scope="session")

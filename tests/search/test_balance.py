@@ -12,13 +12,11 @@ from xaiprune.attribution import Relevance, attribute
 from xaiprune.attribution.lrp import save_composite
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.recipe.configured import chosen_recipe
-from xaiprune.recipe.ranking import scores_of
-from xaiprune.session import Context
+from xaiprune.recipe import PRESETS, Recipe, configured_recipe
 from xaiprune.space import NotInSpace, params_of
 from xaiprune.space.space import Range
-from xaiprune.study import open_context, recipe_of, search
+from xaiprune.study import open_search, recipe_of, search
+from xaiprune.trial import SearchSetup
 
 LAYER = "layer2.0.conv1"
 
@@ -38,79 +36,81 @@ def recipe(**scale: float) -> Recipe:
     return Recipe(preset.composite, preset.start, preset.aggregation, scale=scale)
 
 
-def test_factors_of_a_layer_and_of_its_group_multiply(cnn: Context) -> None:
+def test_factors_of_a_layer_and_of_its_group_multiply(cnn: SearchSetup) -> None:
     plain = recipe()
-    (relevance,) = cnn.relevances([plain])
-    first, last = cnn.units[0].name, cnn.units[-1].name
-    before = scores_of(relevance, plain, cnn.units, cnn.layers)
-    after = scores_of(relevance, recipe(**{"high": 3.0, last: 0.5, first: 7.0}), cnn.units, cnn.layers)
+    (relevance,) = cnn.session.relevances([plain])
+    first, last = cnn.session.units[0].name, cnn.session.units[-1].name
+    before = plain.scores(relevance, cnn.session.units, cnn.session.layers)
+    after = recipe(**{"high": 3.0, last: 0.5, first: 7.0}).scores(
+        relevance, cnn.session.units, cnn.session.layers
+    )
     assert torch.equal(after[last], before[last] * 1.5)
     assert torch.equal(after[first], before[first] * 7.0)
-    between = cnn.units[1].name
+    between = cnn.session.units[1].name
     assert torch.equal(after[between], before[between])
 
 
 def test_a_factor_of_no_layer_is_refused_before_anything_is_attributed(
-    cnn: Context, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    cnn: SearchSetup, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("attributed")
 
     monkeypatch.setattr("xaiprune.recipe.ranking.attribute", never)
     with pytest.raises(XaipruneError, match=r"^scale\.hihg: neither a depth group nor .*did you mean 'high'"):
-        cnn.relevances([replace(recipe(hihg=2.0), start="contrast")])
+        cnn.session.relevances([replace(recipe(hihg=2.0), start="contrast")])
     with pytest.raises(XaipruneError, match=rf"^space\.scale\.{LAYER}0: neither .*did you mean '{LAYER}'"):
-        open_context(config(f"+space.scale={{{LAYER}0: {{low: 0.1, high: 10}}}}"))
+        open_search(config(f"+space.scale={{{LAYER}0: {{low: 0.1, high: 10}}}}"))
 
 
 def test_each_layer_has_its_factor(config: MakeConfig) -> None:
-    context = open_context(config(f"+space.scale={{each: {{low: 0.5, high: 2}}, {LAYER}: 1.5}}"))
-    names = [unit.name for unit in context.units]
-    assert set(context.space.scale) == set(names)
-    searched = {name for name in context.space.searched() if name.startswith("scale.")}
+    setup = open_search(config(f"+space.scale={{each: {{low: 0.5, high: 2}}, {LAYER}: 1.5}}"))
+    names = [unit.name for unit in setup.session.units]
+    assert set(setup.space.scale) == set(names)
+    searched = {name for name in setup.space.searched() if name.startswith("scale.")}
     assert searched == {f"scale.{name}" for name in names if name != LAYER}  # that one has a number
     # In a ranking of each layer by itself they say nothing.
-    alone = open_context(config("prune.scope=layer", "+space.scale={each: {low: 0.5, high: 2}}"))
+    alone = open_search(config("prune.scope=layer", "+space.scale={each: {low: 0.5, high: 2}}"))
     assert not alone.space.scale
 
 
 def test_a_balance_keeps_the_rest_of_its_recipe(config: MakeConfig, known: Path) -> None:
-    context = open_context(config("space=balance", f"space.around={known}"))
-    names = [unit.name for unit in context.units]
-    assert context.space.searched() == [f"scale.{name}" for name in names]
-    centre = context.space.centre
+    setup = open_search(config("space=balance", f"space.around={known}"))
+    names = [unit.name for unit in setup.session.units]
+    assert setup.space.searched() == [f"scale.{name}" for name in names]
+    centre = setup.space.centre
     assert centre is not None
     assert centre.start == "logit"
     assert centre.scale == {"high": 0.5, **dict.fromkeys(names, 1.0), LAYER: 2.0}
-    assert params_of(context.space, centre) == {
+    assert params_of(setup.space, centre) == {
         f"scale.{name}": factor for name, factor in centre.scale.items() if name != "high"
     }
-    assert chosen_recipe(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
-    assert context.space.scale[LAYER] == Range(1.2, 3.4, log=True)  # around what it was
+    assert configured_recipe(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
+    assert setup.space.scale[LAYER] == Range(1.2, 3.4, log=True)  # around what it was
     with pytest.raises(NotInSpace, match=r"scale\.high"):
-        params_of(context.space, replace(centre, scale={**centre.scale, "high": 1.0}))
+        params_of(setup.space, replace(centre, scale={**centre.scale, "high": 1.0}))
 
 
 def test_refine_varies_numbers_and_keeps_the_factors(config: MakeConfig, known: Path) -> None:
-    space = open_context(config("space=refine", f"space.around={known}", "+space.scale.low=2")).space
+    space = open_search(config("space=refine", f"space.around={known}", "+space.scale.low=2")).space
     assert space.centre is not None
     assert space.centre.scale == {"low": 2.0, "high": 0.5, LAYER: 2.0}
     assert not [name for name in space.searched() if name.startswith("scale.")]
 
 
 def test_a_preset_is_known_by_its_name(config: MakeConfig) -> None:
-    centre = open_context(config("space=balance", "space.around=taylor")).space.centre
+    centre = open_search(config("space=balance", "space.around=taylor")).space.centre
     assert centre is not None
     assert (centre.composite, centre.start) == (PRESETS["taylor"].composite, "logit")
     with pytest.raises(XaipruneError, match=r"tailor"):
-        open_context(config("space=balance", "space.around=tailor"))
+        open_search(config("space=balance", "space.around=tailor"))
 
 
 def test_nothing_to_vary_is_refused(config: MakeConfig, known: Path) -> None:
-    with pytest.raises(XaipruneError, match=r"leaves nothing to vary .*space=balance"):
-        open_context(config("space=refine", f"space.around={known}", "space.factor=1"))
+    with pytest.raises(XaipruneError, match=r"has nothing to vary .*space=balance"):
+        open_search(config("space=refine", f"space.around={known}", "space.factor=1"))
     with pytest.raises(XaipruneError, match=r"space\.factor must be 1 or above, got 0\.5"):
-        open_context(config("space=refine", f"space.around={known}", "space.factor=0.5"))
+        open_search(config("space=refine", f"space.around={known}", "space.factor=0.5"))
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -131,12 +131,12 @@ def test_trials_share_their_relevance(
     monkeypatch.undo()
     trials = study.get_trials(states=(TrialState.COMPLETE,))
     assert len({trial.user_attrs["key"] for trial in trials}) == len(trials) == 7
-    plain = open_context(config("prune.rate=0.5"))
+    plain = open_search(config("prune.rate=0.5"))
     for trial in trials[-2:]:
         recipe = recipe_of(trial)
-        (relevance,) = plain.relevances([recipe])
-        plan = plain.plan(scores_of(relevance, recipe, plain.units, plain.layers), 0.5)
-        assert plain.accuracy(plain.pruned(plan)).top1 == trial.value
+        (relevance,) = plain.session.relevances([recipe])
+        plan = plain.session.plan(recipe.scores(relevance, plain.session.units, plain.session.layers), 0.5)
+        assert plain.session.accuracy(plain.session.pruned(plan)).top1 == trial.value
 
 
 def test_many_factors_make_a_short_line() -> None:

@@ -16,9 +16,9 @@ from tests.search.conftest import MakeConfig
 from tests.search.postgres import Postgres
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
-from xaiprune.session import Context
-from xaiprune.storage.connect import open_storage, plain_errors
-from xaiprune.study import Counts, counts, load_study, open_context, open_study, search
+from xaiprune.session import PruningSession
+from xaiprune.storage import open_storage, plain_errors
+from xaiprune.study import Counts, counts, load_study, open_search, open_study, search
 
 fork = multiprocessing.get_context("fork")
 
@@ -81,7 +81,7 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_a_study_of_a_newer_xaiprune_is_refused(config: MakeConfig) -> None:
-    study = open_study(open_context(config()))
+    study = open_study(open_search(config()))
     study.set_user_attr("schema", "xaiprune/study/2")
     with pytest.raises(
         XaipruneError, match=r"'test' has schema xaiprune/study/2, this xaiprune reads xaiprune/"
@@ -206,17 +206,17 @@ def test_postgresql_is_stopped_in_mid_trial(
     config: MakeConfig, postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = config("study.n_trials=6", f"study.storage={postgres_url}")
-    accuracy, calls = Context.accuracy, []
+    accuracy, calls = PruningSession.accuracy, []
 
-    def stopping(self: Context, *rest: Any, **options: Any) -> Any:
+    def stopping(self: PruningSession, *rest: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             postgres.stop()
         return accuracy(self, *rest, **options)
 
-    monkeypatch.setattr(Context, "accuracy", stopping)
+    monkeypatch.setattr(PruningSession, "accuracy", stopping)
     try:
-        with pytest.raises(XaipruneError, match="see to the server and run the same command again") as caught:
+        with pytest.raises(XaipruneError, match="check the server and run the same command again") as caught:
             search(wanted)
         assert "\n" not in str(caught.value)
     finally:

@@ -8,16 +8,15 @@ import torch
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from tests.search.test_trials import recipe
 from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import accuracy
+from xaiprune.evaluation import Accuracy, accuracy
 from xaiprune.pruning import compensate, masked
-from xaiprune.session import Context
-from xaiprune.study import Ending, counts, open_context, open_study, recipe_of, run_trials, search
-from xaiprune.trial.cache import ScoreCache
-from xaiprune.trial.race import CHUNK, saved
-from xaiprune.trial.run import Stopwatch, run
+from xaiprune.recipe import PRESETS
+from xaiprune.session import Caches, PruningSession
+from xaiprune.study import Ending, counts, open_search, open_study, recipe_of, run_trials, search
+from xaiprune.study.threads import fitting_threads
+from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run, saved
 
 
 def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
@@ -28,13 +27,13 @@ def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
 def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many recipes each attribution had."""
     calls: list[int] = []
-    relevances = Context.relevances
+    relevances = PruningSession.relevances
 
-    def counted(self: Context, recipes: Any) -> list[Relevance]:
+    def counted(self: PruningSession, recipes: Any) -> list[Relevance]:
         calls.append(len(recipes))
         return relevances(self, recipes)
 
-    monkeypatch.setattr(Context, "relevances", counted)
+    monkeypatch.setattr(PruningSession, "relevances", counted)
     return calls
 
 
@@ -46,9 +45,9 @@ def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: lis
     assert max(forwards) <= 4
     assert sum(forwards) == len({trial.user_attrs["key"] for trial in study.trials})
     # Nothing but the order of asking has changed: each value is what the recipe has by itself.
-    context = open_context(config())
+    setup = open_search(config())
     for trial in study.trials[:5]:
-        alone = run(context, recipe(trial.user_attrs["preset"]), 99, ScoreCache(), Stopwatch())
+        alone = run(setup, PRESETS[trial.user_attrs["preset"]], 99, ScoreCache(), Stopwatch())
         assert alone.values == (trial.value,)
 
 
@@ -59,14 +58,14 @@ def test_same_seed_same_study_in_batches(config: MakeConfig, tmp_path: Any) -> N
 
 
 def test_one_bad_recipe_does_not_spoil_its_batch(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    relevances = Context.relevances
+    relevances = PruningSession.relevances
 
-    def broken(self: Context, recipes: Any) -> list[Relevance]:
+    def broken(self: PruningSession, recipes: Any) -> list[Relevance]:
         if any(recipe.composite.name == "zplus" for recipe in recipes):
             raise ValueError("zplus is broken")
         return relevances(self, recipes)
 
-    monkeypatch.setattr(Context, "relevances", broken)
+    monkeypatch.setattr(PruningSession, "relevances", broken)
     study = search(config("study.n_trials=6", "search.batch=6"))
     (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
     assert failed.user_attrs["preset"] == "zplus"
@@ -76,16 +75,16 @@ def test_one_bad_recipe_does_not_spoil_its_batch(config: MakeConfig, monkeypatch
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    relevances = Context.relevances
+    relevances = PruningSession.relevances
     sizes: list[int] = []
 
-    def hungry(self: Context, recipes: Any) -> list[Relevance]:
-        sizes.append(self.config.attribution.batch_size)
+    def hungry(self: PruningSession, recipes: Any) -> list[Relevance]:
+        sizes.append(self.batch.attribution)
         if sizes[-1] > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return relevances(self, recipes)
 
-    monkeypatch.setattr(Context, "relevances", hungry)
+    monkeypatch.setattr(PruningSession, "relevances", hungry)
     overrides = ("study.n_trials=5", f"search.batch={batch}", "attribution.batch_size=10")
     study = search(config(*overrides))
     assert sizes[0] == 10
@@ -95,10 +94,10 @@ def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, ba
 
 
 def test_memory_runs_out_for_good(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hungry(self: Context, recipes: Any) -> list[Relevance]:
+    def hungry(self: PruningSession, recipes: Any) -> list[Relevance]:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Context, "relevances", hungry)
+    monkeypatch.setattr(PruningSession, "relevances", hungry)
     with pytest.raises(
         XaipruneError, match=r"3 trials failed in a row.*OutOfMemoryError: CUDA out of memory"
     ):
@@ -113,18 +112,17 @@ def test_racing_stops_hopeless_trials(
     config: MakeConfig, pruner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quality = {"zplus": 0.0, "taylor": 0.9}
-    correct = Context.accuracy
+    correct = PruningSession.accuracy
 
-    def ranked(self: Context, pruned: Any = None, images: Any = None, **options: Any) -> Any:
+    def ranked(self: PruningSession, pruned: Any = None, images: Any = None, **options: Any) -> Any:
         """Untrained networks are all equally bad; these have clear winners and losers."""
         found = correct(self, pruned, images, **options)
         share = (
             0.9 if pruned is None else quality.setdefault(str(pruned.mask), 0.9 - 0.1 * (len(quality) % 9))
         )
-        found.correct[:] = torch.arange(len(found.correct)).numpy() < share * len(found.correct)
-        return found
+        return Accuracy.of(torch.arange(found.total).numpy() < share * found.total)
 
-    monkeypatch.setattr(Context, "accuracy", ranked)
+    monkeypatch.setattr(PruningSession, "accuracy", ranked)
     study = search(
         config(
             *MANY_IMAGES,
@@ -148,19 +146,19 @@ def test_racing_stops_hopeless_trials(
 
 
 def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
-    context = open_context(config(*MANY_IMAGES))
+    setup = open_search(config(*MANY_IMAGES))
 
     class Impatient:
         def stops(self, step: int, chunk: float, running: float) -> bool:
             return step == 1
 
     known = ScoreCache()
-    stopped = run(context, recipe("taylor"), 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    stopped = run(setup, PRESETS["taylor"], 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (stopped.values, stopped.evaluated, stopped.wanted) == (None, 100, 300)
-    rest = run(context, recipe("epsilon_logit"), 4, known, Stopwatch())  # removes the same units
+    rest = run(setup, PRESETS["epsilon_logit"], 4, known, Stopwatch())  # removes the same units
     assert rest.evaluated == 200
-    assert rest.values == run(context, recipe("taylor"), 5, ScoreCache(), Stopwatch()).values
-    again = run(context, recipe("taylor"), 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    assert rest.values == run(setup, PRESETS["taylor"], 5, ScoreCache(), Stopwatch()).values
+    again = run(setup, PRESETS["taylor"], 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (again.values, again.evaluated, again.reused) == (None, 0, 4)
     assert again.scores[0][1].correct == stopped.scores[0][1].correct
 
@@ -168,58 +166,59 @@ def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
 @pytest.mark.parametrize("override", ["objective.cost=macs", "objective=max_rate_at_drop"])
 def test_what_cannot_race_says_so(config: MakeConfig, override: str) -> None:
     with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=none"):
-        open_context(config(override, "pruner=wilcoxon"))
+        open_search(config(override, "pruner=wilcoxon"))
 
 
 @pytest.mark.parametrize("how", ["mean", "linear"])
 def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
     overrides = ("units=inner_filters", "data.reference_per_class=2", "prune.rate=0.4")
-    context = open_context(config(*overrides, f"prune.compensate={how}", "prune.sequential=false"))
-    plain = open_context(config(*overrides))
-    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
-    (relevance,) = plain.relevances([recipe("taylor")])
+    setup = open_search(config(*overrides, f"prune.compensate={how}", "prune.sequential=false"))
+    plain = open_search(config(*overrides))
+    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    (relevance,) = plain.session.relevances([PRESETS["taylor"]])
     from xaiprune.attribution import aggregate
 
-    plan = plain.plan(aggregate(relevance, recipe("taylor").aggregation), 0.4)
+    plan = plain.session.plan(aggregate(relevance, PRESETS["taylor"].aggregation), 0.4)
     new = compensate(
-        plain.model,
+        plain.session.model,
         plan,
-        plain.units,
-        plain.reference_images,
+        plain.session.units,
+        plain.session.reference_images,
         how,
         sequential=False,
-        statistics=plain.statistics,
+        statistics=plain.session.dense.statistics,
     )
-    with masked(new, plan, plain.units):
-        by_hand = accuracy(new, plain.validation, plain.task).top1
+    with masked(new, plan, plain.session.units):
+        by_hand = accuracy(new, plain.session.validation, plain.session.task).top1
     assert found.values == (pytest.approx(by_hand),)
     assert found.scores[0][1].plan.endswith(how)
     study = open_study(plain)
     assert run_trials(study, plain) is Ending.COMPLETE
     with pytest.raises(XaipruneError, match=r"prune\.compensate was unset, now"):
-        open_study(context)
+        open_study(setup)
 
 
 @pytest.mark.parametrize("units", ["filters", "inner_filters"])
 def test_smaller_networks_answer_as_masked_ones(
     config: MakeConfig, monkeypatch: pytest.MonkeyPatch, units: str
 ) -> None:
-    context = open_context(config(f"units={units}"))
-    masked_one = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
+    setup = open_search(config(f"units={units}"))
+    masked_one = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     monkeypatch.setattr("xaiprune.session.session._WORTH_REMOVING", 0)
-    smaller = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
+    smaller = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert smaller.scores == masked_one.scores
 
 
-def test_reference_images_a_trial_asks_for(cnn: Context) -> None:
+def test_reference_images_a_trial_asks_for(cnn: SearchSetup) -> None:
     from dataclasses import replace
 
     more = replace(
-        cnn,
-        reference_images=cnn.validation.tensor(),
-        dataset=replace(cnn.dataset, reference=cnn.validation),
+        cnn.session,
+        dense=replace(cnn.session.dense, images=cnn.session.validation.tensor()),
+        dataset=replace(cnn.session.dataset, reference=cnn.session.validation),
+        caches=Caches(),
     )
-    few, many = replace(recipe("taylor"), references=1), recipe("taylor")
+    few, many = replace(PRESETS["taylor"], references=1), PRESETS["taylor"]
     one, all_, again = more.relevances([few, many, few])
     assert [len(next(iter(r.sums.values()))) for r in (one, all_, again)] == [10, 40, 10]
     first = [int((more.dataset.reference.labels == label).nonzero()[0]) for label in range(10)]
@@ -227,10 +226,18 @@ def test_reference_images_a_trial_asks_for(cnn: Context) -> None:
     torch.testing.assert_close(one.sums[name], all_.sums[name][sorted(first)], rtol=1e-4, atol=1e-6)
 
 
-def test_small_networks_are_known(cnn: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cnn.is_small
-    monkeypatch.setattr("xaiprune.session.session._SMALL", cnn.dense_cost.macs)
-    assert not cnn.is_small
+def test_a_small_network_runs_in_one_thread(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    with fitting_threads(cnn.session, None):
+        assert set_to == [1]
+    with fitting_threads(cnn.session, 3):
+        pass
+    monkeypatch.setattr("xaiprune.study.threads._SMALL", cnn.session.dense.cost().macs)
+    with fitting_threads(cnn.session, None):
+        pass
+    assert set_to == [1, 7, 7, 7]
 
 
 def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
@@ -244,7 +251,7 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
     )
     common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=32")
     study = search(config(*common, *dimensions))
-    plain = open_context(config(*common))
+    plain = open_search(config(*common))
     asked: set[Any] = set()
     for trial in study.get_trials(states=(TrialState.COMPLETE,)):
         recipe = recipe_of(trial)
@@ -259,9 +266,9 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
 def test_a_searched_rate_beside_a_cost(config: MakeConfig) -> None:
     rate = "+space.rate={low:0.1,high:0.9}"
     with pytest.raises(XaipruneError, match=r"space\.rate searches the rate.*objective\.cost=macs"):
-        open_context(config(rate))
+        open_search(config(rate))
     with pytest.raises(XaipruneError, match=r"space\.rate searches the rate, and so does"):
-        open_context(config(rate, "objective.cost=macs", "objective.rates=[0.1,0.2]"))
+        open_search(config(rate, "objective.cost=macs", "objective.rates=[0.1,0.2]"))
     study = search(config(rate, "units=inner_filters", "objective.cost=params", "study.n_trials=14"))
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     assert len({trial.user_attrs["scores"][0]["rate"] for trial in finished}) > 5

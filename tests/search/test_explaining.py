@@ -4,15 +4,14 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from tests.search.test_trials import recipe
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.cli import search as task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import faithfulness
+from xaiprune.recipe import PRESETS
 from xaiprune.report import faithfulness as faithfulness_of_trials
-from xaiprune.study import best_trial, open_context, recipe_of, search
-from xaiprune.trial.cache import ScoreCache
-from xaiprune.trial.run import Stopwatch, run
+from xaiprune.study import best_trial, open_search, recipe_of, search
+from xaiprune.trial import ScoreCache, Stopwatch, run
 
 EXPLAIN = ("objective=faithfulness", "objective.validation_limit=6")
 
@@ -20,13 +19,15 @@ EXPLAIN = ("objective=faithfulness", "objective.validation_limit=6")
 @pytest.mark.parametrize("model", ["digits_resnet", "digits_vit"])
 def test_a_trials_value_is_the_area_between_the_curves(config: MakeConfig, model: str) -> None:
     units = "filters" if model == "digits_resnet" else "neurons"
-    context = open_context(config(*EXPLAIN, f"units={units}", model=model))
-    images = context.validation
+    setup = open_search(config(*EXPLAIN, f"units={units}", model=model))
+    images = setup.session.validation
     for name in ("taylor", "alpha2beta1_first"):
-        recipe = recipe(name)
-        found = run(context, recipe, 0, ScoreCache(), Stopwatch())
-        maps = heatmaps(context.model, images.tensor(), images.labels, recipe.composite, start=recipe.start)
-        expected = faithfulness(context.model, images.tensor(), images.labels, maps, context.task)
+        recipe = PRESETS[name]
+        found = run(setup, recipe, 0, ScoreCache(), Stopwatch())
+        maps = heatmaps(
+            setup.session.model, images.tensor(), images.labels, recipe.composite, start=recipe.start
+        )
+        expected = faithfulness(setup.session.model, images.tensor(), images.labels, maps, setup.session.task)
         assert found.values == (pytest.approx(expected.area, rel=1e-5),)
         assert found.faithfulness is not None
         assert found.faithfulness["low"] <= expected.area <= found.faithfulness["high"]
@@ -36,15 +37,15 @@ def test_only_what_changes_heatmaps_is_searched(config: MakeConfig) -> None:
     space = ["space.scale.low.low=0.1", "space.scale.low.high=10", "space.compensate=[none,mean]"]
     space.append("space.order=[score,joint]")
     for objective, expected in ((EXPLAIN, False), ((), True)):
-        names = open_context(config(*objective, *space)).space.searched()
+        names = open_search(config(*objective, *space)).space.searched()
         assert "start" in names
         assert "low.rule" in names
         for name in ("aggregate", "image_weight", "normalize", "compensate", "order", "scale.low"):
             assert (name in names) is expected, name
     # Also the rule of the layer that reads the image.
-    each = open_context(config(*EXPLAIN, "space=per_layer")).space.searched()
+    each = open_search(config(*EXPLAIN, "space=per_layer")).space.searched()
     assert "conv1.rule" in each
-    assert "conv1.rule" not in open_context(config("space=per_layer")).space.searched()
+    assert "conv1.rule" not in open_search(config("space=per_layer")).space.searched()
 
 
 def test_a_search_that_resumes(config: MakeConfig) -> None:
@@ -55,8 +56,8 @@ def test_a_search_that_resumes(config: MakeConfig) -> None:
     done = parts.get_trials(states=(TrialState.COMPLETE,))
     assert [t.user_attrs["faithfulness"]["images"] for t in done] == [6] * 4
     # A recipe that comes again (here by hand) takes the figures that are there.
-    context, first = open_context(config(*EXPLAIN)), recipe_of(parts.trials[0])
-    again = run(context, first, 99, ScoreCache.of(parts), Stopwatch())
+    setup, first = open_search(config(*EXPLAIN)), recipe_of(parts.trials[0])
+    again = run(setup, first, 99, ScoreCache.of(parts), Stopwatch())
     assert (again.values, again.reused, again.evaluated) == (tuple(parts.trials[0].values), 0, 0)
 
 
@@ -73,8 +74,8 @@ def test_the_task_shows_logits_and_compares_by_pruning(
 
 def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
     asked = config("study.n_trials=5", "objective.validation_limit=3")
-    study, context = search(asked), open_context(asked)
-    frame = faithfulness_of_trials(study, context)
+    study, setup = search(asked), open_search(asked)
+    frame = faithfulness_of_trials(study, setup)
     done = study.get_trials(states=(TrialState.COMPLETE,))
     assert frame.number.tolist() == [t.number for t in done]
     assert frame.value.tolist() == [t.value for t in done]
@@ -86,13 +87,13 @@ def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["objective.cost=macs"], r"objective\.cost says nothing with objective\.name=faithfulness"),
-        (["objective.rates=[0.5]"], r"objective\.rates says nothing"),
-        (["objective.constraints=['macs <= 0.5']"], r"objective\.constraints says nothing"),
+        (["objective.cost=macs"], r"objective\.cost has no effect with objective\.name=faithfulness"),
+        (["objective.rates=[0.5]"], r"objective\.rates has no effect"),
+        (["objective.constraints=['macs <= 0.5']"], r"objective\.constraints has no effect"),
         (["pruner=wilcoxon"], "cannot race"),
-        (["space.rate=[0.3, 0.5]"], r"space\.rate says nothing"),
+        (["space.rate=[0.3, 0.5]"], r"space\.rate has no effect"),
     ],
 )
 def test_what_does_not_go_with_it(config: MakeConfig, overrides: list[str], message: str) -> None:
     with pytest.raises(XaipruneError, match=message):
-        open_context(config(*EXPLAIN, *overrides))
+        open_search(config(*EXPLAIN, *overrides))

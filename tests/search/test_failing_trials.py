@@ -10,17 +10,18 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
-from xaiprune.session import Context
+from xaiprune.session import PruningSession
 from xaiprune.study import (
     Ending,
     best_trial,
     counts,
     load_study,
-    open_context,
+    open_search,
     open_study,
     run_trials,
     search,
 )
+from xaiprune.trial import SearchSetup
 from xaiprune.trial import run as one_trial
 
 
@@ -30,28 +31,28 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
     failures: dict[int, Exception] = {}
     run = one_trial.run
 
-    def failing(context: Context, recipe: Any, number: int, *rest: Any) -> Any:
+    def failing(setup: SearchSetup, recipe: Any, number: int, *rest: Any) -> Any:
         if number in failures:
             raise failures[number]
-        return run(context, recipe, number, *rest)
+        return run(setup, recipe, number, *rest)
 
     monkeypatch.setattr(one_trial, "run", failing)
     return failures
 
 
 def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = open_context(config("study.n_trials=4"))
-    relevances = Context.relevances
+    setup = open_search(config("study.n_trials=4"))
+    relevances = PruningSession.relevances
 
-    def spoiled(self: Context, recipes: Any) -> list[Relevance]:
+    def spoiled(self: PruningSession, recipes: Any) -> list[Relevance]:
         found = relevances(self, recipes)
         if recipes[0].composite.name == "zplus":
             next(iter(found[0].sums.values()))[0, 0] = torch.nan
         return found
 
-    monkeypatch.setattr(Context, "relevances", spoiled)
-    study = open_study(context)
-    assert run_trials(study, context) is Ending.COMPLETE
+    monkeypatch.setattr(PruningSession, "relevances", spoiled)
+    study = open_study(setup)
+    assert run_trials(study, setup) is Ending.COMPLETE
     (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
     assert failed.user_attrs["preset"] == "zplus"
     assert "relevance is not finite" in failed.user_attrs["reason"]

@@ -9,54 +9,54 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.session import Context
+from xaiprune.session import PruningSession
 from xaiprune.storage import stale
-from xaiprune.study import Ending, counts, open_context, open_study, run_trials
+from xaiprune.study import Ending, counts, open_search, open_study, run_trials
 
 
 def test_ctrl_c_ends_after_the_trial(config: MakeConfig) -> None:
-    context = open_context(config("study.n_trials=8"))
-    study = open_study(context)
+    setup = open_search(config("study.n_trials=8"))
+    study = open_study(setup)
     before = signal.getsignal(signal.SIGINT)
 
     def press(trial: Any, done: int) -> None:
         if done == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    assert run_trials(study, context, press) is Ending.INTERRUPTED
+    assert run_trials(study, setup, press) is Ending.INTERRUPTED
     assert counts(study).done == 3
     assert counts(study).failed == 0
     assert signal.getsignal(signal.SIGINT) is before
-    assert run_trials(study, context) is Ending.COMPLETE
+    assert run_trials(study, setup) is Ending.COMPLETE
 
 
 def test_ctrl_c_twice_ends_at_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = open_context(config("study.n_trials=8"))
-    study = open_study(context)
-    accuracy = Context.accuracy
+    setup = open_search(config("study.n_trials=8"))
+    study = open_study(setup)
+    accuracy = PruningSession.accuracy
     calls: list[int] = []
 
-    def press(self: Context, *rest: Any, **options: Any) -> Any:
+    def press(self: PruningSession, *rest: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
         return accuracy(self, *rest, **options)
 
-    monkeypatch.setattr(Context, "accuracy", press)
+    monkeypatch.setattr(PruningSession, "accuracy", press)
     with pytest.raises(KeyboardInterrupt):
-        run_trials(study, context)
+        run_trials(study, setup)
     cut_off = next(trial for trial in study.trials if trial.state is TrialState.FAIL)
     monkeypatch.undo()
-    assert run_trials(study, context) is Ending.COMPLETE
+    assert run_trials(study, setup) is Ending.COMPLETE
     (again,) = [t for t in study.trials if t.user_attrs.get(stale.RETRY_OF) == cut_off.number]
     assert again.params == cut_off.params
     assert again.user_attrs["preset"] == cut_off.user_attrs["preset"]
 
 
 def test_a_worker_looks_for_the_flag_and_leaves_ctrl_c_alone(config: MakeConfig, tmp_path: Path) -> None:
-    context = open_context(config("study.n_trials=8", "worker=1"))
-    study = open_study(context)
+    setup = open_search(config("study.n_trials=8", "worker=1"))
+    study = open_study(setup)
     flag = tmp_path / "stop"
 
     def press(trial: Any, done: int) -> None:
@@ -65,6 +65,6 @@ def test_a_worker_looks_for_the_flag_and_leaves_ctrl_c_alone(config: MakeConfig,
         if done == 4:
             flag.touch()
 
-    assert run_trials(study, context, press, flag=flag) is Ending.INTERRUPTED
+    assert run_trials(study, setup, press, flag=flag) is Ending.INTERRUPTED
     assert counts(study).done == 4
     assert study.trials[0].user_attrs[stale.WORKER]["number"] == 1

@@ -10,67 +10,69 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.search.conftest import MakeConfig
-from xaiprune.cli.search import setup_text
+from xaiprune.cli.common.search_display import setup_text
+from xaiprune.comparison import Method, rank
 from xaiprune.comparison.evaluator import TestEvaluator
-from xaiprune.comparison.methods import PRESETS, Method, rank
 from xaiprune.comparison.run import compare_on_test
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
-from xaiprune.recipe.ranking import scores_of
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session import Context
-from xaiprune.study import open_context, search
-from xaiprune.trial.cache import ScoreCache
-from xaiprune.trial.run import Stopwatch, run
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.study import open_search, search
+from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run
 
 SETTINGS = ("prune.rate=0.6", "units=neurons")
 TAYLOR = PRESETS["taylor"]
 
 
-def scores(context: Context, recipe: Recipe = TAYLOR):
-    (relevance,) = context.relevances([recipe])
-    return scores_of(relevance, recipe, context.units, context.layers)
+def scores(setup: SearchSetup, recipe: Recipe = TAYLOR):
+    (relevance,) = setup.session.relevances([recipe])
+    return recipe.scores(relevance, setup.session.units, setup.session.layers)
 
 
-def by_hand(context: Context, recipe: Recipe, method: str, steps: int) -> Plan:
-    """With the pruning room's own functions."""
-    size = context.config.data.batch_size
-    statistics = statistics_of(context.model, context.units, context.reference_images, size)
-    joint = JointOrder.of(context.model, context.units, statistics, method)
+def by_hand(setup: SearchSetup, recipe: Recipe, method: str, steps: int) -> Plan:
+    """With the pruning package's own functions."""
+    size = setup.config.data.batch_size
+    statistics = statistics_of(setup.session.model, setup.session.units, setup.session.reference_images, size)
+    joint = JointOrder.of(setup.session.model, setup.session.units, statistics, method)
     return iterative_plan(
-        context.model,
-        context.units,
+        setup.session.model,
+        setup.session.units,
         0.6,
-        joint_rank(context.ranker(recipe), joint),
+        joint_rank(setup.session.ranker(recipe), joint),
         steps,
         lambda plan: compensate(
-            context.model, plan, context.units, context.reference_images, method, batch_size=size
+            setup.session.model,
+            plan,
+            setup.session.units,
+            setup.session.reference_images,
+            method,
+            batch_size=size,
         ),
-        network=context.network,
+        network=setup.session.network,
     )
 
 
 @pytest.mark.parametrize(("method", "steps"), [("none", 1), ("mean", 1), ("linear", 1), ("linear", 3)])
 def test_a_trial_takes_units_in_the_joint_order(config: MakeConfig, method: str, steps: int) -> None:
     settings = (*SETTINGS, f"prune.compensate={method}", f"prune.rounds={steps}")
-    context = open_context(config(*settings, "prune.order=joint", model="digits_vit"))
-    expected = by_hand(context, TAYLOR, method, steps)
-    assert context.plan_of(TAYLOR, scores(context), 0.6) == expected
-    found = run(context, TAYLOR, 0, ScoreCache(), Stopwatch())
-    assert found.values == (context.accuracy(context.pruned(expected)).top1,)
-    assert [score.plan for _, score in found.scores] == [context.plan_key(expected)]
+    setup = open_search(config(*settings, "prune.order=joint", model="digits_vit"))
+    expected = by_hand(setup, TAYLOR, method, steps)
+    assert setup.session.plan_for(TAYLOR, 0.6, scores(setup)) == expected
+    found = run(setup, TAYLOR, 0, ScoreCache(), Stopwatch())
+    assert found.values == (setup.session.accuracy(setup.session.pruned(expected)).top1,)
+    assert [score.plan for _, score in found.scores] == [setup.session.plan_key(expected)]
     # Something is at stake: by score, others go.
-    plain = open_context(config(*settings, model="digits_vit"))
-    assert plain.plan_of(TAYLOR, scores(plain), 0.6).removed != expected.removed
+    plain = open_search(config(*settings, model="digits_vit"))
+    assert plain.session.plan_for(TAYLOR, 0.6, scores(plain)).removed != expected.removed
 
 
 def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    setup = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
     ordered: list[int] = []
     whole = JointOrder.scores
     monkeypatch.setattr(JointOrder, "scores", lambda self, given: ordered.append(1) or whole(self, given))
-    own = scores(context)
-    plans = [context.plan(own, rate) for rate in (0.2, 0.4, 0.6)]
+    own = scores(setup)
+    plans = [setup.session.plan(own, rate) for rate in (0.2, 0.4, 0.6)]
     assert len(ordered) == 1
     assert all(
         set(fewer.removed[name]) <= set(more.removed[name])
@@ -78,8 +80,8 @@ def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch
         for name in fewer.removed
     )
     other = {name: values.flip(0) for name, values in own.items()}
-    assert context.plan(other, 0.6).removed != plans[-1].removed  # not the last one's order again
-    assert context.plan(own, 0.6, compensate="linear").removed != plans[-1].removed
+    assert setup.session.plan(other, 0.6).removed != plans[-1].removed  # not the last one's order again
+    assert setup.session.plan(own, 0.6, compensate="linear").removed != plans[-1].removed
 
 
 def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
@@ -120,19 +122,19 @@ def test_a_search_says_how_units_are_picked(config: MakeConfig) -> None:
         ((*plain, *made), "rate 0.6 of units, global ranking, joint order, 2 rounds, linear compensation\n"),
     ):
         asked = config(*settings, model="digits_vit")
-        assert expected in setup_text(open_context(asked), None, search(asked), "sqlite:///studies.db")
+        assert expected in setup_text(open_search(asked), None, search(asked), "sqlite:///studies.db")
 
 
 def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> None:
     settings = (*SETTINGS, "+space.order=[score,joint]", "study.n_trials=2")
     study = search(config(*settings, model="digits_vit"))
-    plain = open_context(config(*SETTINGS, model="digits_vit"))
-    jointly = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    plain = open_search(config(*SETTINGS, model="digits_vit"))
+    jointly = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
     presets = {t.user_attrs["preset"]: t for t in study.trials if "preset" in t.user_attrs}
     assert list(presets)[:2] == ["taylor", "taylor, joint"]  # never below it in either order
-    for name, context in (("taylor", plain), ("taylor, joint", jointly)):
-        expected = context.plan_of(TAYLOR, scores(context), 0.6)
-        assert presets[name].user_attrs["scores"][0]["plan"] == context.plan_key(expected)
+    for name, setup in (("taylor", plain), ("taylor, joint", jointly)):
+        expected = setup.session.plan_for(TAYLOR, 0.6, scores(setup))
+        assert presets[name].user_attrs["scores"][0]["plan"] == setup.session.plan_key(expected)
     assert presets["taylor, joint"].params["order"] == "joint"
     queued = {t.user_attrs["preset"]: t.system_attrs["fixed_params"] for t in queued_in(study)}
     assert queued["epsilon, signed"] == queued["epsilon"] | {"aggregate": "signed", "order": "joint"}
@@ -140,29 +142,33 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
     best = replace(TAYLOR, order="joint")
     ours, theirs = rank(plain, "best found", best, [], ["taylor"], 0)[0]
     evaluator = TestEvaluator(plain, tmp_path)
-    assert evaluator.figures(ours, 0.6) == evaluator.figures_of(jointly.plan_of(TAYLOR, scores(jointly), 0.6))
-    assert evaluator.figures(theirs, 0.6) == evaluator.figures_of(plain.plan_of(TAYLOR, scores(plain), 0.6))
+    assert evaluator.figures(ours, 0.6) == evaluator.figures_of(
+        jointly.session.plan_for(TAYLOR, 0.6, scores(jointly))
+    )
+    assert evaluator.figures(theirs, 0.6) == evaluator.figures_of(
+        plain.session.plan_for(TAYLOR, 0.6, scores(plain))
+    )
     with pytest.raises(XaipruneError, match="recipe: order must be one of score, joint, got 'random'"):
         replace(TAYLOR, order="random")
     with pytest.raises(XaipruneError, match=r"space\.order.*joint"):
-        open_context(config(*SETTINGS, "+space.order=[score,random]", model="digits_vit"))
+        open_search(config(*SETTINGS, "+space.order=[score,random]", model="digits_vit"))
 
 
 def test_the_comparison_takes_everybodys_units_so(config: MakeConfig, tmp_path: Path) -> None:
-    context = open_context(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
-    plain = open_context(config(*SETTINGS, model="digits_vit"))
+    setup = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
+    plain = open_search(config(*SETTINGS, model="digits_vit"))
     best = PRESETS["epsilon"]
-    methods, _ = rank(context, "best found", best, [], ["taylor"], 1)
+    methods, _ = rank(setup.session, "best found", best, [], ["taylor"], 1)
 
-    def plan(context: Context, method: Method) -> Plan:
-        return context.plan(method.scores, 0.6, rerank=method.rerank)
+    def plan(setup: SearchSetup, method: Method) -> Plan:
+        return setup.session.plan(method.scores, 0.6, rerank=method.rerank)
 
-    evaluator = TestEvaluator(context, tmp_path)
+    evaluator = TestEvaluator(setup.session, tmp_path)
     for method in methods:
-        assert plan(context, method).removed != plan(plain, method).removed, method.name
-        assert evaluator.figures(method, 0.6) == evaluator.figures_of(plan(context, method))
-    assert plan(context, methods[0]) == by_hand(context, best, "none", 1)
-    assert torch.equal(methods[0].scores["blocks.0.mlp.fc1"], scores(context, best)["blocks.0.mlp.fc1"])
+        assert plan(setup, method).removed != plan(plain, method).removed, method.name
+        assert evaluator.figures(method, 0.6) == evaluator.figures_of(plan(setup, method))
+    assert plan(setup, methods[0]) == by_hand(setup, best, "none", 1)
+    assert torch.equal(methods[0].scores["blocks.0.mlp.fc1"], scores(setup, best)["blocks.0.mlp.fc1"])
 
 
 def test_a_comparison_in_another_order_is_another_one(
@@ -170,17 +176,17 @@ def test_a_comparison_in_another_order_is_another_one(
 ) -> None:
     asked: list[str] = []
 
-    def counted(bench: Context, *rest):
+    def counted(bench: SearchSetup, *rest):
         asked.append(bench.config.prune.order)
         return rank(bench, *rest)
 
     monkeypatch.setattr("xaiprune.comparison.run.rank", counted)
     for order in ("score", "score", "joint", "joint"):
-        context = open_context(config(*SETTINGS, f"prune.order={order}", model="digits_vit"))
-        compare_on_test(context, TAYLOR, tmp_path, presets=[], criteria=[], seeds=1, rates=(0.0, 0.6))
+        setup = open_search(config(*SETTINGS, f"prune.order={order}", model="digits_vit"))
+        compare_on_test(setup.session, TAYLOR, tmp_path, presets=[], criteria=[], seeds=1, rates=(0.0, 0.6))
     assert asked == ["score", "joint"]
 
 
 def test_the_order_says_nothing_where_no_trial_prunes(config: MakeConfig) -> None:
-    with pytest.raises(XaipruneError, match=r"prune\.order says nothing with objective=faithfulness"):
-        open_context(config("objective=faithfulness", "prune.order=joint"))
+    with pytest.raises(XaipruneError, match=r"prune\.order has no effect with objective=faithfulness"):
+        open_search(config("objective=faithfulness", "prune.order=joint"))

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.config import Config
 from xaiprune.storage import stale
-from xaiprune.study import Counts, counts, load_study, open_context, open_study, search
+from xaiprune.study import Counts, counts, load_study, open_search, open_study, search
 from xaiprune.trial import run as one_trial
 
 # A fork of this process would take SQLite's open connections along, which loses what is written; the server
@@ -34,7 +34,7 @@ def running_trial(study: optuna.Study, run: str = "", **worker: Any) -> int:
 
 @pytest.mark.filterwarnings("ignore:Heartbeat")
 def test_whose_worker_is_gone(config: MakeConfig) -> None:
-    study = open_study(open_context(config()))
+    study = open_study(open_search(config()))
     elsewhere = running_trial(study, host="another-machine", pid=1)
     dead = running_trial(study, pid=2**22 + 1)
     reborn = running_trial(study, born="an earlier boot 17")
@@ -54,7 +54,7 @@ def test_whose_worker_is_gone(config: MakeConfig) -> None:
 
 @pytest.mark.filterwarnings("ignore:Heartbeat")
 def test_killed_before_it_could_sign(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = open_study(open_context(config()))
+    study = open_study(open_search(config()))
     number = study.ask().number
     monkeypatch.setattr(stale, "GRACE_SECONDS", -1)
     assert stale.recover(study) == [number]

@@ -7,39 +7,38 @@ from optuna.trial import TrialState
 from torch import nn
 
 from tests.search.conftest import MakeConfig
-from tests.search.test_trials import by_hand, recipe
+from tests.search.test_trials import by_hand
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, accuracy, cost
 from xaiprune.pruning import remove
+from xaiprune.recipe import PRESETS
 from xaiprune.session import session as context_module
-from xaiprune.study import best_trial, load_study, open_context, search
-from xaiprune.trial.cache import ScoreCache
-from xaiprune.trial.objective import constraint_of
-from xaiprune.trial.run import Stopwatch, run
+from xaiprune.study import best_trial, load_study, open_search, search
+from xaiprune.trial import ScoreCache, Stopwatch, constraint_of, run
 
 
 def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
-    context = open_context(
-        config("objective=max_rate_at_drop", "objective.keep=0.5", "data.validation_per_class=9")
+    setup = open_search(
+        config("objective=max_rate_at_drop", "objective.keep_top1=0.5", "data.validation_per_class=9")
     )
-    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
+    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert found.values is not None
     (rate,) = found.values
-    enough = 0.5 * context.dense.top1
-    measured = {rate: score.total / len(context.validation) for rate, score in found.scores}
+    enough = 0.5 * setup.dense.top1
+    measured = {rate: score.total / len(setup.session.validation) for rate, score in found.scores}
     assert len(measured) <= 7  # a bisection of a hundred steps
-    assert all(top1 == by_hand(context, recipe("taylor"), r) for r, top1 in measured.items())
+    assert all(top1 == by_hand(setup, PRESETS["taylor"], r) for r, top1 in measured.items())
     if rate:
         assert measured[rate] >= enough
     assert round(rate + 0.01, 2) not in measured or measured[round(rate + 0.01, 2)] < enough
-    again = open_context(config("objective=max_rate_at_drop", "objective.keep=1"))
-    assert run(again, recipe("taylor"), 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
+    again = open_search(config("objective=max_rate_at_drop", "objective.keep_top1=1"))
+    assert run(again, PRESETS["taylor"], 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
 
 
 def test_rates_and_a_searched_rate_exclude_each_other(config: MakeConfig) -> None:
-    with pytest.raises(XaipruneError, match=r"objective\.rates says nothing"):
-        open_context(config("objective=max_rate_at_drop", "objective.rates=[0.1]"))
+    with pytest.raises(XaipruneError, match=r"objective\.rates has no effect"):
+        open_search(config("objective=max_rate_at_drop", "objective.rates=[0.1]"))
 
 
 @pytest.mark.parametrize("units", ["inner_filters", "filters"])
@@ -47,15 +46,17 @@ def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
     make = config("objective.cost=macs", "study.n_trials=8", f"units={units}")
     study = search(make)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    context = open_context(make)
+    setup = open_search(make)
     trial = next(t for t in study.trials if t.user_attrs.get("preset") == "taylor")
-    (relevance,) = context.relevances([recipe("taylor")])
+    (relevance,) = setup.session.relevances([PRESETS["taylor"]])
     from xaiprune.attribution import aggregate
 
-    plan = context.plan(aggregate(relevance, recipe("taylor").aggregation), 0.5)
-    smaller = remove(context.model, plan, context.units, context.reference_images[:1])
-    example = context.reference_images[:1]
-    assert trial.values[1] == pytest.approx(cost(smaller, example).macs / cost(context.model, example).macs)
+    plan = setup.session.plan(aggregate(relevance, PRESETS["taylor"].aggregation), 0.5)
+    smaller = remove(setup.session.model, plan, setup.session.units, setup.session.reference_images[:1])
+    example = setup.session.reference_images[:1]
+    assert trial.values[1] == pytest.approx(
+        cost(smaller, example).macs / cost(setup.session.model, example).macs
+    )
     assert trial.values[1] < 1
     front = {trial.number for trial in study.best_trials}
     best = best_trial(study)
@@ -99,8 +100,8 @@ def test_constraints_that_cannot_be_read(config: MakeConfig, text: str) -> None:
 
 
 def test_latency_is_measured(config: MakeConfig) -> None:
-    context = open_context(config("objective.constraints=['latency <= 100']"))
-    found = run(context, recipe("taylor"), 0, ScoreCache(), Stopwatch())
+    setup = open_search(config("objective.constraints=['latency <= 100']"))
+    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert found.constraints["latency <= 100"] < 0
     assert found.scores[0][1].cost["latency"] > 0
 
@@ -120,14 +121,16 @@ def test_trials_classify_in_bfloat16_and_nothing_else_does(
     assert used
     assert {precision for _, precision in used} == {"bfloat16"}
     used.clear()
-    context = open_context(asked)
-    context.accuracy(images=context.dataset.test)
-    assert used == [(len(context.dataset.test), "float32")]
+    setup = open_search(asked)
+    setup.session.accuracy(images=setup.session.dataset.test)
+    assert used == [(len(setup.session.dataset.test), "float32")]
     assert study.user_attrs["fingerprint"]["objective"]["precision"] == "bfloat16"
     with pytest.raises(XaipruneError, match=r"objective\.precision was bfloat16, now unset"):
         search(config("study.n_trials=4", "study.name=low"))
 
 
 def test_a_precision_without_trials_that_classify(config: MakeConfig) -> None:
-    with pytest.raises(XaipruneError, match=r"objective\.precision says nothing with objective=faithfulness"):
-        open_context(config("objective=faithfulness", "objective.precision=bfloat16"))
+    with pytest.raises(
+        XaipruneError, match=r"objective\.precision has no effect with objective=faithfulness"
+    ):
+        open_search(config("objective=faithfulness", "objective.precision=bfloat16"))

@@ -12,11 +12,11 @@ from xaiprune.attribution.lrp import LayerInfo
 from xaiprune.config import AttributionConfig, conf_dir
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import Context
 from xaiprune.space import NotInSpace, Space, params_of, read_space, suggest
 from xaiprune.space.reduce import reached
-from xaiprune.study import open_context
+from xaiprune.study import open_search
 from xaiprune.study.sampler import grid
+from xaiprune.trial import SearchSetup
 from xaiprune.units import UnitLayer
 
 SHIPPED = ("depth_groups", "pxp")
@@ -33,18 +33,13 @@ def asked(space: Space, seed: int, count: int) -> list[tuple[dict[str, Any], Rec
     return [(trial.params, recipe) for trial in trials for recipe in [suggest(trial, space)]]
 
 
-def recipe(name: str) -> Recipe:
-    preset = PRESETS[name]
-    return Recipe(preset.composite, preset.start, preset.aggregation)
-
-
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_spaces_are_read(name: str) -> None:
     space = read_space(shipped(name))
     assert [part.name for part in space.parts] == ["low", "mid", "high", "classifier"]
 
 
-def test_only_what_matters_is_asked(cnn: Context, vit: Context) -> None:
+def test_only_what_matters_is_asked(cnn: SearchSetup, vit: SearchSetup) -> None:
     asked_cnn = {key for params, _ in asked(cnn.space, 0, 60) for key in params}
     asked_vit = {key for params, _ in asked(vit.space, 0, 60) for key in params}
     # ReLU passes relevance as it passes gradients, and there is no attention.
@@ -53,7 +48,7 @@ def test_only_what_matters_is_asked(cnn: Context, vit: Context) -> None:
     assert {"low.rule", "low.gamma", "mid.epsilon", "high.alpha", "classifier.rule"} <= asked_cnn
 
 
-def test_parameters_belong_to_their_rule(cnn: Context) -> None:
+def test_parameters_belong_to_their_rule(cnn: SearchSetup) -> None:
     for params, recipe in asked(cnn.space, 1, 60):
         for part in ("low", "mid", "high", "classifier"):
             own = {key for key in params if key.startswith(f"{part}.")}
@@ -63,14 +58,14 @@ def test_parameters_belong_to_their_rule(cnn: Context) -> None:
         assert recipe.composite.softmax == "attnlrp"
 
 
-def test_softmax_is_asked_only_without_gradients_between(vit: Context) -> None:
+def test_softmax_is_asked_only_without_gradients_between(vit: SearchSetup) -> None:
     for params, recipe in asked(vit.space, 2, 60):
         assert ("softmax" in params) == (params["between"] == "lrp")
         assert (recipe.composite.norm == "gradient") == (params["between"] == "gradient")
 
 
 def test_one_layer_a_rank_makes_normalisation_pointless(config: Any) -> None:
-    space = open_context(config("prune.scope=layer")).space
+    space = open_search(config("prune.scope=layer")).space
     assert all("normalize" not in params for params, _ in asked(space, 0, 5))
 
 
@@ -89,30 +84,30 @@ def test_the_inverse_finds_what_was_suggested(
 def test_every_preset_is_a_point_of_the_default_space(
     network: str, preset: str, request: pytest.FixtureRequest
 ) -> None:
-    context = request.getfixturevalue(network)
-    params = params_of(context.space, recipe(preset))
-    again = suggest(FixedTrial(params), context.space)
-    rules = recipe(preset).composite.resolve(context.layers)
-    for part in context.space.parts:
+    setup = request.getfixturevalue(network)
+    params = params_of(setup.space, PRESETS[preset])
+    again = suggest(FixedTrial(params), setup.space)
+    rules = PRESETS[preset].composite.resolve(setup.session.layers)
+    for part in setup.space.parts:
         for layer in part.layers:
             assert again.composite.rule_for(layer) == rules[layer.name]
     assert again.start == PRESETS[preset].start
     assert again.aggregation == PRESETS[preset].aggregation
 
 
-def test_taylor_outside_a_space_says_why(vit: Context, config: Any) -> None:
-    space = open_context(config("space=pxp", "units=neurons", model="digits_vit")).space
+def test_taylor_outside_a_space_says_why(vit: SearchSetup, config: Any) -> None:
+    space = open_search(config("space=pxp", "units=neurons", model="digits_vit")).space
     with pytest.raises(NotInSpace, match=r"low cannot be epsilon"):
-        params_of(space, recipe("taylor"))
+        params_of(space, PRESETS["taylor"])
 
 
 def test_the_papers_grid_has_its_points(config: Any) -> None:
     for model, units, points in (("digits_resnet", "filters", 512), ("digits_vit", "neurons", 1536)):
-        space = open_context(config("space=pxp", f"units={units}", model=model)).space
+        space = open_search(config("space=pxp", f"units={units}", model=model)).space
         assert prod(len(values) for values in grid(space).values()) == points
 
 
-def test_a_grid_refuses_ranges(cnn: Context) -> None:
+def test_a_grid_refuses_ranges(cnn: SearchSetup) -> None:
     with pytest.raises(XaipruneError, match=r"low\.epsilon, which is a range"):
         grid(cnn.space)
 
@@ -140,11 +135,11 @@ def test_parts_by_type_and_name(config: Any) -> None:
     wanted = config("units=neurons+heads", model="digits_vit")
     parts = {"qkv": {"name": "*.qkv", "rules": ["zplus"]}, "dense": {"type": "linear"}, "rest": {}}
     wanted.space["parts"] = parts
-    context = open_context(wanted)
+    setup = open_search(wanted)
     # The only convolution, the patch embedding, lies below all units: nothing is left for the rest.
-    assert [part.name for part in context.space.parts] == ["qkv", "dense"]
-    for _, recipe in asked(context.space, 0, 5):
-        rules = recipe.composite.resolve(context.layers)
+    assert [part.name for part in setup.space.parts] == ["qkv", "dense"]
+    for _, recipe in asked(setup.space, 0, 5):
+        rules = recipe.composite.resolve(setup.session.layers)
         assert rules["blocks.3.attn.qkv"].name == "zplus"
 
 
@@ -185,4 +180,4 @@ def test_mistakes_are_named(data: dict[str, Any], message: str) -> None:
 
 def test_a_layer_without_a_part_is_named(config: Any) -> None:
     with pytest.raises(XaipruneError, match=r"no part covers layer 'fc' \(type linear, group classifier\)"):
-        open_context(config("~space.parts.classifier"))
+        open_search(config("~space.parts.classifier"))

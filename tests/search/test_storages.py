@@ -11,11 +11,20 @@ from tests.search.conftest import MakeConfig
 from xaiprune.cli import dashboard, export, studies
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.storage import stale
-from xaiprune.storage.connect import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.storage.lock import storage_lock
-from xaiprune.storage.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
-from xaiprune.study import best_trial, counts, load_study, open_context, open_study, search
+from xaiprune.storage import (
+    absolute_url,
+    has_heartbeats,
+    journal_file,
+    open_storage,
+    plain_errors,
+    quiet,
+    require_driver,
+    shown,
+    sqlite_file,
+    stale,
+    storage_lock,
+)
+from xaiprune.study import best_trial, counts, load_study, open_search, open_study, search
 
 ELSEWHERE = {"pid": 7, "host": "elsewhere", "namespace": "", "born": "1"}
 fork = multiprocessing.get_context("fork")
@@ -64,7 +73,7 @@ def test_listed_and_shown(config: MakeConfig, storage: str, capsys: pytest.Captu
 
 @pytest.mark.filterwarnings("ignore:Heartbeat")
 def test_repair(config: MakeConfig, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    study = open_study(open_context(config(f"study.storage={storage}")))
+    study = open_study(open_search(config(f"study.storage={storage}")))
     with quiet():
         dead, far = study.ask(), study.ask()
     dead.set_user_attr(stale.WORKER, {"pid": 1, **stale._machine(), "born": "an earlier boot 17"})
@@ -75,7 +84,7 @@ def test_repair(config: MakeConfig, storage: str, capsys: pytest.CaptureFixture[
     assert f"trial {dead.number} was left unfinished" in printed
     assert f"trial {far.number} is left alone: process 7 on elsewhere" in printed
     assert ("no heartbeats" in printed) is not has_heartbeats(open_storage(storage))
-    studies.run(compose("studies", [*typed, "studies.unseen=true"]))
+    studies.run(compose("studies", [*typed, "studies.assume_dead=true"]))
     trials = load_study(config(f"study.storage={storage}")).trials
     assert [trials[n].state for n in (dead.number, far.number)] == [TrialState.FAIL] * 2
     assert [t.user_attrs[stale.RETRY_OF] for t in trials[-2:]] == [dead.number, far.number]
@@ -85,10 +94,10 @@ def test_a_journal_says_that_it_has_no_heartbeats(
     config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="xaiprune")
-    open_study(open_context(config(f"study.storage=journal:///{tmp_path}/a.log")))
+    open_study(open_search(config(f"study.storage=journal:///{tmp_path}/a.log")))
     assert "no heartbeats" in caplog.text
     caplog.clear()
-    open_study(open_context(config()))
+    open_study(open_search(config()))
     assert "no heartbeats" not in caplog.text
 
 
@@ -173,7 +182,7 @@ def test_a_server_that_is_not_there() -> None:
     pytest.importorskip("psycopg", reason="pip install 'xaiprune[postgres]'")
     url = "postgresql://u:secret@127.0.0.1:1/x"
     require_driver(url)
-    with pytest.raises(XaipruneError, match="see to the server and run the same command again") as caught:
+    with pytest.raises(XaipruneError, match="check the server and run the same command again") as caught:
         open_storage(url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

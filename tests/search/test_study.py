@@ -10,9 +10,17 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.errors import XaipruneError
-from xaiprune.study import best_trial, counts, load_study, open_context, open_study, recipe_of, search
-from xaiprune.study.best import save_best
-from xaiprune.study.dense import dense_accuracy
+from xaiprune.study import (
+    best_trial,
+    counts,
+    dense_accuracy,
+    load_study,
+    open_search,
+    open_study,
+    recipe_of,
+    save_best,
+    search,
+)
 from xaiprune.study.fingerprint import differences
 from xaiprune.study.sampler import make_sampler
 
@@ -68,7 +76,7 @@ def test_same_seed_same_study(config: MakeConfig, tmp_path: Path, sampler: str) 
 
 
 def test_workers_draw_what_others_do_not(config: MakeConfig) -> None:
-    space = open_context(config()).space
+    space = open_search(config()).space
     settings = {"_target_": "optuna.samplers.RandomSampler"}
     drawn = set()
     for worker in (None, 0, 1, 2):
@@ -93,7 +101,7 @@ def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None
 def test_a_sampler_that_they_would_harm_does_without(
     config: MakeConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    study = open_study(open_context(config("space=pxp", "sampler=gp")))
+    study = open_study(open_search(config("space=pxp", "sampler=gp")))
     assert "taylor" not in [trial.user_attrs.get("preset") for trial in study.trials]
 
 
@@ -114,7 +122,7 @@ def test_a_grid_ends_with_its_points(config: MakeConfig) -> None:
 
 
 def test_sampler_mistakes_are_named(config: MakeConfig) -> None:
-    space = open_context(config()).space
+    space = open_search(config()).space
     for settings, message in (
         ({"_target_": "optuna.samplers.TPESample"}, "sampler._target_=optuna.samplers.TPESample"),
         (
@@ -138,17 +146,17 @@ def test_sampler_mistakes_are_named(config: MakeConfig) -> None:
     ],
 )
 def test_another_set_up_is_refused(config: MakeConfig, override: str, named: str) -> None:
-    open_study(open_context(config()))
+    open_study(open_search(config()))
     with pytest.raises(XaipruneError, match=named) as caught:
-        open_study(open_context(config(override)))
+        open_study(open_search(config(override)))
     assert "Set study.name=ANOTHER_NAME" in str(caught.value)
     assert "\n" not in str(caught.value)
-    open_study(open_context(config(override, "study.name=another")))
+    open_study(open_search(config(override, "study.name=another")))
 
 
 def test_what_does_not_change_values_may_change(config: MakeConfig) -> None:
-    open_study(open_context(config()))
-    open_study(open_context(config("seed=5", "sampler=random", "data.batch_size=7", "study.n_trials=77")))
+    open_study(open_search(config()))
+    open_study(open_search(config("seed=5", "sampler=random", "data.batch_size=7", "study.n_trials=77")))
 
 
 def test_differences_are_named_by_key() -> None:
@@ -161,20 +169,20 @@ def test_a_foreign_study_is_refused(config: MakeConfig, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies/test.db"
     optuna.create_study(study_name="test", storage=url).optimize(lambda trial: 0.0, n_trials=1)
     with pytest.raises(XaipruneError, match="was not made by xaiprune"):
-        open_study(open_context(config()))
+        open_study(open_search(config()))
 
 
 def test_what_a_study_remembers(config: MakeConfig) -> None:
-    context = open_context(config("study.n_trials=1"))
+    setup = open_search(config("study.n_trials=1"))
     study = search(config("study.n_trials=1"))
     attrs = study.user_attrs
-    assert attrs["fingerprint"]["units"]["found"] == sum(unit.units for unit in context.units)
+    assert attrs["fingerprint"]["units"]["found"] == sum(unit.units for unit in setup.session.units)
     (made_with,) = attrs["versions"]
     assert {"xaiprune", "torch", "timm", "optuna", "commit"} == set(made_with)
-    dense = dense_accuracy(study, context)
-    assert dense.top1 == context.accuracy().top1
+    dense = dense_accuracy(study, setup)
+    assert dense.top1 == setup.session.accuracy().top1
     assert study.user_attrs["dense"]["images"] == 40
-    assert dense_accuracy(study, context).interval() == dense.interval()
+    assert dense_accuracy(study, setup).interval() == dense.interval()
 
 
 def test_opening_to_read(config: MakeConfig) -> None:
@@ -183,7 +191,7 @@ def test_opening_to_read(config: MakeConfig) -> None:
     with pytest.raises(XaipruneError, match=r"no study 'tset' in .*did you mean 'test'"):
         load_study(config("study.name=tset"))
     with pytest.raises(XaipruneError, match="no study 'new'"):
-        open_study(open_context(config("study.name=new", "study.load_only=true")))
+        open_study(open_search(config("study.name=new", "study.load_only=true")))
 
 
 def test_the_best_is_the_earliest_of_equals(config: MakeConfig) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-import xaiprune
+from xaiprune._version import __version__
 from xaiprune.errors import XaipruneError
 
 _USAGE = 2  # exit status for input that cannot be used
@@ -42,7 +42,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_help())
         return 0
     if arguments[0] in ("-V", "--version", "version"):
-        print(f"xaiprune {xaiprune.__version__}")
+        print(f"xaiprune {__version__}")
         return 0
     task, *rest = arguments
     known = tasks()

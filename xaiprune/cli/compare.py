@@ -8,27 +8,24 @@ from rich.console import Console
 
 from xaiprune.cli.common.stored import require_ours, stored_study
 from xaiprune.cli.common.study_setup import as_searched, require_same
-from xaiprune.comparison.run import BEST, compare_on_test
+from xaiprune.comparison import BEST, compare_on_test
 from xaiprune.config.tasks import CompareConfig
-from xaiprune.recipe import Recipe
-from xaiprune.recipe.configured import chosen_recipe
-from xaiprune.session import Context
-from xaiprune.study import best_trial, open_context, recipe_of, value_text
-from xaiprune.study.threads import fitting_threads
+from xaiprune.recipe import Recipe, configured_recipe
+from xaiprune.report import show_comparison
+from xaiprune.session import PruningSession, open_session
+from xaiprune.study import best_trial, fitting_threads, recipe_of, value_text
 
 FOLDER = "compare"  # in the study's: what the search itself compared stays beside it
 
 
 def run(config: CompareConfig) -> None:
     """Compare, print the table, and say where the rest lies."""
-    from xaiprune.report import show_comparison
-
     console = Console(highlight=False, soft_wrap=True)
-    name, best, context = opened(config, console)
+    name, best, session = opened(config, console)
     settings, folder = config.compare, Path(str(config.output_dir)).absolute()
-    with fitting_threads(context):
+    with fitting_threads(session, config.threads):
         comparison = compare_on_test(
-            context,
+            session,
             best,
             folder / FOLDER,
             name=name,
@@ -36,7 +33,7 @@ def run(config: CompareConfig) -> None:
             presets=settings.presets,
             criteria=settings.criteria,
             seeds=settings.seeds,
-            measured_in=folder,
+            cache_dir=folder,
         )
     picture = show_comparison(comparison, folder / FOLDER, console=console)
     console.print()
@@ -48,22 +45,23 @@ def run(config: CompareConfig) -> None:
         console.print(f"{what:<11} {path}", markup=False)
 
 
-def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, Context]:
-    """What is compared with all others, by name, and what it is compared on.
+def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, PruningSession]:
+    """What is compared with all others, by name, and the session that it is compared in.
 
     Raises:
         XaipruneError: There is no such study, it has no finished trial, or it is of another set-up.
     """
     if config.composite.file is not None:
-        return Path(config.composite.file).name, chosen_recipe(config), open_context(config)
+        return Path(config.composite.file).name, configured_recipe(config), open_session(config)
     with stored_study(config) as study:
         require_ours(study)
         trial = best_trial(study)  # before the network is opened
-        context = open_context(as_searched(config, study, "compare"))
-        require_same(study, context.config, context.dataset, context.units, context.network)
+        config = as_searched(config, study, "compare")
+        session = open_session(config)
+        require_same(study, config, session)
         best = recipe_of(trial)
         console.print(
             f"best        trial {trial.number}: {value_text(trial)} on validation; {best.summary()}\n",
             markup=False,
         )
-        return BEST, best, context
+        return BEST, best, session

@@ -1,16 +1,14 @@
 """``xaiprune evaluate``: top-1 and cost of a checkpoint or a pruned network."""
 
-from pathlib import Path
-
 import numpy as np
 
-from xaiprune.attribution.heatmap import heatmaps
-from xaiprune.config import Config
+from xaiprune.attribution import heatmaps
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Faithfulness, accuracy, cost, faithfulness
-from xaiprune.models import Setup, setup
-from xaiprune.recipe.chosen import chosen_composite, chosen_start
+from xaiprune.models import Setup
+from xaiprune.recipe import configured_recipe
+from xaiprune.session import open_setup
 
 
 def run(config: EvaluateConfig) -> None:
@@ -32,8 +30,8 @@ def run(config: EvaluateConfig) -> None:
 
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:
     """Of the configured composite's heatmaps, by patch flipping."""
-    wanted, task = config.evaluate, opened.data.task
-    count = min(wanted.images, len(images))
+    wanted, task, recipe = config.evaluate, opened.data.task, configured_recipe(config)
+    count = min(wanted.faithfulness_images, len(images))
     # Images are in the order of their classes.
     part = images.subset(np.linspace(0, len(images) - 1, count).round().astype(int))
     pixels = part.tensor(device=opened.device)
@@ -41,9 +39,9 @@ def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages)
         opened.model,
         pixels,
         part.labels,
-        chosen_composite(config.composite),
+        recipe.composite,
         task=task,
-        start=chosen_start(config.attribution),
+        start=recipe.start,
         batch_size=min(16, config.attribution.batch_size),
     )
     return faithfulness(
@@ -52,17 +50,7 @@ def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages)
         part.labels,
         relevance,
         task,
-        patch=wanted.patch,
-        steps=wanted.steps,
+        patch=wanted.faithfulness_patch,
+        steps=wanted.faithfulness_steps,
         batch_size=config.data.batch_size,
     )
-
-
-def open_setup(config: Config) -> Setup:
-    """Network and images, also where the network is a pruned one."""
-    if config.model.pruned is None:
-        return setup(config.model, config.data, device=config.device)
-    from xaiprune.pruning import load_pruned
-
-    network = load_pruned(Path(config.model.pruned).expanduser())
-    return setup(config.model, config.data, device=config.device, network=network)

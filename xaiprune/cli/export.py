@@ -7,27 +7,43 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.attribution.lrp import load_composite, zennit_code
-from xaiprune.attribution.lrp.composite_io import save_composite
+from xaiprune.attribution import load_composite, save_composite
+from xaiprune.attribution.lrp import zennit_code
+from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.cli.common.stored import require_ours, stored_study
 from xaiprune.cli.common.study_setup import as_searched, require_same
-from xaiprune.cli.pruning import Pruning
-from xaiprune.config import CompositeConfig, provenance_of, stored_recipe, take_along, typed_here
-from xaiprune.config.recipe import KEYS
+from xaiprune.config import (
+    RECIPE_KEYS,
+    CompositeConfig,
+    apply_recipe_file,
+    current_command_line,
+    provenance_of,
+    stored_recipe,
+)
 from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import check_folder
-from xaiprune.study import best_trial, recipe_of, value_text
-from xaiprune.study.best import NAME, notes_of, provenance
-from xaiprune.study.notes import RUNS
-from xaiprune.study.selection import distinct_trials, finished_trial, front
+from xaiprune.session import PruningSession, open_session
+from xaiprune.study import (
+    BEST_FILE,
+    RUNS,
+    best_trial,
+    distinct_trials,
+    finished_trial,
+    front,
+    notes_of,
+    provenance,
+    recipe_of,
+    stored_fingerprint,
+    value_text,
+)
 
 # Sections and keys that say how to search, not what is pruned.
 _SEARCH_ALONE = (
@@ -68,7 +84,7 @@ def choose(study: optuna.Study, settings: ExportSettings) -> dict[str, FrozenTri
     if settings.top > 1:
         trials = distinct_trials(study, settings.top)
         return {f"top-{rank:02d}": trial for rank, trial in enumerate(trials, start=1)}
-    return {Path(NAME).stem: best_trial(study)}
+    return {Path(BEST_FILE).stem: best_trial(study)}
 
 
 def export(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
@@ -106,31 +122,33 @@ def write_further(
     if settings.pruned or settings.onnx:
         for stem in files:
             check_folder(folder / f"{stem}-pruned")  # before the work
-    pruning = Pruning.of(config if study is None else as_searched(config, study, "export"))
+    config = config if study is None else as_searched(config, study, "export")
+    session = open_session(config)
     if study is not None:
-        require_same(study, pruning.config, pruning.opened.data, pruning.units, pruning.network)
-    typed = typed_here()
+        require_same(study, config, session)
+    typed = current_command_line()
     for stem, path in files.items():
         own = replace(
-            pruning.config,
+            config,
             composite=CompositeConfig(file=str(path)),
-            attribution=replace(pruning.config.attribution),
-            prune=replace(pruning.config.prune),
+            attribution=replace(config.attribution),
+            prune=replace(config.prune),
         )
-        take_along(own, () if typed is None else typed.overrides)
-        _write(replace(pruning, config=own), settings, path, folder / stem)
+        apply_recipe_file(own, () if typed is None else typed.overrides)
+        _write(own, session.with_prune(**asdict(own.prune)), path, folder / stem)
 
 
-def _write(pruning: Pruning, settings: ExportSettings, path: Path, target: Path) -> None:
+def _write(config: ExportConfig, session: PruningSession, path: Path, target: Path) -> None:
     """What is asked for of one composite; ``target`` is the path of all that is written, less its ending."""
+    settings = config.export
     if settings.format == "zennit":
-        code = zennit_code(load_composite(path), pruning.opened.model, notes_of(path))
+        code = zennit_code(load_composite(path), session.model, notes_of(path))
         with replacing(target.with_name(f"{target.name}_zennit.py")) as temporary:
             temporary.write_text(code, encoding="utf-8")
         print(f"zennit      {target.with_name(f'{target.name}_zennit.py')}")
     if not (settings.plan or settings.pruned or settings.onnx):
         return
-    plan = pruning.plan()
+    plan = configured_plan(config, session)
     at_rate = {score["rate"]: score["plan"].split()[0] for score in provenance_of(path).get("scores", ())}
     if at_rate.get(plan.rate, plan.hash) != plan.hash:
         print(f"note        trial and file remove different units at rate {plan.rate:g}: sums differ here")
@@ -138,7 +156,8 @@ def _write(pruning: Pruning, settings: ExportSettings, path: Path, target: Path)
         plan.save(target.with_suffix(".plan.json"))
         print(f"plan        {target.with_suffix('.plan.json')}")
     if settings.pruned or settings.onnx:
-        for line in pruning.saved(plan, target.with_name(f"{target.name}-pruned"), onnx=settings.onnx):
+        folder = target.with_name(f"{target.name}-pruned")
+        for line in saved(config, session, plan, folder, onnx=settings.onnx):
             print(line)
 
 
@@ -150,10 +169,10 @@ def usage(study: optuna.Study, path: Path) -> str:
     runs = study.user_attrs.get(RUNS) or [{}]
     typed = runs[-1].get("overrides")
     if typed is None:
-        fingerprint = study.user_attrs["fingerprint"]
+        fingerprint = stored_fingerprint(study) or {}
         typed = [f"model={fingerprint['model']['name']}", f"units={fingerprint['units']['kind']}"]
         typed += [f"prune.{key}={value}" for key, value in fingerprint["prune"].items()]
-    recipe = {KEYS[name] for name in stored_recipe(path)}
+    recipe = {RECIPE_KEYS[name] for name in stored_recipe(path)}
     kept = [o for o in typed if not _of_search_alone(o.partition("=")[0].lstrip("+"), recipe)]
     return shlex.join([f"composite={path}", *kept])
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from xaiprune.cli.pruning import Pruning
+from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.config.tasks import PruneTaskConfig
 from xaiprune.pruning import check_folder
+from xaiprune.session import open_session
 
 
 def run(config: PruneTaskConfig) -> None:
@@ -12,6 +13,6 @@ def run(config: PruneTaskConfig) -> None:
     folder = Path(config.output_dir).expanduser() if config.output_dir else None
     if folder is not None:
         check_folder(folder)  # before the work
-    pruning = Pruning.of(config)
-    for line in pruning.saved(pruning.plan(), folder, onnx=config.export.onnx):
+    session = open_session(config)
+    for line in saved(config, session, configured_plan(config, session), folder, onnx=config.export.onnx):
         print(line)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pandas as pd
 
 from xaiprune.cli.common.stored import require_ours, stored_study
+from xaiprune.cli.common.study_setup import as_searched, require_same
 from xaiprune.config.tasks import ReportConfig
+from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.report import accuracy
-from xaiprune.report.best_network import portray, reopened
-from xaiprune.report.page import Findings, gather, write_page
-from xaiprune.storage.urls import shown
-from xaiprune.study import best_trial, storage_url
-from xaiprune.study.threads import fitting_threads
+from xaiprune.report.best_network import write_best_network
+from xaiprune.report.page import Findings, read_findings, write_page
+from xaiprune.storage import shown
+from xaiprune.study import RUNS, best_trial, fitting_threads, open_search, storage_url
+from xaiprune.trial import SearchSetup
 
 
 def run(config: ReportConfig) -> None:
@@ -30,15 +33,31 @@ def run(config: ReportConfig) -> None:
         require_ours(study)
         if settings.network:
             best_trial(study)  # refuses a study without any before the network is opened
-            context = reopened(config, study)
-            with fitting_threads(context):
-                portray(context, study, folder)
-        findings = gather(study, shown(storage_url(config)), folder)
+            setup = reopened(config, study)
+            with fitting_threads(setup.session, config.threads):
+                write_best_network(setup, study, folder)
+        findings = read_findings(study, shown(storage_url(config)), folder)
     write_page(findings, path)
     print(f"page      {path}")
     if settings.csv:
         for name, frame in tables(findings).items():
             print(f"{name:<9} {write_csv(frame, path.parent / f'{name}.csv')}")
+
+
+def reopened(config: ReportConfig, study: optuna.Study) -> SearchSetup:
+    """The set-up of the search that made a study, by the settings noted with it.
+
+    Raises:
+        XaipruneError: None are noted, or network or images are not what they were.
+    """
+    if not study.user_attrs.get(RUNS):
+        raise XaipruneError(
+            f"study '{study.study_name}' was made before searches noted their settings; run its search "
+            "command again (no trial is repeated), which also writes what report.network=true would"
+        )
+    setup = open_search(as_searched(config, study, "report"))
+    require_same(study, setup.config, setup.session)
+    return setup
 
 
 def tables(findings: Findings) -> dict[str, pd.DataFrame]:

@@ -11,17 +11,37 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
 
-from xaiprune.cli.common.stored import is_ours, require_ours, require_studies, storages_in, stored_study
+from xaiprune.cli.common.stored import require_ours, require_studies, storages_in, stored_study
 from xaiprune.config import study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.storage import stale
-from xaiprune.storage.connect import has_heartbeats, open_storage, plain_errors, quiet
-from xaiprune.storage.lock import storage_lock
-from xaiprune.storage.urls import absolute_url, shown, storage_file
-from xaiprune.study import best_trial, counts, recipe_of, storage_url
-from xaiprune.study.study import SCHEMA, value_text
+from xaiprune.storage import (
+    RETRY_OF,
+    WORKER,
+    absolute_url,
+    has_heartbeats,
+    open_storage,
+    plain_errors,
+    quiet,
+    recover,
+    shown,
+    storage_file,
+    storage_lock,
+    storage_of,
+)
+from xaiprune.study import (
+    SCHEMA,
+    best_trial,
+    counts,
+    is_ours,
+    recipe_of,
+    storage_url,
+    stored_fingerprint,
+    value_text,
+)
 
 _FOLDER = Path("studies")
 _WIDEST = 100  # characters of a value that are shown
@@ -32,8 +52,8 @@ def run(config: StudiesConfig) -> None:
     settings = config.studies
     if settings.action != "copy" and (settings.to_storage or settings.to_name):
         raise XaipruneError("studies.to_storage and studies.to_name belong to studies.action=copy")
-    if settings.action != "repair" and settings.unseen:
-        raise XaipruneError("studies.unseen belongs to studies.action=repair")
+    if settings.action != "repair" and settings.assume_dead:
+        raise XaipruneError("studies.assume_dead belongs to studies.action=repair")
     actions: dict[str, Callable[[StudiesConfig], None]] = {
         "list": list_studies,
         "show": show,
@@ -103,7 +123,7 @@ def show(config: StudiesConfig) -> None:
             _line("schema", f"{study.user_attrs.get('schema', 'none')}; this xaiprune reads {SCHEMA}")
             return
         _line("set-up", "")
-        settings = dict(_flat(study.user_attrs["fingerprint"]))
+        settings = dict(_flat(stored_fingerprint(study)))
         width = max(map(len, settings))
         for key, value in settings.items():
             print(f"  {key.ljust(width)}  {_short(value)}".rstrip())
@@ -122,22 +142,22 @@ def show(config: StudiesConfig) -> None:
 
 
 def repair(config: StudiesConfig) -> None:
-    """Queue the trials again whose workers are certainly gone: by their process, or by their heartbeat."""
+    """Queue the trials again whose workers have certainly ended, by their process or their heartbeat."""
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
         with storage_lock(storage_url(config)):
-            stale.recover(study, unseen=config.studies.unseen)
+            recover(study, unseen=config.studies.assume_dead)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
-            print(f"trial {number} was left unfinished; its parameters are queued again")
+            print(f"trial {number} was not finished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
-        if running and not has_heartbeats(study._storage):
+        if running and not has_heartbeats(storage_of(study)):
             print(
-                "this storage has no heartbeats, so nobody can tell from here whether those processes live; "
-                "if none does, studies.unseen=true queues their trials again"
+                "this storage has no heartbeats, so it is not known here whether those processes still run; "
+                "if none does, studies.assume_dead=true queues their trials again"
             )
         if _retried(study) == before and not running:
             print(f"nothing to repair: study '{study.study_name}' has no running trial")
@@ -178,7 +198,7 @@ def _copy(study: optuna.Study, storage: optuna.storages.BaseStorage, name: str, 
     try:
         optuna.copy_study(
             from_study_name=study.study_name,
-            from_storage=study._storage,  # Optuna has no public way from a study to its storage
+            from_storage=storage_of(study),
             to_storage=storage,
             to_study_name=name,
         )
@@ -205,14 +225,18 @@ def _rows(url: str) -> Iterator[Row]:
 
 
 def _print_table(rows: list[Row]) -> None:
-    columns = list(zip(*(vars(row).values() for row in rows), strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in ("done", "failed", "running", "best") else cell.ljust(width)
-            for (column, cell), width in zip(vars(row).items(), widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for column, heading in vars(rows[0]).items():
+        numbers = column in ("done", "failed", "running", "best", "last")
+        table.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*vars(row).values())
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a file or a pipe has no width
+        console.width = 10_000
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def _line(name: str, text: str) -> None:
@@ -234,18 +258,18 @@ def _last(study: optuna.Study) -> str:
 def _retried(study: optuna.Study) -> set[int]:
     """Numbers of the trials that were queued again."""
     trials = study.get_trials(deepcopy=False)
-    return {t.user_attrs[stale.RETRY_OF] for t in trials if stale.RETRY_OF in t.user_attrs}
+    return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
 
 
 def _reason(trial: FrozenTrial, trials: list[FrozenTrial]) -> str:
     if reason := trial.user_attrs.get("reason"):
         return str(reason)
-    again = [t.number for t in trials if t.user_attrs.get(stale.RETRY_OF) == trial.number]
+    again = [t.number for t in trials if t.user_attrs.get(RETRY_OF) == trial.number]
     return f"left unfinished; tried again as trial {again[0]}" if again else "no reason given"
 
 
 def _worker(trial: FrozenTrial) -> str:
-    worker = trial.user_attrs.get(stale.WORKER)
+    worker = trial.user_attrs.get(WORKER)
     if worker is None:
         return "its worker has not signed it yet"
     number = f"worker {worker['number']}, " if "number" in worker else ""

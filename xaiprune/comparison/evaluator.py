@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from xaiprune import models
 from xaiprune.comparison.cache import ResultCache
 from xaiprune.comparison.methods import Method
+from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy
 from xaiprune.pruning import Plan
-from xaiprune.session.session import Context
+from xaiprune.session import PruningSession
 
 # Curves cost ten times the table, so they are measured on fewer images: as many input pixels a point as 100
 # images of 224 x 224 have, and at most 400 images.
@@ -29,30 +29,32 @@ class TestEvaluator:
     """Measures rankings of one network on its test images.
 
     Args:
-        bench: Network, images, units and pruning settings.
-        folder: Remembers every figure (``measured.jsonl``); those of another bench in it are dropped.
+        session: Network, images, units and pruning settings.
+        folder: Keeps every figure (``measured.jsonl``); those of another session in it are dropped.
 
     Attributes:
-        bench: As given.
+        session: As given.
         depends_on: What figures depend on beside the plan (and the reference images, in compensation).
     """
 
-    def __init__(self, bench: Context, folder: Path) -> None:
-        self.bench = bench
-        self.depends_on = _depends_on(bench)
-        self._measured = ResultCache(folder, short_hash(self.depends_on))
-        self._reference = bench.dataset.reference.fingerprint()
+    __test__ = False  # no test class of pytest's
+
+    def __init__(self, session: PruningSession, folder: Path) -> None:
+        self.session = session
+        self.depends_on = _depends_on(session)
+        self._cache = ResultCache(folder, short_hash(self.depends_on))
+        self._reference = session.dataset.reference.fingerprint()
 
     @property
     def test(self) -> LabelledImages:
         """All test images."""
-        return self.bench.dataset.test
+        return self.session.dataset.test
 
     def figures(self, method: Method, rate: float, images: LabelledImages | None = None) -> dict[str, Any]:
-        """Top-1 of what a ranking leaves at a rate.
+        """Top-1 of the network that a method prunes to a rate.
 
         Args:
-            method: Scores, and how they are carried out.
+            method: Scores, and how they are used.
             rate: Fraction removed.
             images: Some of the test images, the same ones whenever there are as many; None: all.
 
@@ -60,31 +62,23 @@ class TestEvaluator:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        plan = self.bench.plan(
-            method.scores,
-            rate,
-            method.scope,
-            rerank=method.rerank,
-            compensate=method.compensate,
-            order=method.order,
-        )
-        return self.figures_of(plan, method.compensate, images)
+        return self.figures_of(method.plan(self.session, rate), method.compensate, images)
 
     def figures_of(
         self, plan: Plan, compensate: str | None = None, images: LabelledImages | None = None
     ) -> dict[str, Any]:
         """As `figures`, of a plan."""
-        images = self.test if images is None else images
+        session, images = self.session, self.test if images is None else images
         # By plan: methods often agree, and all do at rate 0.
-        key = self.bench.plan_key(plan, compensate)
-        # Reference images say nothing to a plan whose units are merely gone.
-        if key != plan.hash or self.bench.config.prune.bn != "keep":
+        key = session.plan_key(plan, compensate)
+        # Reference images have no effect on a plan whose units are merely removed.
+        if key != plan.hash or session.prune.bn != "keep":
             key = f"{key} {self._reference}"
-        if (known := self._measured.get(key, len(images))) is not None:
-            return known
-        pruned = self.bench.pruned(plan, compensate, images=len(images))
-        found = _figures(self.bench.accuracy(pruned, images), with_images=len(images) == len(self.test))
-        self._measured.add(key, len(images), found)
+        if (cached := self._cache.get(key, len(images))) is not None:
+            return cached
+        pruned = session.pruned(plan, compensate, images=len(images))
+        found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
+        self._cache.add(key, len(images), found)
         return found
 
 
@@ -95,7 +89,7 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
         images: The test split.
         pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
-    height, width = images.pixels.shape[1:3]
+    height, width = images.size
     classes = images.labels.unique()
     wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))
     chosen: list[int] = []
@@ -124,26 +118,29 @@ def short_hash(data: Mapping[str, Any]) -> str:
 
 def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
     low, high = found.interval()
-    figures = {
+    figures: dict[str, Any] = {
         "top1": found.top1,
         "low": low,
         "high": high,
-        "correct": int(found.correct.sum()),
+        "correct": found.correct,
         "total": found.total,
     }
-    # A bit an image, so that a comparison that goes on can still be paired.
-    return figures | ({"right": np.packbits(found.correct).tobytes().hex()} if with_images else {})
+    if with_images:  # a bit an image, so that a continued comparison can still be paired
+        assert found.per_image is not None
+        figures["right"] = np.packbits(found.per_image).tobytes().hex()
+    return figures
 
 
-def _depends_on(bench: Context) -> dict[str, Any]:
-    dataset = bench.dataset
-    prune = {**asdict(bench.config.prune), "rate": None}
-    del prune["order"]  # decides which plan is measured, and figures go by plan
+def _depends_on(session: PruningSession) -> dict[str, Any]:
+    dataset = session.dataset
+    # The names of settings that caches were first made with: their hash must not change with a name.
+    prune = {**former_names("prune", asdict(session.prune)), "rate": None}
+    del prune["order"]  # decides which plan is measured, and figures are kept by plan
     return {
-        "network": models.fingerprint(bench.model),
+        "network": session.network,
         "test": dataset.test.fingerprint(),
         "curve": [CURVE_PIXELS, CURVE_IMAGES],
         "logits": dataset.task.logits,
-        "units": [(unit.name, unit.units) for unit in bench.units],
+        "units": [(unit.name, unit.units) for unit in session.units],
         "prune": prune,
     }

@@ -7,29 +7,28 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xaiprune.attribution import CRITERIA, Scores
-from xaiprune.recipe import PRESETS
-from xaiprune.attribution.criteria import criterion
+from xaiprune.attribution import Scores, criterion
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import Rank
-from xaiprune.session.session import Context
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.recipe.ranking import scores_of
+from xaiprune.pruning import Plan, Rank
+from xaiprune.recipe import PRESETS, Recipe, preset
+from xaiprune.registry import CRITERIA
+from xaiprune.session import PruningSession
 
 
 @dataclass(frozen=True)
 class Method:
-    """A ranking, and how it is carried out where that differs from the configuration.
+    """A ranking, and how it is used where that differs from the configuration.
 
     Attributes:
-        name: For people.
+        name: As it is shown.
         kind: ``best``, ``preset``, ``criterion`` or ``random``.
-        scores: One number a unit.
+        scores: One number per unit.
         seed: Of a random ranking.
         scope: In place of ``prune.scope``.
         compensate: In place of ``prune.compensate``.
-        rerank: Ranks the pruned network in further rounds (``prune.rounds``); None: the scores hold there, too.
+        rerank: Ranks the pruned network in further rounds; None: the scores hold there, too.
         order: In place of ``prune.order``.
+        rounds: In place of ``prune.rounds``.
     """
 
     name: str
@@ -40,6 +39,45 @@ class Method:
     compensate: str | None = None
     rerank: Rank | None = None
     order: str | None = None
+    rounds: int | None = None
+
+    @classmethod
+    def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, rerank: Rank | None = None) -> Method:
+        """A recipe as a method.
+
+        Args:
+            name: As it is shown.
+            kind: As above.
+            recipe: Says how the ranking is used.
+            scores: The recipe's.
+            rerank: Ranks in further rounds.
+        """
+        return cls(
+            name,
+            kind,
+            scores,
+            scope=recipe.scope,
+            compensate=recipe.compensate,
+            rerank=rerank,
+            order=recipe.order,
+            rounds=recipe.rounds,
+        )
+
+    def plan(self, session: PruningSession, rate: float) -> Plan:
+        """The units that the method removes at a rate."""
+        return session.plan(
+            self.scores,
+            rate,
+            scope=self.scope,
+            rerank=self.rerank,
+            compensate=self.compensate,
+            order=self.order,
+            rounds=self.rounds,
+        )
+
+    def without_rounds(self) -> Method:
+        """The same method, ranking once."""
+        return replace(self, rerank=None)
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
@@ -48,12 +86,9 @@ def known_presets(names: Sequence[str] | None) -> list[str]:
     Raises:
         XaipruneError: There is no preset of that name.
     """
-    # The taylor preset is LRP's way to the taylor criterion, which is compared anyway.
-    chosen = [name for name in PRESETS if name != "taylor"] if names is None else list(names)
-    for name in chosen:
-        if name not in PRESETS:
-            raise XaipruneError(f"preset '{name}' is unknown, choose from {', '.join(PRESETS)}")
-    return chosen
+    if names is None:  # the taylor preset is LRP's way to the taylor criterion, which is compared anyway
+        return [name for name in PRESETS if name != "taylor"]
+    return [preset(name).name for name in names]
 
 
 def known_criteria(names: Sequence[str] | None) -> list[str]:
@@ -69,33 +104,36 @@ def known_criteria(names: Sequence[str] | None) -> list[str]:
 
 
 def rank(
-    bench: Context, name: str, best: Recipe, presets: Sequence[str], criteria: Sequence[str], seeds: int
+    session: PruningSession,
+    name: str,
+    best: Recipe,
+    presets: Sequence[str],
+    criteria: Sequence[str],
+    seeds: int,
 ) -> tuple[list[Method], dict[str, str]]:
     """Scores of every method; all of LRP's share one forward pass of the reference images.
 
     Args:
-        bench: Network, images and units.
-        name: What the best goes by.
+        session: Network, images and units.
+        name: Of the best recipe's row.
         best: It comes first.
         presets: By name.
         criteria: By name, without chance.
         seeds: How many random rankings.
 
     Returns:
-        The methods, and for those that this network cannot have the reason.
+        The methods, and the reason for each that this network cannot have.
 
     Raises:
         XaipruneError: The best composite does not fit the network, or its relevance is not finite.
     """
-    reference, task = bench.dataset.reference, bench.dataset.task
-    images, labels = bench.reference_images, reference.labels.to(bench.device)
-    recipes = {name: best, **{f"LRP {preset}": PRESETS[preset] for preset in presets}}
-    relevances = bench.relevances(list(recipes.values()))
+    recipes = {name: best, **{f"LRP {of}": PRESETS[of] for of in presets}}
+    relevances = session.relevances(list(recipes.values()))
     ranked: list[Method] = []
     left_out: dict[str, str] = {}
     for (method, recipe), relevance in zip(recipes.items(), relevances, strict=True):
         try:
-            scores = scores_of(relevance, recipe, bench.units, bench.layers)
+            scores = session.scores(recipe, relevance)
         except XaipruneError as error:  # not finite: a preset that does not suit the network
             if method == name:
                 raise
@@ -106,40 +144,30 @@ def rank(
             left_out[method] = f"on this network the same as {twin}"
             continue
         kind = "best" if method == name else "preset"
-        again = bench.ranker(recipe)
-        ranked.append(
-            Method(
-                method, kind, scores, None, recipe.scope, recipe.compensate, again, order=recipe.order
-            )
-        )
-
-    def baseline(of: str, seed: int = 0) -> Rank:
-        size = bench.config.attribution.batch_size
-        return lambda model: criterion(of)(
-            model, images, labels, bench.units, task, seed=seed, batch_size=size
-        )
-
+        ranked.append(Method.of(method, kind, recipe, scores, session.ranker(recipe)))
     for of in criteria:
         try:
-            again = baseline(of)
-            ranked.append(Method(of, "criterion", again(bench.model), rerank=again))
+            rerank = _baseline(session, of)
+            ranked.append(Method(of, "criterion", rerank(session.model), rerank=rerank))
         except XaipruneError as error:  # for example: no weight belongs to the units of a layer
             left_out[of] = str(error)
-    ranked += [
-        Method("random", "random", baseline("random", seed)(bench.model), seed) for seed in range(seeds)
-    ]
+    for seed in range(seeds):
+        ranked.append(Method("random", "random", _baseline(session, "random", seed)(session.model), seed))
     return ranked, left_out
 
 
-def PRESETS[preset: str] -> Recipe:
-    """The whole recipe of a preset."""
-    recipe = PRESETS[preset]
-    return Recipe(recipe.composite, recipe.start, recipe.aggregation)
-
-
-def signed(recipe: Recipe) -> Recipe:
-    """The same recipe with relevance summed with its sign."""
-    return replace(recipe, aggregation=replace(recipe.aggregation, mode="signed"))
+def _baseline(session: PruningSession, name: str, seed: int = 0) -> Rank:
+    """A criterion as a function that ranks the units of a network."""
+    labels = session.dataset.reference.labels.to(session.device)
+    return lambda model: criterion(name)(
+        model,
+        session.reference_images,
+        labels,
+        session.units,
+        session.task,
+        seed=seed,
+        batch_size=session.batch.attribution,
+    )
 
 
 def _same(one: Scores, other: Scores) -> bool:

@@ -1,8 +1,8 @@
 """The final comparison: the study's best against presets and baselines, on the test split.
 
-The test split is touched here (through `TestEvaluator`) and nowhere else. Every method ranks the same units with the
-same reference images, prunes with the same settings and is measured on the same test images. Showing the
-result (table, curves) is the report room's: ``xaiprune.report.show_comparison(comparison, out_dir)``.
+The test split is touched here (through `TestEvaluator`) and nowhere else. Every method ranks the same units
+with the same reference images, prunes with the same settings and is measured on the same test images.
+`xaiprune.report.show_comparison` shows the result.
 """
 
 from __future__ import annotations
@@ -16,18 +16,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from xaiprune.attribution import Scores
-from xaiprune.attribution.lrp.composite_io import composite_to_dict
-from xaiprune.comparison import table as kept
-from xaiprune.comparison.evaluator import TestEvaluator, curve_part, plain_figures, right_images, short_hash
-from xaiprune.comparison.methods import PRESETS, Method, known_criteria, known_presets, rank
-from xaiprune.comparison.table import COLUMNS, Comparison
+from xaiprune.comparison.evaluator import (
+    TestEvaluator,
+    curve_part,
+    plain_figures,
+    right_images,
+    short_hash,
+)
+from xaiprune.comparison.methods import Method, known_criteria, known_presets, rank
+from xaiprune.comparison.table import COLUMNS, Comparison, load, save
+from xaiprune.config import Config
 from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session.session import Context
+from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import PruningSession
+from xaiprune.storage import storage_file
+from xaiprune.study import (
+    best_trial,
+    fitting_threads,
+    named_after,
+    open_search,
+    open_study,
+    recipe_of,
+    storage_url,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +53,40 @@ SEEDS = 3
 BEST = "best found"
 
 
+def compare(
+    config: Config, *, network: nn.Module | None = None, criteria: Sequence[str] | None = None
+) -> Comparison:
+    """Measure the best of a configuration's study beside presets, baselines and chance on the test split.
+
+    What was measured before is read back from ``output_dir``, where the figures are kept as CSV and JSON.
+
+    Args:
+        config: Of the search.
+        network: As given to `xaiprune.search`.
+        criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
+            Taylor, activation and weight magnitude.
+
+    Returns:
+        The figures; ``.frame`` has one row a measurement, `xaiprune.report.draw_curves` draws them.
+
+    Raises:
+        XaipruneError: There is no such study, none of its trials has finished, or it is of another set-up.
+    """
+    config = named_after(config, network)
+    path = storage_file(storage_url(config))
+    if path is not None and not path.is_file():  # opening it would make one of it
+        raise XaipruneError(f"no study there: {path} does not exist; search first")
+    config.study.load_only = True
+    setup = open_search(config, network)
+    best = recipe_of(best_trial(open_study(setup)))
+    with fitting_threads(setup.session, config.threads):
+        folder = Path(str(config.output_dir))
+        criteria = CRITERIA if criteria is None else criteria
+        return compare_on_test(setup.session, best, folder, criteria=criteria)
+
+
 def compare_on_test(
-    bench: Context,
+    session: PruningSession,
     best: Recipe,
     out_dir: Path,
     *,
@@ -47,7 +95,7 @@ def compare_on_test(
     presets: Sequence[str] | None = None,
     criteria: Sequence[str] | None = CRITERIA,
     seeds: int = SEEDS,
-    measured_in: Path | None = None,
+    cache_dir: Path | None = None,
 ) -> Comparison:
     """Measure the best found, the presets, the criteria and chance on the test split.
 
@@ -55,16 +103,15 @@ def compare_on_test(
     plan is ever measured twice.
 
     Args:
-        bench: Network, images, units and pruning settings.
+        session: Network, images, units and pruning settings.
         best: Composite, start and aggregation of the study's best trial.
         out_dir: Where ``comparison.csv``, ``comparison.json`` and ``summary.csv`` go.
-        name: What the best goes by.
+        name: Of the best recipe's row.
         rates: Of the curves, in [0, 1), rising.
         presets: Names of presets; None: all.
         criteria: Names of baseline criteria; None: all.
         seeds: How many random rankings.
-        measured_in: Folder that remembers what was measured; comparisons of one study share it. None:
-            ``out_dir``.
+        cache_dir: Folder that keeps what was measured; comparisons of one study share it. None: ``out_dir``.
 
     Returns:
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
@@ -75,39 +122,40 @@ def compare_on_test(
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others = known_presets(presets), known_criteria(criteria)
-    evaluator = TestEvaluator(bench, measured_in or out_dir)
-    key = _key(bench, evaluator.depends_on, name, best, rates, names, others, seeds, bench.config.prune.rate)
-    if (found := kept.load(out_dir, key)) is not None:
+    evaluator = TestEvaluator(session, cache_dir or out_dir)
+    key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds)
+    if (found := load(out_dir, key)) is not None:
         return found
-    ranked, left_out = rank(bench, name, best, names, others, seeds)
-    test = bench.dataset.test
+    ranked, left_out = rank(session, name, best, names, others, seeds)
+    test = session.dataset.test
     part = curve_part(test)
-    within = [rate for rate in rates if _reachable(bench, ranked[0].scores, rate)]
+    within = [rate for rate in rates if _reachable(session, ranked[0].scores, rate)]
     if len(within) < len(rates):
         out = ", ".join(f"{rate:g}" for rate in rates if rate not in within)
-        left_out["rates " + out] = f"with prune.min_units={bench.config.prune.min_units} too few units may go"
+        left_out["rates " + out] = (
+            f"with prune.min_units={session.prune.min_units} too few units can be removed"
+        )
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
         "comparing %d rankings%s: all %d test images at rate %g, %d of them at %d rates",
         len(ranked),
-        f" of {bench.config.prune.rounds} rounds each" if bench.config.prune.rounds > 1 else "",
-        *(len(test), bench.config.prune.rate, len(part), len(within)),
+        f" of {session.prune.rounds} rounds each" if session.prune.rounds > 1 else "",
+        *(len(test), session.prune.rate, len(part), len(within)),
     )
     frame, against = _measure(evaluator, ranked, within, part)
-    config = bench.config
     comparison = Comparison(
         frame=frame,
-        network=config.model.name,
-        units=config.units.kind,
-        unit_count=sum(unit.units for unit in bench.units),
-        rate=config.prune.rate,
-        chance=1 / len(bench.dataset.task.classes),
+        network=session.name,
+        units=session.unit_kind,
+        unit_count=session.unit_count,
+        rate=session.prune.rate,
+        chance=1 / len(session.dataset.task.classes),
         test_images=len(test),
         curve_images=len(part),
         left_out=left_out,
         against=against,
     )
-    kept.save(comparison, out_dir, key)
+    save(comparison, out_dir, key)
     return comparison
 
 
@@ -118,7 +166,7 @@ def _measure(
 
     Also how the first method and each other (but chance) disagree at the target rate, image by image.
     """
-    test, target = evaluator.test, evaluator.bench.config.prune.rate
+    test, target = evaluator.test, evaluator.session.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
     best = ranked[0]
     rows = [_row("dense", "dense", "target", 0.0, evaluator.figures(best, 0.0))]
@@ -146,10 +194,10 @@ def _steps(
             yield method, rate, False
 
 
-def _reachable(bench: Context, scores: Scores, rate: float) -> bool:
-    """Whether the floor of units that each layer keeps lets the rate be reached, whatever the ranking."""
+def _reachable(session: PruningSession, scores: Scores, rate: float) -> bool:
+    """Whether `prune.min_units` lets the rate be reached, whatever the ranking."""
     try:
-        bench.plan(scores, rate)
+        session.plan(scores, rate)
     except XaipruneError:
         return False
     return True
@@ -163,7 +211,7 @@ def _row(
 
 
 def _key(
-    bench: Context,
+    session: PruningSession,
     depends_on: Mapping[str, Any],
     name: str,
     best: Recipe,
@@ -171,24 +219,20 @@ def _key(
     presets: Sequence[str],
     criteria: Sequence[str],
     seeds: int,
-    rate: float,
 ) -> str:
     """Everything that a comparison depends on, as one short text."""
-
-    def recipe(of: Recipe) -> dict[str, Any]:
-        return {**of.to_dict(), "composite": composite_to_dict(of.composite.renamed(""))}
 
     return short_hash(
         {
             **depends_on,
-            "reference": bench.dataset.reference.fingerprint(),
-            "rate": rate,
-            "best": {name: recipe(best)},
-            "presets": {preset: recipe(PRESETS[preset]) for preset in presets},
+            "reference": session.dataset.reference.fingerprint(),
+            "rate": session.prune.rate,
+            "best": {name: best.renamed("").to_dict()},
+            "presets": {preset: PRESETS[preset].renamed("").to_dict() for preset in presets},
             "criteria": list(criteria),
             "rates": list(rates),
             "seeds": seeds,
-            # Said only where it is not as ever: comparisons from before there was an order are still known.
-            **({} if bench.config.prune.order == "score" else {"order": bench.config.prune.order}),
+            # Only where it differs from the default: comparisons from before there was an order stay valid.
+            **({} if session.prune.order == "score" else {"order": session.prune.order}),
         }
     )

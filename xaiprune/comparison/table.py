@@ -1,4 +1,4 @@
-"""What the final comparison found: accuracy by method and rate on the test split, kept as CSV and JSON."""
+"""The final comparison: accuracy by method and rate on the test split, stored as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Paired
+from xaiprune.evaluation.curve import trapezoid
 from xaiprune.files import replacing
 
 SCHEMA = "xaiprune/comparison/1"
@@ -26,19 +27,19 @@ class Comparison:
 
     Attributes:
         frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion`` or
-            ``random``; ``part``: ``target`` (all test images at the target rate) or ``curve`` (all rates);
-            ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions); ``correct``, ``total``:
-            images; ``seed`` (random only).
+            ``random``; ``part``: ``target`` (the target rate on all test images) or ``curve`` (every rate on
+            the curve images); ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions);
+            ``correct`` of ``total`` images; ``seed`` (random only).
         network: Name of the network.
-        units: What was removed.
-        unit_count: How many of them the network has.
+        units: Unit kind.
+        unit_count: Units of the dense network.
         rate: The target rate.
         chance: 1 / number of classes.
         test_images: Images of the target rows.
         curve_images: Images of the curve rows.
         left_out: Method -> why it has no rows.
-        against: Method -> test images that ``only_first`` (the best found) and ``only_second`` (the method)
-            get right at the target rate; of random rankings none.
+        against: Method -> how many test images ``only_first`` (the best found) and ``only_second`` (the
+            method) classify correctly at the target rate; random rankings have no entry.
     """
 
     frame: pd.DataFrame
@@ -53,31 +54,31 @@ class Comparison:
     against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def paired(self, method: str) -> Paired | None:
-        """The best found and a method on the same test images at the target rate, where that is known."""
+        """The best found against a method on the same test images at the target rate; None if unknown."""
         found = self.against.get(method)
         return None if found is None else Paired(**found)
 
     @property
     def best(self) -> str:
-        """What the best found goes by."""
+        """Name of the method that is the best found."""
         return str(self.frame[self.frame.kind == "best"].method.iloc[0])
 
 
 def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
-    """One row a method, in the order of comparison: the dense network, the best found, then the others.
+    """One row a method in the order of the comparison: the dense network, the best found, then the others.
 
     Args:
         comparison: What was measured.
-        keep: Part of the dense top-1 that ``rate_kept`` keeps.
+        keep: Fraction of the dense top-1 that ``rate_kept`` asks for.
 
     Returns:
-        Columns ``method``, ``kind``, ``top1``, ``low``, ``high`` at the target rate on all test images;
-        ``curve_mean`` (mean over the rates) and ``trapezoid`` (area under the curve over the rates' range)
-        on the curve images; ``rate_kept`` (the highest measured rate up to which top-1 is at least ``keep``
-        of the dense network's, on the curve images); fractions all. ``only_best``, ``only_other`` and ``p``:
-        test images at the target rate that only the best found, and only this method, gets right, and the
-        exact McNemar test's p. Several seeds are averaged, with their intervals, and have no paired test. The
-        dense network has no curve.
+        Columns ``method``, ``kind``; ``top1``, ``low``, ``high`` at the target rate on all test images;
+        ``curve_mean`` (mean over the rates) and ``trapezoid`` (area under the curve, divided by the range of
+        the rates) on the curve images; ``rate_kept`` (the highest measured rate up to which top-1 is at least
+        ``keep`` of the dense network's, on the curve images). All are fractions, NaN where there is none.
+        ``only_best``, ``only_other`` and ``p``: how many test images only the best found, and only this
+        method, classifies correctly at the target rate, and p of McNemar's exact test. Several seeds are
+        averaged, intervals included, and have no paired test. The dense network has no curve.
     """
     frame = comparison.frame
     dense = frame[frame.kind == "dense"]
@@ -96,7 +97,7 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
                 "low": target.low.mean(),
                 "high": target.high.mean(),
                 "curve_mean": curve.mean() if has_curve else _NAN,
-                "trapezoid": trapezoid(curve) if has_curve else _NAN,
+                "trapezoid": trapezoid(curve.index, curve) if has_curve and len(curve) > 1 else _NAN,
                 "rate_kept": highest_rate(curve, keep * dense_top1) if has_curve else _NAN,
                 "only_best": _NAN if found is None else found.only_first,
                 "only_other": _NAN if found is None else found.only_second,
@@ -107,9 +108,10 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
 
 
 def highest_rate(curve: pd.Series, least: float) -> float:
-    """The last rate of a curve (index: rates, rising) before it falls below ``least``; NaN without any.
+    """The last rate of a curve (index: rates, rising) before it first falls below ``least``; NaN if none.
 
-    Rates that were measured, nothing between them; a curve that comes up again later does not count.
+    Only measured rates count, nothing is interpolated; where the curve rises again later, that does not
+    count.
     """
     below = (curve < least - 1e-12).to_numpy()
     kept = curve.index[: below.argmax() if below.any() else len(curve)]
@@ -117,10 +119,10 @@ def highest_rate(curve: pd.Series, least: float) -> float:
 
 
 def rivals(comparison: Comparison) -> dict[str, str]:
-    """The strongest of the others at the target rate: ``preset`` -> its method, ``criterion`` -> its method.
+    """The most accurate others at the target rate: ``preset`` -> its method, ``criterion`` -> its method.
 
-    Chosen by their top-1 on the test images, which favours them: chance lifts the best of several. Taylor is
-    a preset, too (LRP's, with the plain gradient), and compared as a criterion.
+    They are chosen by top-1 on the test images, which favours them: the best of several is also the luckiest.
+    Taylor is compared as a criterion but counts as a preset, since LRP with the plain gradient is the same.
     """
     frame = comparison.frame
     target = frame[(frame.part == "target") & frame.kind.isin(["preset", "criterion"])]
@@ -129,17 +131,8 @@ def rivals(comparison: Comparison) -> dict[str, str]:
     return {str(kind): str(method) for kind, method in best.items()}
 
 
-def trapezoid(curve: pd.Series) -> float:
-    """Area under a curve (index: rates, rising) divided by the range of rates; NaN below two rates."""
-    if len(curve) < 2:
-        return float("nan")
-    rates, values = curve.index.to_numpy(dtype=float), curve.to_numpy(dtype=float)
-    area = ((values[1:] + values[:-1]) / 2 * (rates[1:] - rates[:-1])).sum()
-    return float(area / (rates[-1] - rates[0]))
-
-
 def save(comparison: Comparison, folder: Path, key: str) -> None:
-    """Write ``comparison.csv``, ``summary.csv`` and ``comparison.json`` (what it is of, ``key``)."""
+    """Write ``comparison.csv``, ``summary.csv`` and ``comparison.json`` (its description, with ``key``)."""
     about: dict[str, Any] = {
         f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
     }
@@ -149,7 +142,7 @@ def save(comparison: Comparison, folder: Path, key: str) -> None:
         comparison.frame.to_csv(path, index=False)
     with replacing(folder / "summary.csv") as path:
         summary(comparison).to_csv(path, index=False)
-    # Last: a comparison is there only once its key is.
+    # Last: a comparison counts as finished once its key is there.
     with replacing(folder / "comparison.json") as path:
         path.write_text(
             json.dumps({"schema": SCHEMA, "key": key, **about}, indent=2) + "\n", encoding="utf-8"
@@ -157,14 +150,14 @@ def save(comparison: Comparison, folder: Path, key: str) -> None:
 
 
 def load(folder: Path, key: str | None = None) -> Comparison | None:
-    """The comparison kept in ``folder``, or None where there is none (with this key).
+    """The comparison stored in ``folder``; None where there is none, or none with this key.
 
     Args:
         folder: As given to `save`.
-        key: Only a comparison made for the same key counts; None takes any.
+        key: Only a comparison stored with the same key counts; None: any.
 
     Raises:
-        XaipruneError: The files are there but cannot be read.
+        XaipruneError: The files exist but cannot be read.
     """
     described, measured = folder / "comparison.json", folder / "comparison.csv"
     if not (described.is_file() and measured.is_file()):
@@ -172,7 +165,7 @@ def load(folder: Path, key: str | None = None) -> Comparison | None:
     try:
         about = json.loads(described.read_text(encoding="utf-8"))
         if about.pop("schema") != SCHEMA:
-            return None  # made by another version: measured again
+            return None  # of another version; it is measured again
         if about.pop("key") != key and key is not None:
             return None
         frame = pd.read_csv(measured, dtype={"seed": "Int64"})

@@ -1,6 +1,6 @@
 """Typed schemas behind the YAML files of ``conf/``, and composing them."""
 
-from xaiprune.config.check import check, check_data
+from xaiprune.config.check import check, check_data, checked_section
 from xaiprune.config.command_line import CommandLine, current_command_line, without_config_dir
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
@@ -49,6 +49,7 @@ __all__ = [
     "cache_dir",
     "check",
     "check_data",
+    "checked_section",
     "compose",
     "conf_dir",
     "current_command_line",

@@ -1,10 +1,10 @@
 """Checks of a composed configuration: ranges, choices, and files that must exist."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.options import DIGITS_NETWORKS, check_model_name
@@ -12,6 +12,8 @@ from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.registry import SOURCES
+
+Section = TypeVar("Section")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -45,6 +47,30 @@ def check_data(data: DataConfig) -> None:
     _check_rules(data, "data.")
     _check_image_geometry(data)
     _check_root(data)
+
+
+def checked_section(schema: type[Section], name: str, settings: Mapping[str, Any]) -> Section:
+    """A section of the configuration from keyword arguments.
+
+    Args:
+        schema: Its dataclass.
+        name: Of the section, for messages.
+        settings: Key -> value; keys that are not there have their default.
+
+    Raises:
+        XaipruneError: Unknown key, or as `check`.
+    """
+    keys = [item.name for item in fields(schema)]  # type: ignore[arg-type]
+    for key in settings:
+        if key not in keys:
+            closest = did_you_mean(key, keys) or f"; there are {', '.join(keys)}"
+            raise XaipruneError(f"unknown key '{name}.{key}'{closest}")
+    section = schema(**settings)
+    if isinstance(section, DataConfig):
+        check_data(section)
+    else:
+        _check_rules(section, f"{name}.")
+    return section
 
 
 def _check_rules(node: Any, prefix: str = "") -> None:

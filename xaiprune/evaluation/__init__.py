@@ -1,4 +1,4 @@
-"""Honest numbers: top-1 with its interval, accuracy-rate curves, cost."""
+"""Top-1 with its interval, accuracy-rate curves, paired tests, faithfulness of heatmaps, cost."""
 
 from xaiprune.evaluation.accuracy import Accuracy, Precision, accuracy
 from xaiprune.evaluation.cost import Cost, Latency, cost, latency, macs

@@ -17,10 +17,10 @@ class Latency:
 
     Attributes:
         batch: Images in it.
-        threads: CPU threads it ran on.
-        device: Where.
-        median: Seconds.
-        iqr: Interquartile range over the repetitions, seconds.
+        threads: CPU threads used.
+        device: As torch names it: ``cpu``, ``cuda:0``.
+        median: Of the repetitions, seconds.
+        iqr: Interquartile range of the repetitions, seconds.
     """
 
     batch: int
@@ -41,11 +41,11 @@ class Cost:
     """What a network costs.
 
     Attributes:
-        params: Numbers that are learned.
+        params: Learned parameters.
         macs: Multiply-accumulates of one image in convolutions, linear layers and attention (half of what
             torch's flop counter calls FLOPs).
-        bytes: Size of all parameters and buffers, as they are saved.
-        latency: ResultCache forwards; empty if none were asked for.
+        bytes: Size of all parameters and buffers as saved.
+        latency: One entry a batch size that was timed.
     """
 
     params: int
@@ -54,7 +54,7 @@ class Cost:
     latency: tuple[Latency, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
+        """Plain data for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Cost:
 
 
 def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_seconds: float = 1.0) -> Cost:
-    """Count, and where asked for measure, what a network costs.
+    """Count a network's parameters, MACs and bytes, and time it at the batch sizes that are given.
 
     Args:
         model: The network, in eval mode.
@@ -91,7 +91,7 @@ def macs(model: nn.Module, example: Tensor) -> int:
 
 @contextmanager
 def _no_fused_attention() -> Iterator[None]:
-    """torch's fused encoder kernels are invisible to the counter."""
+    """Switch off torch's fused encoder kernels, which the counter does not see."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -109,7 +109,7 @@ def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: floa
         batch: Images in a forward.
         min_seconds: Time to measure for.
     """
-    # Imported where it is used: it looks for a compiler and CUDA, and may log that there is none.
+    # Imported here: the import looks for a compiler and CUDA, and may log that there is none.
     from torch.utils.benchmark import Timer
 
     images = torch.zeros(batch, *example.shape[1:], device=example.device, dtype=example.dtype)

@@ -1,8 +1,12 @@
-"""Accuracy over rates, and the two numbers that sum a curve up."""
+"""Accuracy over rates, and the two numbers that summarise a curve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import integrate
 
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation.accuracy import Accuracy
@@ -27,17 +31,29 @@ class Curve:
 
     @property
     def mean(self) -> float:
-        """Plain mean over the rates, as the papers' tables have it."""
+        """Plain mean over the rates, as in the papers' tables."""
         return sum(self.top1) / len(self.top1)
 
     @property
     def area(self) -> float:
-        """Area under the curve (trapezoid), divided by the range of rates; the top-1 if there is one rate."""
-        rates, top1 = self.rates, self.top1
-        if len(rates) == 1:
-            return top1[0]
-        pieces = [(rates[i + 1] - rates[i]) * (top1[i] + top1[i + 1]) / 2 for i in range(len(rates) - 1)]
-        return sum(pieces) / (rates[-1] - rates[0])
+        """Area under the curve by the trapezoid rule, divided by the range of rates (`trapezoid`)."""
+        return trapezoid(self.rates, self.top1)
+
+
+def trapezoid(rates: ArrayLike, values: ArrayLike) -> float:
+    """Area under a curve by the trapezoid rule, divided by the range of the rates.
+
+    Args:
+        rates: (n,) rising, at least one.
+        values: (n,) the curve at these rates.
+
+    Returns:
+        The curve's mean height; with a single rate the value there.
+    """
+    rates, values = np.asarray(rates, dtype=float), np.asarray(values, dtype=float)
+    if len(rates) == 1:
+        return float(values[0])
+    return float(integrate.trapezoid(values, rates) / (rates[-1] - rates[0]))
 
 
 def curve(evaluate: Callable[[float], Accuracy], rates: Sequence[float]) -> Curve:

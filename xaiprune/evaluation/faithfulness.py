@@ -1,4 +1,4 @@
-"""How faithful heatmaps are: patches flipped in their order, most relevant first and least relevant first."""
+"""Faithfulness of heatmaps: patches are flipped, the most relevant first and the least relevant first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch.nn import functional as F
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
 
-PATCHES = 14  # a side, where no size is given: 16 pixels of 224, as a ViT has them
+PATCHES = 14  # a side by default; on 224 x 224 images these are a ViT's patches of 16 pixels
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What flipping does to the right class's logit.
+    """The right class's logit while patches are flipped.
 
-    A faithful heatmap makes it fall at once when its most relevant patches go first (MoRF), and stand for
-    long when its least relevant ones do (LeRF). The area between the two curves says both in one number.
+    With a faithful heatmap it falls at once when the most relevant patches are flipped first (MoRF) and stays
+    high for long when the least relevant are (LeRF). The area between the two curves is one number for both.
 
     Attributes:
         flipped: (S,) fraction of patches flipped at each step, from 0 to 1.
-        most_first: (S, N) the right class's logit of each image, most relevant patches first.
-        least_first: (S, N) least relevant first.
+        most_first: (S, N) the right class's logit of each image, most relevant patches flipped first.
+        least_first: (S, N) likewise, least relevant patches flipped first.
     """
 
     flipped: np.ndarray
@@ -36,16 +36,16 @@ class Faithfulness:
 
     @property
     def per_image(self) -> np.ndarray:
-        """(N,) area between the curves, by the trapezoid rule, in logits."""
+        """(N,) area between the curves by the trapezoid rule, in logits."""
         return np.asarray(trapezoid(self.least_first - self.most_first, self.flipped, axis=0))
 
     @property
     def area(self) -> float:
-        """Mean over the images; higher is more faithful, zero is what chance gets."""
+        """Mean over the images, in logits; higher is more faithful, a random heatmap has zero on average."""
         return float(self.per_image.mean())
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Of the mean area, over images (normal approximation); not a number with one image."""
+        """Interval of the mean area over images (normal approximation); NaN with one image."""
         area = self.per_image
         if len(area) < 2:
             return float("nan"), float("nan")
@@ -70,24 +70,25 @@ def faithfulness(
     steps: int = 10,
     batch_size: int = 50,
 ) -> Faithfulness:
-    """Flip patches in the order of a heatmap and watch the right class's logit.
+    """Flip patches in the order of a heatmap and record the right class's logit.
 
-    Patch flipping as AttnLRP (arXiv 2402.05602, section 4.1) evaluates vision transformers, after Samek et
-    al. 2017 (arXiv 1509.06321). A flipped patch is the mean colour, which is zero after normalisation.
+    Patch flipping as in AttnLRP (arXiv 2402.05602, section 4.1), after Samek et al. 2017 (arXiv 1509.06321).
+    A flipped patch takes the mean colour, which is zero after normalisation.
 
     Args:
         model: In eval mode, on the images' device.
         images: (N, 3, H, W), normalised.
         labels: (N,) index of the right class among the task's.
-        relevance: (N, H, W), as `xaiprune.attribution.heatmap.heatmaps` gives it; a patch has the sum over its
-            pixels.
-        task: Picks the task's logits.
-        patch: Side of a patch in pixels; None: a fourteenth of the image's.
+        relevance: (N, H, W), from `xaiprune.attribution.heatmap.heatmaps`; patches are ordered by the sum
+            over their pixels.
+        task: Selects the logits of its classes.
+        patch: Side of a patch in pixels; None: a fourteenth of the image's shorter side.
         steps: Points of the curves after the first, evenly spaced over the patches.
         batch_size: Images in one forward.
 
     Raises:
-        XaipruneError: Relevance is not finite or of another size, or patches are larger than images.
+        XaipruneError: Relevance is not finite, its size is not the images', or patches are larger than
+            images.
     """
     height, width = images.shape[-2:]
     side = max(1, min(height, width) // PATCHES) if patch is None else patch

@@ -24,7 +24,7 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """Two-sided, by the exact test of McNemar (1947): for equals each disagreement is a coin toss."""
+        """Two-sided p of McNemar's exact test (1947): equal classifiers win half the disagreements each."""
         total = self.only_first + self.only_second
         return 1.0 if total == 0 else float(binomtest(self.only_first, total, 0.5).pvalue)
 
@@ -33,11 +33,11 @@ def paired(first: np.ndarray, second: np.ndarray) -> Paired:
     """Compare two classifiers image by image.
 
     Args:
-        first: (N,) bool, where the first is right (`Accuracy.correct`).
-        second: (N,) bool, of the second on the same images in the same order.
+        first: (N,) bool, which images the first classifies correctly (`Accuracy.per_image`).
+        second: (N,) bool, likewise of the second, on the same images in the same order.
 
     Raises:
-        XaipruneError: They are not of equally many images.
+        XaipruneError: The two have different numbers of images.
     """
     if first.shape != second.shape:
         raise XaipruneError(f"a paired test needs the same images, got {len(first)} and {len(second)}")

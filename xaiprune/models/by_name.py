@@ -1,16 +1,14 @@
 """Networks and their images for notebooks: by name and file, without a configuration."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from xaiprune.config import DataConfig, ModelConfig, check_data
+from xaiprune.config import DataConfig, ModelConfig, checked_section
 from xaiprune.data import Dataset, TrainingData
 from xaiprune.data import load as read
 from xaiprune.data import load_training as read_training
-from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.models.load import load
 from xaiprune.models.preprocess import outputs, preprocess
 
@@ -69,13 +67,6 @@ def load_training_data(source: str, model: nn.Module, **settings: Any) -> Traini
 
 
 def _section(source: str, settings: dict[str, Any]) -> DataConfig:
-    known = [item.name for item in fields(DataConfig) if item.name != "source"]
-    for key in settings:
-        if key not in known:
-            closest = did_you_mean(key, known) or f"; there are {', '.join(known)}"
-            raise XaipruneError(f"unknown key 'data.{key}'{closest}")
     if settings.get("root") is not None:
         settings = {**settings, "root": str(settings["root"])}
-    data = DataConfig(source=source, **settings)
-    check_data(data)
-    return data
+    return checked_section(DataConfig, "data", {**settings, "source": source})

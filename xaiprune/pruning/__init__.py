@@ -2,10 +2,11 @@
 
 from xaiprune.pruning.apply import apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, samples_of, statistics_of
-from xaiprune.pruning.io.onnx import export_onnx
-from xaiprune.pruning.io.store import (
+from xaiprune.pruning.io import (
+    ONNX,
     architecture_of,
     check_folder,
+    export_onnx,
     load_pruned,
     load_pruned_plan,
     save_pruned,
@@ -13,20 +14,19 @@ from xaiprune.pruning.io.store import (
 from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
 from xaiprune.pruning.joint import ORDERS, JointOrder
 from xaiprune.pruning.mask import masked
-from xaiprune.pruning.plan import SCOPES, Plan, make_plan
-from xaiprune.pruning.removal.batchnorm import recalibrate_bn_
-from xaiprune.pruning.removal.couple import couple
-from xaiprune.pruning.removal.cut import Removal, remove, remove_units
-from xaiprune.pruning.statistics.moments import Statistics
-from xaiprune.pruning.statistics.samples import DenseSamples
+from xaiprune.pruning.plan import SCOPES, Plan, PlanLike, make_plan, plan_from_dict
+from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
+from xaiprune.pruning.statistics import DenseSamples, Statistics
 
 __all__ = [
     "COMPENSATIONS",
+    "ONNX",
     "ORDERS",
     "SCOPES",
     "DenseSamples",
     "JointOrder",
     "Plan",
+    "PlanLike",
     "Rank",
     "Removal",
     "Statistics",
@@ -42,9 +42,10 @@ __all__ = [
     "load_pruned_plan",
     "make_plan",
     "masked",
+    "plan_from_dict",
     "recalibrate_bn_",
     "remove",
-    "remove_units",
+    "remove_with_report",
     "samples_of",
     "save_pruned",
     "statistics_of",

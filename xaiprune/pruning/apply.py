@@ -1,16 +1,14 @@
-"""Carry out a plan: compensate, remove, recalibrate, in this order."""
+"""Apply a plan: compensate, remove, recalibrate, in this order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning.compensation import compensate as compensated_for
-from xaiprune.pruning.plan import Plan
-from xaiprune.pruning.removal.batchnorm import recalibrate_bn_
-from xaiprune.pruning.removal.cut import Removal, remove_units
-from xaiprune.pruning.statistics.moments import Statistics
-from xaiprune.pruning.statistics.samples import DenseSamples
+from xaiprune.pruning.compensation import compensate as compensated
+from xaiprune.pruning.plan import PlanLike
+from xaiprune.pruning.removal import Removal, recalibrate_bn_, remove_with_report
+from xaiprune.pruning.statistics import DenseSamples, Statistics
 from xaiprune.units import UnitLayer
 
 BN = ("keep", "recalibrate")
@@ -18,7 +16,7 @@ BN = ("keep", "recalibrate")
 
 def apply_plan(
     model: nn.Module,
-    plan: Plan | Mapping[str, Sequence[int]],
+    plan: PlanLike,
     units: Sequence[UnitLayer],
     images: Tensor,
     example: Tensor | None = None,
@@ -49,7 +47,7 @@ def apply_plan(
         coupled: ``mask`` or ``group``, what happens to units that write into a residual stream.
         bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images.
         batch_size: Images in one forward.
-        check: Compare the smaller network with the masked one before it is handed out.
+        check: Compare the smaller network with the masked one before it is returned.
 
     Returns:
         The smaller network in eval mode, and what became of the plan's units.
@@ -63,7 +61,7 @@ def apply_plan(
     if example is None:
         example = images[:1]
     if compensate != "none":
-        model = compensated_for(
+        model = compensated(
             model,
             plan,
             units,
@@ -74,7 +72,7 @@ def apply_plan(
             dense=dense,
             batch_size=batch_size,
         )
-    result = remove_units(model, plan, units, example, coupled, check=check)
+    result = remove_with_report(model, plan, units, example, coupled, check=check)
     if bn == "recalibrate":
         recalibrate_bn_(result.model, images, batch_size)
     return result

@@ -1,20 +1,30 @@
-"""Folds what removed units contributed into what stays: closed form, no labels, no training."""
+"""Folds what removed units contributed into the kept weights: closed form, no labels, no training."""
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.mask import masked
-from xaiprune.pruning.plan import Plan
-from xaiprune.pruning.removal.attention import replace_multihead_
-from xaiprune.pruning.removal.fold import add_to_output_
-from xaiprune.pruning.statistics.inputs import Inputs, consumer_inputs
-from xaiprune.pruning.statistics.moments import Moments, Statistics, collect, held_out
-from xaiprune.pruning.statistics.ridge import strength, weights_map
-from xaiprune.pruning.statistics.samples import DenseSamples, bytes_of, gather, samples
+from xaiprune.pruning.plan import PlanLike, units_to_remove
+from xaiprune.pruning.removal import add_to_output_, replace_multihead_
+from xaiprune.pruning.statistics import (
+    DenseSamples,
+    Inputs,
+    Moments,
+    Statistics,
+    all_samples,
+    bytes_of_samples,
+    choose_ridge,
+    collect_moments,
+    consumer_inputs,
+    is_held_out,
+    ridge_map,
+    samples_of_input,
+)
 from xaiprune.units import Links, UnitLayer, find_links
 
 COMPENSATIONS = ("none", "mean", "linear")
@@ -23,7 +33,7 @@ COMPENSATIONS = ("none", "mean", "linear")
 @torch.inference_mode(False)  # gradients weigh the samples, also if the caller wants none
 def compensate(
     model: nn.Module,
-    plan: Plan | Mapping[str, Sequence[int]],
+    plan: PlanLike,
     units: Sequence[UnitLayer],
     images: Tensor,
     method: str = "linear",
@@ -35,14 +45,15 @@ def compensate(
 ) -> nn.Module:
     """A copy of the network whose consumers make up for the plan's units.
 
-    Use it with the plan it was made for: ``masked(compensated, plan, units)`` or ``remove``. Units that
-    write into a residual stream have no consumer of their own and are not compensated.
+    Use it with the same plan: ``masked(compensated, plan, units)`` or ``remove(compensated, plan, units)``.
+    Units that write into a residual stream have no consumer of their own and are not compensated.
 
     ``mean`` adds each removed unit's mean contribution to the consumer's bias. ``linear`` predicts the
-    removed channels from the kept ones (ridge regression, strength chosen on every fifth image) and adds
-    the prediction to the consumer's weights, pixel by pixel or token by token, so a convolution takes
-    it at every tap of its kernel. Where a convolution pads with zeros, the prediction has no constant
-    term, for a constant would be wrong in the padding; ``mean`` accepts that error at the border.
+    removed channels from the kept ones (ridge regression, its strength chosen on every fifth image) and
+    folds the prediction into the consumer's weights. It predicts pixel by pixel or token by token, so in a
+    convolution it applies at every tap of the kernel. Where a convolution pads with zeros, the prediction
+    has no constant term, because a constant would be wrong in the padding; ``mean`` accepts that error at
+    the border.
 
     Args:
         model: The dense network, in eval mode; unchanged.
@@ -50,8 +61,9 @@ def compensate(
         units: The network's unit layers.
         images: Reference images (N, 3, H, W), normalised, on the model's device.
         method: ``none``, ``mean`` or ``linear``.
-        sequential: Layer by layer, so that each consumer reproduces its dense input from what the network
-            pruned and compensated before it really gives it; else all from the dense network at once.
+        sequential: Layer by layer: each consumer reproduces its dense input from the input that it really
+            gets, after the layers before it were pruned and compensated. Else all consumers at once, from
+            the dense network's statistics.
         statistics: The dense network's, from `statistics_of`; collected if None. Not used if sequential.
         dense: What the dense network's consumers read, from `samples_of` on the same images; collected if
             None. Used if sequential only.
@@ -62,24 +74,21 @@ def compensate(
     """
     if method not in COMPENSATIONS:
         raise XaipruneError(f"prune.compensate={method} is unknown; choose one of {', '.join(COMPENSATIONS)}")
-    if isinstance(plan, Plan):
-        plan.check(units)
-        plan = plan.removed
-    going = {name: tuple(removed) for name, removed in plan.items() if len(removed)}
+    removed = {name: chosen for name, chosen in units_to_remove(plan, units).items() if chosen}
     compensated = copy.deepcopy(model)
-    if method == "none" or not going:
+    if method == "none" or not removed:
         return compensated
     if len(images) < 2:
         raise XaipruneError("compensation needs at least 2 reference images; raise data.reference_per_class")
-    _open_attention_(compensated, units)
+    _replace_multiheads_(compensated, units)
     if sequential:
-        _sequential_(compensated, going, units, images, method, dense, batch_size)
+        _sequential_(compensated, removed, units, images, method, dense, batch_size)
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
-    links = find_links(compensated, units, default_like(images))
+    links = find_links(compensated, units, _blank(images))
     for name, inputs in statistics.inputs.items():
-        kept = inputs.kept(going)
+        kept = inputs.kept(removed)
         if len(kept) < inputs.channels:
             held = statistics.held_out.get(name)
             fit, checked = statistics.fit[name].only(kept), None if held is None else held.only(kept)
@@ -100,7 +109,7 @@ def statistics_of(
         batch_size: Images in one forward.
     """
     model, inputs = _consumers(model, units, images)
-    return collect(model, inputs, images, batch_size)
+    return collect_moments(model, inputs, images, batch_size)
 
 
 @torch.inference_mode(False)
@@ -119,42 +128,42 @@ def samples_of(
         units: Its unit layers.
         images: Reference images (N, 3, H, W).
         batch_size: Images in one forward and backward.
-        at_most: Bytes that they may take; None: any number.
+        at_most: Bytes that the samples may take; None: any number.
 
     Returns:
-        None if they would take more.
+        The samples; None if they would take more.
     """
     model, inputs = _consumers(model, units, images)
-    if at_most is not None and bytes_of(model, inputs, images) > at_most:
+    if at_most is not None and bytes_of_samples(model, inputs, images) > at_most:
         return None
-    return gather(model, inputs, images, batch_size)
+    return all_samples(model, inputs, images, batch_size)
 
 
 def _consumers(
     model: nn.Module, units: Sequence[UnitLayer], images: Tensor
 ) -> tuple[nn.Module, dict[str, Inputs]]:
-    """A network that shows what all its consumers read, and what that is."""
+    """The network, in which all its consumers can be hooked, and what they read."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         model = copy.deepcopy(model)
-        _open_attention_(model, units)
-    return model, consumer_inputs(model, units, find_links(model, units, default_like(images)))
+        _replace_multiheads_(model, units)
+    return model, consumer_inputs(model, units, find_links(model, units, _blank(images)))
 
 
-def default_like(images: Tensor) -> Tensor:
+def _blank(images: Tensor) -> Tensor:
     """One blank image of the same size."""
     return torch.zeros_like(images[:1])
 
 
-def _open_attention_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
-    """Heads of torch's own attention can only be seen in a module that calls its projection."""
+def _replace_multiheads_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
+    """Torch's own attention never calls its output projection, so hooks on that would see nothing."""
     for layer in units:
-        if layer.kind == "heads" and isinstance(model.get_submodule(layer.name), nn.MultiheadAttention):
+        if isinstance(model.get_submodule(layer.name), nn.MultiheadAttention):
             replace_multihead_(model, layer.name)
 
 
 def _sequential_(
     model: nn.Module,
-    going: Mapping[str, Sequence[int]],
+    removed: Mapping[str, Sequence[int]],
     units: Sequence[UnitLayer],
     images: Tensor,
     method: str,
@@ -163,39 +172,35 @@ def _sequential_(
 ) -> None:
     """Compensate consumer after consumer during one forward of all images through the pruned network.
 
-    When a consumer is about to run, everything before it is pruned and compensated already, so its
-    weights are changed then, and it runs on with them.
+    When a consumer is about to run, everything before it is pruned and compensated already. Its weights are
+    changed at that moment, and it runs with the new ones.
     """
-    links = find_links(model, units, default_like(images))
+    links = find_links(model, units, _blank(images))
     inputs = consumer_inputs(model, units, links)
-    inputs = {name: wanted for name, wanted in inputs.items() if len(wanted.removed(going))}
-    # Of the pass made here each consumer's samples are let go once they are used.
-    truth = dict((dense or gather(model, inputs, images, batch_size)).seen)
-    handles = []
-    for name, wanted in inputs.items():
+    inputs = {name: own for name, own in inputs.items() if len(own.removed(removed))}
+    # A copy of the dictionary: samples that were collected here are freed as soon as they have been used.
+    seen = dict((dense or all_samples(model, inputs, images, batch_size)).seen)
+    with ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
+        for name, own in inputs.items():
 
-        def fold(module: nn.Module, args: tuple[Tensor, ...], wanted: Inputs = wanted) -> None:
-            kept = wanted.kept(going)
-            x, weight = truth.pop(wanted.module)
-            y = samples(module, args[0], wanted, len(images), len(images))[:, kept]
-            held = held_out(torch.arange(len(images))).repeat_interleave(len(y) // len(images)).to(y.device)
-            # Where nothing before it was pruned, its kept inputs are the dense ones.
-            same = torch.equal(x[:, kept], y)
-            fit, checked = (
-                Moments.of(x[part], weight[part]).only(kept)
-                if same
-                else Moments.of(x[part], weight[part], y[part])
-                for part in (~held, held)
-            )
-            _fold_(model, wanted, kept, fit, checked if bool(held.any()) else None, method, links)
+            def fold(module: nn.Module, args: tuple[Tensor, ...], own: Inputs = own) -> None:
+                kept = own.kept(removed)
+                x, weight = seen.pop(own.module)
+                y = samples_of_input(module, args[0], own, len(images), len(images))[:, kept]
+                numbers = torch.arange(len(images)).repeat_interleave(len(y) // len(images))
+                held = is_held_out(numbers).to(y.device)
+                # Where nothing before the consumer was pruned, its kept inputs are the dense ones.
+                same = torch.equal(x[:, kept], y)
+                fit, checked = (
+                    Moments.of(x[part], weight[part]).only(kept)
+                    if same
+                    else Moments.of(x[part], weight[part], y[part])
+                    for part in (~held, held)
+                )
+                _fold_(model, own, kept, fit, checked if bool(held.any()) else None, method, links)
 
-        handles.append(model.get_submodule(name).register_forward_pre_hook(fold))
-    try:
-        with torch.no_grad(), masked(model, going, units):
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
+        model(images)
 
 
 @torch.no_grad()
@@ -208,7 +213,7 @@ def _fold_(
     method: str,
     links: Links,
 ) -> None:
-    """Change one consumer so that it does without the removed channels, in place."""
+    """Change one consumer so that it makes up for the removed channels, in place."""
     layer = model.get_submodule(inputs.module)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     taps = inputs.taps(weight)  # (out, C, taps)
@@ -219,21 +224,13 @@ def _fold_(
     else:
         centred = not inputs.padded
         gram = torch.einsum("oct,odt->cd", taps, taps)
-        ridge = strength(fit, held, kept, centred, gram)
-        change, constant = weights_map(everything, kept, ridge, centred)  # (C, K), (C,)
+        ridge = choose_ridge(fit, held, kept, centred, gram)
+        change, constant = ridge_map(everything, kept, ridge, centred)  # (C, K), (C,)
         taps[:, kept] += torch.einsum("oct,ck->okt", taps, change)
-    add_to_output_(layer, _constant(weight, inputs, constant), _norm(model, inputs, links))
-    gone = torch.ones(inputs.channels, dtype=torch.bool)
-    gone[kept] = False
-    taps[:, gone] = 0
+    shift = inputs.taps(weight).sum(2) @ constant.to(weight.device)  # what a constant input adds, (out,)
+    norm = links.norms.get(inputs.module)
+    add_to_output_(layer, shift, None if norm is None else model.get_submodule(norm))
+    removed = torch.ones(inputs.channels, dtype=torch.bool)
+    removed[kept] = False
+    taps[:, removed] = 0
     weight.copy_(taps.reshape(weight.shape))
-
-
-def _constant(weight: Tensor, inputs: Inputs, constant: Tensor) -> Tensor:
-    """What a constant input adds to each output, (out,)."""
-    return inputs.taps(weight).sum(2) @ constant.to(weight.device)
-
-
-def _norm(model: nn.Module, inputs: Inputs, links: Links) -> nn.Module | None:
-    name = links.norms.get(inputs.module)
-    return None if name is None else model.get_submodule(name)

@@ -1,4 +1,4 @@
-"""Prune in rounds: rank again on what is left, until the rate is reached."""
+"""Prune in rounds: rank the remaining units again after each round, until the rate is reached."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,15 +11,16 @@ from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import Plan, make_plan
 from xaiprune.units import UnitLayer
 
-# Scores of the units of a network, which may be masked while it is asked.
+# A network, which may be masked during the call -> the scores of its units.
 Rank = Callable[[nn.Module], dict[str, Tensor]]
+# A plan -> the dense network, compensated for it.
 Compensator = Callable[[Plan], nn.Module]
 
 
 def joint_rank(rank: Rank, joint: JointOrder) -> Rank:
-    """A ranking whose units leave in the joint order.
+    """A ranking that removes the units of each layer in the joint order.
 
-    In later rounds what has left has relevance zero, so that it comes first there, too.
+    In later rounds the units removed so far have relevance zero, so they come first in the joint order, too.
     """
     return lambda model: joint.scores(rank(model))
 
@@ -34,18 +35,19 @@ def iterative_plan(
     scores: Mapping[str, Tensor] | None = None,
     **options: Any,
 ) -> Plan:
-    """A plan whose units left in ``rounds`` rounds, each ranked on the network pruned so far.
+    """A plan made in ``rounds`` rounds, each of which ranks the network as pruned so far.
 
-    Round k prunes to the rate ``rate * k / rounds``; what has left stays out. One round is one-shot.
+    Round k prunes to the rate ``rate * k / rounds``; units removed in earlier rounds stay removed. One round
+    is one-shot pruning.
 
     Args:
         model: The dense network.
         units: Its unit layers.
         rate: Fraction to remove in the end.
-        rank: Scores of the units of a network, which is masked (and compensated) while it is asked.
-        rounds: Rounds.
-        compensator: A plan -> the dense network compensated for it; None: the dense network as it is.
-        scores: Of the dense network, where they are known; None: ``rank`` is asked.
+        rank: Scores the units of a network; after the first round of the masked (and compensated) one.
+        rounds: Number of rounds, from 1.
+        compensator: Compensates the dense network for the plan of the round before; None: no compensation.
+        scores: Of the dense network, for the first round; None: ``rank`` computes them.
         options: Of `make_plan`.
 
     Raises:
@@ -58,12 +60,12 @@ def iterative_plan(
         current = model if compensator is None else compensator(plan)
         with masked(current, plan, units):
             found = rank(current)
-        plan = make_plan(_gone_first(found, plan), units, rate * number / rounds, **options)
+        plan = make_plan(_removed_lowest(found, plan), units, rate * number / rounds, **options)
     return plan
 
 
-def _gone_first(scores: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
-    """The scores, with the units that have left below all others."""
+def _removed_lowest(scores: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+    """The scores, with those of the plan's units below all others."""
     lowest = min(float(values.min()) for values in scores.values())
     below = lowest - abs(lowest) - 1.0
     changed = {}

@@ -1,4 +1,4 @@
-"""The order in which a layer's units leave when what counts is what their consumers lose by all of them."""
+"""The joint order: ranks a layer's units by the error that removing them together causes in its consumers."""
 
 from __future__ import annotations
 
@@ -10,67 +10,70 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning.statistics.inputs import Inputs
-from xaiprune.pruning.statistics.moments import Moments, Statistics
-from xaiprune.pruning.statistics.ridge import MIDDLE, means
+from xaiprune.pruning.statistics import DEFAULT_STRENGTH, Inputs, Statistics, means
 from xaiprune.units import UnitLayer
 
 ORDERS = ("score", "joint")
-# Relative to the mean variance of the channels: an order has no rate that a strength could be chosen for.
-_RIDGE = MIDDLE
-# With linear compensation this part of the units that are left leaves at a time. One by one a wide layer
-# would take minutes.
-_AT_ONCE = 64
+# Relative to the mean variance of the channels. An order serves all rates, so no rate chooses the strength.
+_RIDGE = DEFAULT_STRENGTH
+# With linear compensation 1/64 of the remaining units is removed at a time. One by one, a wide layer would
+# take minutes.
+_PART = 64
 
 
 @dataclass(frozen=True)
 class JointOrder:
-    """Ranks units by what the consumers of their layer lose when they leave together.
+    """Orders the units of a layer by the error that removing them together causes in the layer's consumers.
 
-    A score looks at one unit beside all others. But units that leave together may cancel out, or one may make
-    up for the other: the error of a consumer's output is a quadratic form of all that have left. So here a
-    layer's units leave one after the other, each time the one with the least *added* error of the consumers'
-    outputs (mean square over the reference images, weighted as compensation weighs them), times its score.
+    A score judges each unit while all others are present. But units that are removed together may cancel
+    out, or one may be able to replace the other: the error in a consumer's output is a quadratic form of all
+    removed units. This order is greedy: it removes a layer's units one after the other, each time the unit u
+    with the least score(u) * d(u), where d(u) is what removing u adds to the error of the consumers' outputs
+    (mean square over the reference images, weighted as for compensation).
 
-    - Without compensation the error after the units T have left is E|sum of x_j w_j over T|^2, the greedy
-      choice of ThiNet (Luo et al. 2017, arXiv 1707.06342), there without a score; for ``mean``, of x less
-      its mean. What a step adds may be below zero, and is divided by the score then.
-    - With ``linear`` it is what the kept units cannot make up for: a step adds |w_j|^2 / (C^-1)_jj, for C
-      the covariance of the units that are left and w_j with what has left made up for; the Optimal Brain
-      Surgeon for whole units (ZipLM: Kurtic et al. 2023, arXiv 2302.04089), there without a score.
+    Let x_j be what a consumer reads of unit j, w_j the weights that read it, and T the units removed so far.
 
-    Of a convolution every tap of the kernel counts for itself, as if neighbouring pixels were independent.
+    - ``none``: the error is E|sum_{j in T} x_j w_j|^2 = sum_{i,j in T} G_ij with G_ij = E[x_i x_j] w_i.w_j.
+      So d(u) = G_uu + 2 sum_{j in T} G_uj, the greedy choice of ThiNet (Luo et al. 2017, arXiv 1707.06342),
+      which uses no scores. Where d(u) is negative, it is divided by the score instead. For ``mean``, x_j is
+      replaced by x_j - E[x_j].
+    - ``linear``: the error is what the kept units cannot predict. So d(u) = |w_u|^2 / (C^-1)_uu, where C is
+      the covariance (with a ridge) of the remaining channels and w_u includes what channel u has taken over
+      from T: the Optimal Brain Surgeon for whole units (ZipLM: Kurtic et al. 2023, arXiv 2302.04089), which
+      uses no scores.
 
-    How many units a layer gives up at a rate stays as the scores say: a layer keeps its scores, and they are
-    handed out in the new order (equal ones leave no room for it). Layers whose units have no consumers of
-    their own (a residual stream's) keep theirs.
+    In a convolution every tap of the kernel counts by itself, as if neighbouring pixels were independent.
+
+    How many units a layer loses at a rate is still decided by the scores: each layer keeps the values of its
+    scores, and only assigns them to its units in the new order (equal scores leave no room for it). Layers
+    whose units have no consumers of their own (those of a residual stream) keep their scores as they are.
 
     Attributes:
-        losses: Unit layer -> what its consumers lose.
+        losses: Unit layer -> the error that its consumers get.
     """
 
     losses: Mapping[str, _Loss]
 
     @staticmethod
     def of(model: nn.Module, units: Sequence[UnitLayer], statistics: Statistics, method: str) -> JointOrder:
-        """Of a network.
+        """The joint order of a network.
 
         Args:
             model: The dense network.
             units: Its unit layers.
-            statistics: Its own, from `statistics_of`.
-            method: How compensation is done: ``none``, ``mean`` or ``linear``.
+            statistics: The dense network's, from `statistics_of`.
+            method: How removed units are compensated for: ``none``, ``mean`` or ``linear``.
 
         Raises:
             XaipruneError: A consumer reads some units of a layer at more channels than others, or numbers
                 that are not finite, or no layer has consumers of its own.
         """
         linear = method == "linear"
-        weights, forms = {}, {}  # once for each consumer, for many layers may share it (DenseNet)
+        weights, forms = {}, {}  # computed once per consumer, which many layers may share (DenseNet)
         for name, inputs in statistics.inputs.items():
             weights[name] = _weight(model, inputs)
             centred = not inputs.padded if linear else method == "mean"
-            second = _second(_moments(statistics, name), centred)
+            second = _second_moment(statistics, name, centred)
             forms[name] = _inverse(second) if linear else second
         losses: dict[str, _Loss] = {}
         for layer in units:
@@ -79,20 +82,23 @@ class JointOrder:
                 continue
             own_weights = [weights[r.inputs.module] for r in read]
             own_forms = [forms[r.inputs.module] for r in read]
-            loss = _Compensated if linear else _Plain
+            loss = _CompensatedLoss if linear else _PlainLoss
             losses[layer.name] = loss.of(layer.units, read, own_weights, own_forms)
         if not losses:
             raise XaipruneError(
-                "prune.order=joint says nothing here: no unit layer has consumers of its own "
+                "prune.order=joint has no effect here: no unit layer has consumers of its own "
                 "(units of residual streams are only masked); set prune.order=score"
             )
         return JointOrder(losses)
 
+    def __repr__(self) -> str:
+        return f"JointOrder({len(self.losses)} unit layers)"
+
     def scores(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The scores of each layer, handed out anew so that ascending they give the joint order.
+        """The values of each layer's scores, assigned to its units so that they ascend in the joint order.
 
         Args:
-            scores: Unit layer -> (units,), higher is more relevant. Where some are negative, the least of the
+            scores: Unit layer -> (units,), higher = more relevant. Where some are negative, the lowest of the
                 layer counts as zero.
         """
         found = {}
@@ -112,8 +118,8 @@ class _Read:
 
     Attributes:
         inputs: The consumer's.
-        units: Those that it reads, (r,).
-        channels: At these channels, (r, w).
+        units: The units that it reads, (r,).
+        channels: The channels at which it reads each of them, (r, w).
     """
 
     inputs: Inputs
@@ -122,7 +128,7 @@ class _Read:
 
     @staticmethod
     def of(inputs: Inputs, layer: UnitLayer) -> _Read | None:
-        """None if it reads none of them."""
+        """None if the consumer reads none of the layer's units."""
         channels: dict[int, list[int]] = {}
         for channel, owner in enumerate(inputs.unit):
             if owner is not None and owner[0] == layer.name:
@@ -146,29 +152,22 @@ def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
     return taps.transpose(0, 1).reshape(inputs.channels, -1)
 
 
-def _moments(statistics: Statistics, name: str) -> Moments:
-    """Of all reference images."""
-    found = statistics.fit[name]
-    if name in statistics.held_out:
-        found = found + statistics.held_out[name]
-    if not bool(found.xy.isfinite().all()):
+def _second_moment(statistics: Statistics, consumer: str, centred: bool) -> Tensor:
+    """E[x x^T] of a consumer's channels (the covariance if centred), (C, C) float64 on the CPU."""
+    moments = statistics.moments(consumer)
+    if not bool(moments.xy.isfinite().all()):
         raise XaipruneError(
-            f"prune.order=joint: what {name} reads is not finite on the reference images; "
+            f"prune.order=joint: what {consumer} reads is not finite on the reference images; "
             "set prune.order=score"
         )
-    return found
-
-
-def _second(moments: Moments, centred: bool) -> Tensor:
-    """Covariance, or second moment, of the channels, (C, C) float64 on the CPU."""
     return means(moments, centred)[0].to("cpu", torch.float64)
 
 
 class _Loss(Protocol):
-    """What the consumers of one layer lose."""
+    """The error that the consumers of one layer get when its units are removed."""
 
     def order(self, scores: Tensor) -> list[int]:
-        """The units in the order in which they leave.
+        """The units in the order in which they are removed.
 
         Args:
             scores: (units,) float64, from 0.
@@ -176,17 +175,19 @@ class _Loss(Protocol):
 
 
 @dataclass(frozen=True)
-class _Plain:
-    """Nothing changes in the kept units, so what is lost is the sum of what leaves.
+class _PlainLoss:
+    """Without compensation the kept units do not change: the error is the sum of the removed contributions.
 
     Attributes:
-        gram: (units, units): the mean product of what two units add to the consumers' outputs.
+        gram: G, (units, units): the mean product of what two units contribute to the consumers' outputs.
     """
 
     gram: Tensor
 
     @staticmethod
-    def of(count: int, read: Sequence[_Read], weights: Sequence[Tensor], seconds: Sequence[Tensor]) -> _Plain:
+    def of(
+        count: int, read: Sequence[_Read], weights: Sequence[Tensor], seconds: Sequence[Tensor]
+    ) -> _PlainLoss:
         gram = torch.zeros(count, count, dtype=torch.float64)
         for r, weight, second in zip(read, weights, seconds, strict=True):
             line = r.channels.flatten()
@@ -194,29 +195,29 @@ class _Plain:
             products = second[line][:, line] * (own @ own.T)
             size, width = r.channels.shape
             gram[r.units[:, None], r.units] += products.reshape(size, width, size, width).sum((1, 3))
-        return _Plain(gram)
+        return _PlainLoss(gram)
 
     def order(self, scores: Tensor) -> list[int]:
         added = self.gram.diagonal().clone()
-        # The error may fall when a unit follows those that have left; the less relevant goes first then, too.
+        # Where the error falls, dividing by the score removes the less relevant unit first, too.
         inverse = 1 / scores.clamp_min(torch.finfo(scores.dtype).tiny)
         barred = torch.zeros_like(scores)
-        gone: list[int] = []
+        removed: list[int] = []
         for _ in range(len(scores)):
             cost = torch.where(added >= 0, added * scores, added * inverse) + barred
-            gone.append(int(cost.argmin()))
-            barred[gone[-1]] = torch.inf
-            added += 2 * self.gram[gone[-1]]
-        return gone
+            removed.append(int(cost.argmin()))
+            barred[removed[-1]] = torch.inf
+            added += 2 * self.gram[removed[-1]]
+        return removed
 
 
 @dataclass(frozen=True)
-class _Compensated:
-    """The kept units take over what they can, so what is lost is what they cannot.
+class _CompensatedLoss:
+    """With linear compensation the kept units take over what they can: the error is what they cannot predict.
 
     Attributes:
         units: How many there are.
-        consumers: Before any has left.
+        consumers: The layer's, before any unit is removed.
     """
 
     units: int
@@ -225,32 +226,32 @@ class _Compensated:
     @staticmethod
     def of(
         count: int, read: Sequence[_Read], weights: Sequence[Tensor], inverses: Sequence[Tensor]
-    ) -> _Compensated:
-        return _Compensated(count, list(map(_Consumer.of, read, inverses, weights)))
+    ) -> _CompensatedLoss:
+        return _CompensatedLoss(count, list(map(_Consumer.of, read, inverses, weights)))
 
     def order(self, scores: Tensor) -> list[int]:
         consumers = self.consumers
-        gone: list[int] = []
-        while len(gone) < self.units:
+        removed: list[int] = []
+        while len(removed) < self.units:
             added = torch.zeros(self.units, dtype=torch.float64)
             for consumer in consumers:
-                added[consumer.units] += consumer.added()
+                added[consumer.units] += consumer.added_errors()
             cost = added * scores
-            cost[gone] = torch.inf
-            left = self.units - len(gone)
-            leaving = cost.argsort(stable=True)[: -(-left // _AT_ONCE)]
-            gone += leaving.tolist()
-            after = [consumer.without(leaving) for consumer in consumers]
+            cost[removed] = torch.inf
+            remaining = self.units - len(removed)
+            next_units = cost.argsort(stable=True)[: -(-remaining // _PART)]
+            removed += next_units.tolist()
+            after = [consumer.without(next_units) for consumer in consumers]
             consumers = [consumer for consumer in after if consumer is not None]
-        return gone
+        return removed
 
 
 def _inverse(second: Tensor) -> Tensor:
-    """Of a covariance and the least ridge from `_RIDGE` that lets it be inverted."""
+    """The inverse of a covariance plus the smallest ridge, from `_RIDGE` up, that makes it invertible."""
     scale = second.diagonal().mean()
     regular = torch.eye(len(second), dtype=second.dtype) * (scale if scale > 0 else 1.0)
     ridge, factor, failed = _RIDGE, second, 1
-    while failed:  # rounding may take a covariance of few images below zero
+    while failed:  # rounding can make the covariance of few images indefinite
         factor, info = torch.linalg.cholesky_ex(second + ridge * regular)
         ridge, failed = 10 * ridge, int(info)
     return torch.cholesky_inverse(factor)
@@ -258,13 +259,14 @@ def _inverse(second: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Consumer:
-    """A consumer that makes up for what has left.
+    """A consumer whose remaining channels have taken over what they can from the removed ones.
 
     Attributes:
-        units: Those it still reads, (r,).
-        inverse: Their channels' part of the inverse covariance of all channels that are left, (r w, r w).
-        weight: Of their channels, with what has left made up for, (r w, any): as it is or turned, for only
-            lengths and angles count.
+        units: The units that it still reads, (r,).
+        inverse: The rows and columns of these units' channels in the inverse covariance of all remaining
+            channels, (r w, r w).
+        weight: The weights of these channels, including what they have taken over, (r w, any); possibly
+            rotated, because only lengths and angles matter.
     """
 
     units: Tensor
@@ -273,15 +275,15 @@ class _Consumer:
 
     @staticmethod
     def of(read: _Read, inverse: Tensor, weight: Tensor) -> _Consumer:
-        """Before any unit has left; the inverse covariance and the weight are of all channels."""
+        """Before any unit is removed; the inverse covariance and the weight are of all channels."""
         line = read.channels.flatten()
         own = weight[line]
-        if own.shape[1] > len(own):  # a kernel's many taps
+        if own.shape[1] > len(own):  # a kernel with many taps
             own = torch.linalg.qr(own.T, mode="r").R.T
         return _Consumer(read.units, inverse[line][:, line], own)
 
-    def added(self) -> Tensor:
-        """What each unit's leaving adds to the error, (r,): tr W_u^T ((C^-1)_uu)^-1 W_u."""
+    def added_errors(self) -> Tensor:
+        """What removing each unit adds to the error, (r,): tr W_u^T ((C^-1)_uu)^-1 W_u."""
         count = len(self.units)
         width = len(self.weight) // count
         blocks = self.inverse.reshape(count, width, count, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
@@ -289,20 +291,20 @@ class _Consumer:
         return (own * torch.linalg.solve(blocks, own)).sum((1, 2))
 
     def without(self, units: Tensor) -> _Consumer | None:
-        """After these units have left, in any order; None if it then reads none."""
-        leaving = torch.isin(self.units, units)
-        if not bool(leaving.any()):
+        """The consumer after these units are removed, in any order; None if it then reads none."""
+        chosen = torch.isin(self.units, units)
+        if not bool(chosen.any()):
             return self
-        if bool(leaving.all()):
+        if bool(chosen.all()):
             return None
-        out = leaving.repeat_interleave(len(self.weight) // len(self.units))
-        # Of a Gaussian: what is left, given what has gone.
+        out = chosen.repeat_interleave(len(self.weight) // len(self.units))
+        # The Schur complement: the inverse covariance of the remaining channels.
         column = self.inverse[~out][:, out]
-        known = torch.cat([column.T, self.weight[out]], 1)
-        taken = column @ torch.linalg.solve(self.inverse[out][:, out], known)
+        right = torch.cat([column.T, self.weight[out]], 1)
+        taken = column @ torch.linalg.solve(self.inverse[out][:, out], right)
         kept = len(column)
         return _Consumer(
-            self.units[~leaving],
+            self.units[~chosen],
             self.inverse[~out][:, ~out] - taken[:, :kept],
             self.weight[~out] - taken[:, kept:],
         )

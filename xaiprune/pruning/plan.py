@@ -1,4 +1,4 @@
-"""Scores to a plan: which units go, for a rate."""
+"""From scores to a plan: which units to remove, for a rate."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ class Plan:
     """The units to remove.
 
     Attributes:
-        removed: Unit layer name -> the units that go, ascending; every unit layer has an entry.
+        removed: Unit layer name -> the units to remove, ascending; every unit layer has an entry.
         totals: Unit layer name -> how many units it has.
         kind: The unit kind.
         rate: Fraction asked for, 0..1.
         budget: What the rate counts: ``units``, ``params`` or ``macs``.
         scope: ``global`` or ``layer``.
-        min_units: Units that every layer keeps.
-        network: Fingerprint of the network that it was made for; None if unknown.
+        min_units: Units that every layer keeps, at least.
+        network: Fingerprint of the network that the plan was made for; None if unknown.
     """
 
     removed: dict[str, tuple[int, ...]]
@@ -48,14 +48,18 @@ class Plan:
         digest = hashlib.sha256(json.dumps([self.removed, self.totals]).encode()).hexdigest()
         object.__setattr__(self, "_hash", digest[:16])
 
+    def __repr__(self) -> str:
+        counts = f"{self.n_removed} of {self.n_units} {self.kind} removed"
+        return f"Plan({counts}, rate {self.rate:g} of {self.budget})"
+
     @property
     def hash(self) -> str:
-        """Names what is removed: equal for plans that remove the same units, however they were made."""
+        """Identifies what is removed: equal for plans that remove the same units, however they were made."""
         return self._hash
 
     @property
     def n_removed(self) -> int:
-        """How many units go."""
+        """How many units are removed."""
         return sum(map(len, self.removed.values()))
 
     @property
@@ -64,7 +68,7 @@ class Plan:
         return sum(self.totals.values())
 
     def summary(self) -> str:
-        """Table of the kept and all units of each layer."""
+        """A table of how many units each layer keeps, of how many."""
         width = max([len("unit layer"), *map(len, self.totals)])
         lines = [f"{'unit layer':<{width}}  kept / total"]
         for name, total in self.totals.items():
@@ -97,7 +101,7 @@ class Plan:
                 )
             if have[name] != total:
                 raise XaipruneError(
-                    f"the plan knows {total} units in {name}, this network has {have[name]}; make a new plan"
+                    f"the plan has {total} units in {name}, this network has {have[name]}; make a new plan"
                 )
         for name, removed in self.removed.items():
             if removed and not 0 <= min(removed) <= max(removed) < have[name]:
@@ -121,7 +125,7 @@ class Plan:
         return json.dumps(content, indent=1) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON, to a temporary name first."""
+        """Write the plan as JSON."""
         with replacing(Path(path)) as unfinished:
             unfinished.write_text(self.to_json())
 
@@ -139,6 +143,27 @@ class Plan:
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise XaipruneError(f"{path} cannot be read as a plan (JSON): {error}") from error
         return plan_from_dict(content, str(path))
+
+
+PlanLike = Plan | Mapping[str, Sequence[int]]
+"""A plan, or unit layer name -> the units to remove."""
+
+
+def units_to_remove(plan: PlanLike, units: Sequence[UnitLayer]) -> dict[str, tuple[int, ...]]:
+    """Unit layer name -> the units to remove, ascending, checked against the network's unit layers.
+
+    Raises:
+        XaipruneError: If the plan was made for another network, or names a layer or unit that is not there.
+    """
+    if isinstance(plan, Plan):
+        plan.check(units)
+        plan = plan.removed
+    layers = {layer.name: layer for layer in units}
+    for name, removed in plan.items():
+        if name not in layers:
+            raise XaipruneError(f"{name} is not a unit layer of this network")
+        layers[name].channels(removed)  # refuses units that the layer does not have
+    return {name: tuple(sorted(set(removed))) for name, removed in plan.items()}
 
 
 def plan_from_dict(content: object, source: str) -> Plan:
@@ -166,7 +191,7 @@ def plan_from_dict(content: object, source: str) -> Plan:
             network=content.get("network"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise XaipruneError(f"{source} is not a whole plan ({error!r}); make it again") from error
+        raise XaipruneError(f"{source} is not a complete plan ({error!r}); make it again") from error
 
 
 def make_plan(
@@ -183,10 +208,10 @@ def make_plan(
 ) -> Plan:
     """Choose the units to remove: the lowest scores first, until the rate is reached.
 
-    Units leave in one order that does not depend on the rate (ascending score, ties by the order of
-    layers, then of units; a layer with `min_units` left keeps them), so plans at rising rates are nested.
-    Of N units floor(rate * N + 0.5) go. With a budget of params or MACs, as many go as bring the removed
-    cost nearest to ``rate`` times the cost of all units.
+    Units are removed in an order that does not depend on the rate (ascending score, ties by the order of
+    layers, then of units; a layer that has only `min_units` left keeps them), so plans at rising rates are
+    nested. Of N units floor(rate * N + 0.5) are removed. With a budget of params or MACs, as many are removed
+    as bring the removed cost nearest to ``rate`` times the cost of all units.
 
     Args:
         scores: Unit layer name -> (units,), higher = more relevant.
@@ -197,8 +222,8 @@ def make_plan(
         min_units: Units that every layer keeps, at least.
         costs: Unit layer name -> (units,), what one unit costs (`xaiprune.units.unit_costs`).
         network: Fingerprint of the network, kept in the plan.
-        groups: Layers that share their channels (`xaiprune.pruning.removal.couple`): their scores and costs are
-            summed, and a unit leaves all of them or none.
+        groups: Layers that share their channels (`xaiprune.pruning.couple`): their scores and costs are
+            summed, and a unit is removed from all of them or from none.
 
     Raises:
         XaipruneError: If an argument is out of range, scores are missing or not finite, or `min_units` does
@@ -236,7 +261,7 @@ def make_plan(
 
 
 def _summed(values: Mapping[str, Tensor], groups: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-    """The values with those of each group added up under its first layer's name; the others leave."""
+    """The values, with those of each group added up under the name of its first layer alone."""
     merged = dict(values)
     for first, *others in groups:
         for name in others:
@@ -259,7 +284,7 @@ def _layer_values(what: str, values: Mapping[str, Tensor], layer: UnitLayer) -> 
     """(units,) float64 on the CPU, checked."""
     if layer.name not in values:
         raise XaipruneError(
-            f"there is no {what} for the unit layer {layer.name}; rank the same units as you prune"
+            f"there is no {what} for the unit layer {layer.name}; rank the same units that you prune"
         )
     found = torch.as_tensor(values[layer.name]).detach().to("cpu", torch.float64)
     if found.shape != (layer.units,):
@@ -278,7 +303,7 @@ def _chosen(
     rate: float,
     min_units: int,
 ) -> list[tuple[str, int]]:
-    """The units to remove, in the order in which they go."""
+    """The units to remove, in the order in which they are removed."""
     if rate == 0:
         return []
     layer_of = [(name, unit) for name in names for unit in range(len(scores[name]))]
@@ -300,8 +325,8 @@ def _chosen(
     if target - spent > _half_price(prices, names):
         kept = sum(left.values())
         raise XaipruneError(
-            f"prune.rate={rate} cannot be reached: with prune.min_units={min_units}, {kept} units in {len(names)} "
-            "layers have to stay; lower the rate or prune.min_units"
+            f"prune.rate={rate} cannot be reached: with prune.min_units={min_units}, {kept} units in "
+            f"{len(names)} layers have to be kept; lower the rate or prune.min_units"
         )
     return chosen
 

@@ -1,4 +1,4 @@
-"""Ready recipes: the composites of the papers, with the initial relevance and aggregation that belong to them."""
+"""Ready recipes: composites of the papers, with the initial relevance and aggregation that belong to them."""
 
 from __future__ import annotations
 

@@ -14,11 +14,12 @@ from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict,
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
-from xaiprune.recipe.summary import summary_of
 from xaiprune.units import UnitLayer
 
 # Stored only where they are set, so that recipes from before there was one keep their hash.
 _OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds")
+
+_NAMED = 4  # entries of single layers that are spelled out
 
 # What relevance depends on: rules, initial relevance, and references a class.
 AttributionKey = tuple[Composite, Start, int | None]
@@ -32,15 +33,12 @@ class Recipe:
         composite: Which layer gets which rule.
         start: Initial relevance at the logits.
         aggregation: From relevance to scores.
-        scale: Depth group or unit layer -> factor of its units' scores. Missing entries have factor 1; a layer
-            that is named itself and by its group gets the product.
-        references: Reference images a class, the first so many; None: all.
-        scope: As ``prune.scope``; this and all that follow: None takes what is configured.
-        compensate: As ``prune.compensate``.
-        rate: Fraction removed.
-        order: As ``prune.order``.
-        rounds: As ``prune.rounds``.
-        about: Where it comes from, for people; not stored, and without effect on equality.
+        scale: Depth group or unit layer -> factor of its units' scores. Missing entries have factor 1; a
+            layer that is named itself and by its group gets the product. references: Reference images a
+            class, the first so many; None: all. scope: As ``prune.scope``; this and all that follow: None
+            takes what is configured. compensate: As ``prune.compensate``. rate: Fraction removed. order: As
+            ``prune.order``. rounds: As ``prune.rounds``. about: Where it comes from, for people; not stored,
+            and without effect on equality.
     """
 
     composite: Composite
@@ -114,8 +112,8 @@ class Recipe:
             layer.
 
         Raises:
-            XaipruneError: Relevance is not finite, a factor belongs to no unit layer, or one belongs to a depth
-                group and a unit layer belongs to no layer.
+            XaipruneError: Relevance is not finite, a factor belongs to no unit layer, or one belongs to a
+                depth group and a unit layer belongs to no layer.
         """
         scores = aggregate(relevance, self.aggregation)
         check_scale("scale", self.scale, units)
@@ -155,7 +153,42 @@ class Recipe:
 
     def summary(self) -> str:
         """One line for people: ``low gamma 0.3, mid zplus, high gradient; softmax cp; start logit``."""
-        return summary_of(self)
+        composite, aggregation = self.composite, self.aggregation
+        parts = [composite.summary()]
+        if composite.activation == "gradient":
+            parts.append("gradient between")
+        elif composite.softmax != "attnlrp":
+            parts.append(f"softmax {composite.softmax}")
+        parts += [f"start {self.start}", aggregation.mode]
+        if aggregation.image_weight != "as_is":
+            parts.append(f"images {aggregation.image_weight}")
+        if aggregation.normalize != "none":
+            parts.append(f"layers by {aggregation.normalize}")
+        if self.scale:
+            parts.append(f"scale {_factors(self.scale)}")
+        if self.references is not None:
+            parts.append(f"{self.references} references a class")
+        if self.scope is not None:
+            parts.append(f"{self.scope} ranking")
+        if self.compensate is not None:
+            parts.append(f"compensate {self.compensate}")
+        if self.order is not None:
+            parts.append(f"order {self.order}")
+        if self.rounds is not None:
+            parts.append(f"{self.rounds} rounds")
+        if self.rate is not None:
+            parts.append(f"rate {self.rate:.3g}")
+        return "; ".join(parts)
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def _factors(scale: Mapping[str, float]) -> str:
+    """Groups with their factors; layers are counted where there are many."""
+    own = {name: factor for name, factor in scale.items() if name not in get_args(DepthGroup)}
+    many = len(own) > _NAMED
+    factors = [f"{name} {factor:.2g}" for name, factor in scale.items() if not (many and name in own)]
+    if many:
+        factors.append(f"{len(own)} layers by {min(own.values()):.2g} to {max(own.values()):.2g}")
+    return ", ".join(factors)

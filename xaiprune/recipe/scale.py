@@ -1,4 +1,4 @@
-"""Factors of scores by depth group or unit layer: which names there are, and which layer is in which group."""
+"""Factors of scores by depth group or unit layer: valid names, and the group of each unit layer."""
 
 from __future__ import annotations
 

@@ -12,31 +12,32 @@ from xaiprune.attribution.lrp.composite_io import composite_to_dict
 from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Faithfulness
-from xaiprune.session import Context
+from xaiprune.session import PruningSession
 from xaiprune.study import recipe_of
-from xaiprune.trial.explaining import explained
+from xaiprune.trial.objectives.faithfulness import explained
 
 log = logging.getLogger(__name__)
 
 
-def faithfulness(study: optuna.Study, context: Context) -> pd.DataFrame:
+def faithfulness(study: optuna.Study, session: PruningSession) -> pd.DataFrame:
     """Patch flipping of the heatmaps of every finished trial's composite, on the validation images.
 
-    Trials whose heatmaps are the same (composite and start; the aggregation says nothing to a heatmap) are
-    computed once.
+    It costs some 25 forwards of each image for every composite; ``objective.validation_limit`` limits the
+    images. Trials with the same composite and start have the same heatmaps (aggregation has no effect on
+    them), which are computed once.
 
     Args:
         study: Of any objective.
-        context: Its network and images (`xaiprune.search.open_context`). It costs some 25 forwards of each
-            image for every composite; ``objective.validation_limit`` says how many images.
+        session: Its network and images (`xaiprune.study.open_search(config).session`).
 
     Returns:
-        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's, fraction for
-        ours); ``faithfulness`` (area between the curves, in logits, higher is better) with its 95 % interval
-        ``low`` to ``high`` over images; NaN where heatmaps are not finite.
+        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's);
+            ``faithfulness``
+        (area between the curves, in logits, higher is better) with its 95 % interval ``low`` to ``high`` over
+        images; NaN where heatmaps are not finite.
 
     Example:
-        >>> frame = faithfulness(study, context)
+        >>> frame = faithfulness(study, session)
         >>> frame.value.corr(frame.faithfulness, method="spearman")
     """
     found: dict[str, Faithfulness | None] = {}
@@ -47,7 +48,7 @@ def faithfulness(study: optuna.Study, context: Context) -> pd.DataFrame:
         key = f"{composite_to_dict(recipe.composite.renamed(''))} {recipe.start}"
         if key not in found:
             try:
-                found[key] = explained(context, recipe)
+                found[key] = explained(session, recipe)
             except XaipruneError as error:
                 log.info("trial %d: %s", trial.number, error)
                 found[key] = None

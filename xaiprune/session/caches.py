@@ -1,49 +1,21 @@
-"""What a session has computed for its network, and what it is good for."""
+"""What is computed once for a network: explicit, so that sessions over the same network share it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
-from xaiprune.evaluation import Accuracy, Cost
-from xaiprune.pruning import DenseSamples, JointOrder, Statistics
+from xaiprune.evaluation import Accuracy, Cost, cost
+from xaiprune.pruning import DenseSamples, JointOrder, Statistics, couple, samples_of, statistics_of
 from xaiprune.recipe import AttributionKey
+from xaiprune.units import UnitLayer, unit_costs
 
-
-@dataclass
-class Caches:
-    """Results that depend on network, units and reference images alone, not on ``prune`` settings.
-
-    Sessions that differ in their settings share one (`PruningSession.with_prune`).
-
-    Attributes:
-        relevances: Relevance of the last recipes that were attributed.
-        statistics: Moments of what consumers read in the dense network, for compensation all at once and for
-            the joint order.
-        samples: What consumers read, for compensation layer by layer; kept while ``samples_known`` is True,
-            and None then if memory is too small for it.
-        samples_known: Whether ``samples`` has been asked for.
-        joint_orders: Compensation -> the joint order.
-        ordered: The last scores that were ordered jointly: (scores, compensation, ordered scores).
-        unit_costs: Budget -> what each unit costs.
-        coupled: Unit layers that share their channels; None: not looked for yet.
-        dense_accuracy: Precision -> top-1 of the dense network on the validation images.
-        dense_cost: Whether latency was measured -> cost of the dense network.
-    """
-
-    relevances: dict[AttributionKey, Relevance] = field(default_factory=dict)
-    statistics: Statistics | None = None
-    samples: DenseSamples | None = None
-    samples_known: bool = False
-    joint_orders: dict[str, JointOrder] = field(default_factory=dict)
-    ordered: tuple[Scores, str, Scores] | None = None
-    unit_costs: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    coupled: Sequence[Sequence[str]] | None = None
-    dense_accuracy: dict[str, Accuracy] = field(default_factory=dict)
-    dense_cost: dict[bool, Cost] = field(default_factory=dict)
+LATENCY_BATCH = 32
+# Samples of the dense network, for compensation layer by layer, are kept in memory up to this size, bytes.
+_SHARED_SAMPLES = 1 << 30
 
 
 @dataclass
@@ -61,3 +33,92 @@ class BatchSizes:
     def halve(self) -> None:
         """Half as many, but at least one."""
         self.attribution, self.forward = max(1, self.attribution // 2), max(1, self.forward // 2)
+
+
+@dataclass(eq=False, repr=False)
+class DenseNetwork:
+    """The dense network on its reference images, and what compensation, orders and budgets need of it.
+
+    Everything is computed when it is first asked for, and kept.
+
+    Attributes:
+        model: In eval mode; never changed.
+        units: Its unit layers.
+        images: (N, 3, H, W) reference images, normalised, on the model's device.
+        batch: Images in one pass.
+    """
+
+    model: nn.Module
+    units: Sequence[UnitLayer]
+    images: Tensor
+    batch: BatchSizes = field(default_factory=BatchSizes)
+    _statistics: Statistics | None = field(default=None, init=False, repr=False)
+    _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
+    _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
+    _unit_costs: dict[str, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _coupled: Sequence[Sequence[str]] | None = field(default=None, init=False, repr=False)
+    _costs: dict[bool, Cost] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def example(self) -> Tensor:
+        """One input, (1, 3, H, W)."""
+        return self.images[:1]
+
+    @property
+    def statistics(self) -> Statistics:
+        """What consumers read, as moments: for compensation all at once, and for the joint order."""
+        if self._statistics is None:
+            self._statistics = statistics_of(self.model, self.units, self.images, self.batch.forward)
+        return self._statistics
+
+    @property
+    def samples(self) -> DenseSamples | None:
+        """What consumers read, for compensation layer by layer; None where it would take too much memory."""
+        if self._samples is None:
+            found = samples_of(
+                self.model, self.units, self.images, self.batch.forward, at_most=_SHARED_SAMPLES
+            )
+            self._samples = (found,)
+        return self._samples[0]
+
+    def joint_order(self, compensation: str) -> JointOrder:
+        """The order in which a layer's units are removed jointly, under a compensation."""
+        if compensation not in self._joint_orders:
+            order = JointOrder.of(self.model, self.units, self.statistics, compensation)
+            self._joint_orders[compensation] = order
+        return self._joint_orders[compensation]
+
+    def unit_costs(self, budget: str) -> Mapping[str, Tensor]:
+        """Unit layer -> what each unit costs, for a budget of ``params`` or ``macs``."""
+        if budget not in self._unit_costs:
+            self._unit_costs[budget] = unit_costs(self.model, self.units, budget, self.example)
+        return self._unit_costs[budget]
+
+    @property
+    def coupled(self) -> Sequence[Sequence[str]]:
+        """Unit layers that share their channels (a residual stream's)."""
+        if self._coupled is None:
+            self._coupled = couple(self.model, self.units, self.example)
+        return self._coupled
+
+    def cost(self, *, timed: bool = False) -> Cost:
+        """Parameters, MACs and bytes; ``timed``: and latency at batch `LATENCY_BATCH`."""
+        if timed not in self._costs:
+            batches = (LATENCY_BATCH,) if timed else ()
+            self._costs[timed] = cost(self.model, self.example, batches, min_seconds=0.5)
+        return self._costs[timed]
+
+
+@dataclass(eq=False, repr=False)
+class Caches:
+    """The last results of a session, which the next call often needs.
+
+    Attributes:
+        relevances: Relevance of the last recipes that were attributed.
+        ordered: The last scores that were ordered jointly: (scores, compensation, ordered scores).
+        accuracy: Precision -> top-1 of the dense network on the validation images.
+    """
+
+    relevances: dict[AttributionKey, Relevance] = field(default_factory=dict)
+    ordered: tuple[Scores, str, Scores] | None = None
+    accuracy: dict[str, Accuracy] = field(default_factory=dict)

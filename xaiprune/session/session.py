@@ -2,97 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
-from xaiprune.attribution.lrp import LayerInfo
+from xaiprune.attribution.lrp import LayerInfo, trace_layers
 from xaiprune.config import PruneConfig
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
+from xaiprune.models import fingerprint
 from xaiprune.pruning import (
-    DenseSamples,
-    JointOrder,
     Plan,
     Rank,
     Removal,
-    Statistics,
     apply_plan,
     compensate,
-    couple,
     iterative_plan,
     joint_rank,
     make_plan,
     masked,
-    samples_of,
-    statistics_of,
 )
 from xaiprune.recipe import Recipe, relevances_of
-from xaiprune.session.caches import BatchSizes, Caches
-from xaiprune.units import UnitLayer, unit_costs
+from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.pruned import Pruned
+from xaiprune.units import UnitLayer
 
 # To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
 _WORTH_REMOVING = 2e11
-LATENCY_BATCH = 32
-_SMALL = 4e7  # MACs of one image
-# What compensation layer by layer needs of the dense network stays in memory up to here.
-_SHARED_SAMPLES = 1 << 30
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A network with a plan applied, ready to be measured.
-
-    Attributes:
-        model: The smaller network, or the dense one, to be masked.
-        mask: Unit layer -> units that have to be masked in it.
-    """
-
-    model: nn.Module
-    mask: Mapping[str, Sequence[int]] | None = None
-
-
-@dataclass
+@dataclass(repr=False)
 class PruningSession:
     """Network, data, units and caches: scores, plans, compensation, removal, accuracy, cost.
 
-    Search, comparison, the `prune`, `attribute` and `export` tasks and ``xp`` all run recipes through one.
+    Search, comparison, the tasks that prune, and ``xp`` all run recipes through one.
 
     Attributes:
-        model: The dense network in eval mode, on ``device``; nothing here changes it.
-        name: Of the network, for people.
+        dense: The dense network in eval mode on its reference images; nothing here changes it.
+        name: The network's name, as it is shown.
         dataset: Splits and task.
         validation: The images that trials are scored on.
-        units: What is ranked, in execution order.
         unit_kind: What a unit is.
         layers: What LRP rules are given to, in execution order.
         network: Fingerprint of the network.
         device: Where the network lies.
-        reference_images: (N, 3, H, W), normalised, on ``device``.
-        prune: What recipes leave open: rate, budget, scope, order, compensation, rounds and so on.
-        batch: Images in one pass.
-        caches: What has been computed.
+        prune: Settings that a recipe does not make itself: rate, budget, scope, order, compensation, rounds.
+        caches: The last results.
     """
 
-    model: nn.Module
+    dense: DenseNetwork
     name: str
     dataset: Dataset
     validation: LabelledImages
-    units: Sequence[UnitLayer]
     unit_kind: str
     layers: Sequence[LayerInfo]
     network: str
     device: torch.device
-    reference_images: Tensor
     prune: PruneConfig = field(default_factory=PruneConfig)
-    batch: BatchSizes = field(default_factory=BatchSizes)
     caches: Caches = field(default_factory=Caches)
+
+    @property
+    def model(self) -> nn.Module:
+        """The dense network."""
+        return self.dense.model
+
+    @property
+    def units(self) -> Sequence[UnitLayer]:
+        """What is ranked, in execution order."""
+        return self.dense.units
+
+    @property
+    def reference_images(self) -> Tensor:
+        """(N, 3, H, W), normalised, on ``device``."""
+        return self.dense.images
+
+    @property
+    def example(self) -> Tensor:
+        """One input, (1, 3, H, W), on ``device``."""
+        return self.dense.example
+
+    @property
+    def batch(self) -> BatchSizes:
+        """Images in one pass."""
+        return self.dense.batch
 
     @property
     def task(self) -> Task:
@@ -100,25 +97,58 @@ class PruningSession:
         return self.dataset.task
 
     @property
-    def example(self) -> Tensor:
-        """One input, (1, 3, H, W), on the device."""
-        return self.reference_images[:1]
-
-    @property
     def unit_count(self) -> int:
         """How many units there are."""
         return sum(layer.units for layer in self.units)
 
     def with_prune(self, **changes: Any) -> PruningSession:
-        """The same session with other ``prune`` settings; both share caches and batch sizes."""
+        """The same session with other ``prune`` settings; both share the dense network and all caches."""
         return replace(self, prune=replace(self.prune, **changes))
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        dataset: Dataset,
+        units: Sequence[UnitLayer],
+        *,
+        name: str | None = None,
+        unit_kind: str = "units",
+        prune: PruneConfig | None = None,
+        batch: BatchSizes | None = None,
+    ) -> PruningSession:
+        """A session for an existing network, which is put into eval mode and not moved to another device.
+
+        Args:
+            model: The dense network.
+            dataset: Its images; trials are scored on all validation images.
+            units: Of the network, as `find_units` finds them.
+            name: The network's name, as it is shown; None: the name of its class.
+            unit_kind: What a unit is, as it is shown.
+            prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
+            batch: Images in one pass.
+        """
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        images = dataset.reference.tensor(device=device)
+        dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
+        return cls(
+            dense=dense,
+            name=name or type(model).__name__,
+            dataset=dataset,
+            validation=dataset.validation,
+            unit_kind=unit_kind,
+            layers=trace_layers(model, dense.example),
+            network=fingerprint(model),
+            device=device,
+            prune=prune or PruneConfig(),
+        )
 
     # -- scores ------------------------------------------------------------------------------------------
 
     def relevances(self, recipes: Sequence[Recipe]) -> list[Relevance]:
         """Relevance of the units on the reference images, one forward for all recipes.
 
-        What the last call computed is not computed again: in a space that varies only how relevance is
+        Results of the last call are reused: in a space that varies only how relevance is
         ranked, all trials share it.
         """
         cached = dict(self.caches.relevances)
@@ -149,7 +179,7 @@ class PruningSession:
 
         Args:
             recipe: How relevance is computed and aggregated.
-            relevance: Under the recipe's composite, where it is known.
+            relevance: Under the recipe's composite, if it has been computed already.
         """
         if relevance is None:
             (relevance,) = self.relevances([recipe])
@@ -194,13 +224,13 @@ class PruningSession:
             "budget": prune.budget,
             "scope": scope or prune.scope,
             "min_units": prune.min_units,
-            "costs": None if prune.budget == "units" else self.unit_costs(prune.budget),
+            "costs": None if prune.budget == "units" else self.dense.unit_costs(prune.budget),
             "network": self.network,
-            "groups": self.coupled if prune.coupled == "group" else (),
+            "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if (order or prune.order) == "joint":
             scores = self._in_joint_order(scores, method)
-            rerank = None if rerank is None else joint_rank(rerank, self.joint_order(method))
+            rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(method))
         if rerank is None or rounds == 1:
             return make_plan(scores, self.units, rate, **options)
         compensator = None if method == "none" else lambda plan: self.compensated(plan, method)
@@ -212,7 +242,7 @@ class PruningSession:
         Args:
             recipe: Gives scores, scope, order, compensation and rounds.
             rate: Fraction removed; None: the recipe's, else the session's.
-            scores: The recipe's, where they are known.
+            scores: The recipe's, if they have been computed already.
         """
         if rate is None:
             rate = self.prune.rate if recipe.rate is None else recipe.rate
@@ -226,33 +256,16 @@ class PruningSession:
             rounds=recipe.rounds,
         )
 
-    def load_plan(self, path: str | Path) -> Plan:
-        """A plan from a file.
-
-        Raises:
-            XaipruneError: The file is no plan, or one for another network.
-        """
-        plan = Plan.load(path)
-        plan.check(self.units, self.network)
-        return plan
-
     def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
         """Equal for plans whose networks give the same answers: what is removed, and its compensation."""
         method = compensate or self.prune.compensate
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
 
-    def joint_order(self, method: str) -> JointOrder:
-        """The joint order under a compensation."""
-        if method not in self.caches.joint_orders:
-            order = JointOrder.of(self.model, self.units, self.statistics, method)
-            self.caches.joint_orders[method] = order
-        return self.caches.joint_orders[method]
-
     def _in_joint_order(self, scores: Scores, method: str) -> Scores:
-        """Scores in the joint order; those of the last call are not ordered again for another rate."""
+        """Scores in the joint order; the result of the last call is reused at another rate."""
         last = self.caches.ordered
         if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, self.joint_order(method).scores(scores))
+            last = (scores, method, self.dense.joint_order(method).scores(scores))
             self.caches.ordered = last
         return last[2]
 
@@ -280,7 +293,7 @@ class PruningSession:
             return Pruned(self.model)
         if smaller is None:
             count = len(self.validation) if images is None else images
-            smaller = not plain or self.dense_cost().macs * count > _WORTH_REMOVING
+            smaller = not plain or self.dense.cost().macs * count > _WORTH_REMOVING
         if not smaller:
             return Pruned(self.model, plan.removed)
         # Checking would run the masked network beside it in every trial.
@@ -329,8 +342,8 @@ class PruningSession:
         sequential = self.prune.sequential
         return {
             "sequential": sequential,
-            "statistics": None if method == "none" or sequential else self.statistics,
-            "dense": None if method == "none" or not sequential else self.dense_samples,
+            "statistics": None if method == "none" or sequential else self.dense.statistics,
+            "dense": None if method == "none" or not sequential else self.dense.samples,
         }
 
     # -- measuring ---------------------------------------------------------------------------------------
@@ -351,9 +364,10 @@ class PruningSession:
         """
         if not isinstance(pruned, Pruned):
             pruned = Pruned(self.model if pruned is None else pruned)
-        with self._entered(pruned) as model:
+        mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
+        with mask:
             return accuracy(
-                model,
+                pruned.model,
                 self.validation if images is None else images,
                 self.task,
                 batch_size=self.batch.forward,
@@ -361,89 +375,16 @@ class PruningSession:
                 precision=precision,
             )
 
-    @contextmanager
-    def _entered(self, pruned: Pruned) -> Iterator[nn.Module]:
-        if pruned.mask is None:
-            yield pruned.model
-        else:
-            with masked(pruned.model, pruned.mask, self.units):
-                yield pruned.model
-
     def cost(self, model: nn.Module, batches: Sequence[int] = (), min_seconds: float = 0.5) -> Cost:
         """Parameters, MACs and bytes of a network, and its latency at each batch size."""
         return cost(model, self.example, batches, min_seconds)
 
-    def relative_cost(self, plan: Plan, pruned: Pruned, names: Sequence[str]) -> dict[str, float]:
-        """Costs of the smaller network as parts of the dense one's.
-
-        Args:
-            plan: What is removed.
-            pruned: The plan applied; a masked network is made smaller for this.
-            names: Of ``params``, ``macs``, ``latency``.
-        """
-        if not names:
-            return {}
-        if pruned.mask is not None:
-            pruned = self.pruned(plan, "none", smaller=True)
-        timed = "latency" in names
-        dense = self.dense_cost(timed=timed)
-        now = self.cost(pruned.model, (LATENCY_BATCH,) if timed else ())
-        parts = {"params": now.params / dense.params, "macs": now.macs / dense.macs}
-        if timed:
-            parts["latency"] = now.latency[0].median / dense.latency[0].median
-        return {name: parts[name] for name in names}
-
-    # -- what depends on the dense network alone -----------------------------------------------------------
-
     def dense_accuracy(self, precision: Precision = "float32") -> Accuracy:
         """Top-1 of the dense network on the validation images."""
-        found = self.caches.dense_accuracy
+        found = self.caches.accuracy
         if precision not in found:
             found[precision] = self.accuracy(precision=precision)
         return found[precision]
 
-    def dense_cost(self, *, timed: bool = False) -> Cost:
-        """Cost of the dense network; ``timed``: with its latency at batch `LATENCY_BATCH`."""
-        found = self.caches.dense_cost
-        if timed not in found:
-            found[timed] = self.cost(self.model, (LATENCY_BATCH,) if timed else ())
-        return found[timed]
-
-    @property
-    def is_small(self) -> bool:
-        """Whether one CPU thread is as good as several (the digits networks, for example)."""
-        return self.device.type == "cpu" and self.dense_cost().macs < _SMALL
-
-    @property
-    def statistics(self) -> Statistics:
-        """What compensation and the joint order need of the dense network, from one pass over the references."""
-        if self.caches.statistics is None:
-            self.caches.statistics = statistics_of(
-                self.model, self.units, self.reference_images, self.batch.forward
-            )
-        return self.caches.statistics
-
-    @property
-    def dense_samples(self) -> DenseSamples | None:
-        """As `statistics`, for compensation layer by layer; None where memory is too small for it."""
-        caches = self.caches
-        if not caches.samples_known:
-            caches.samples = samples_of(
-                self.model, self.units, self.reference_images, self.batch.forward, at_most=_SHARED_SAMPLES
-            )
-            caches.samples_known = True
-        return caches.samples
-
-    def unit_costs(self, budget: str) -> Mapping[str, Tensor]:
-        """Unit layer -> what each unit costs, for a budget of ``params`` or ``macs``."""
-        found = self.caches.unit_costs
-        if budget not in found:
-            found[budget] = unit_costs(self.model, self.units, budget, self.example)
-        return found[budget]
-
-    @property
-    def coupled(self) -> Sequence[Sequence[str]]:
-        """Unit layers that share their channels (a residual stream's)."""
-        if self.caches.coupled is None:
-            self.caches.coupled = couple(self.model, self.units, self.example)
-        return self.caches.coupled
+    def __repr__(self) -> str:
+        return f"PruningSession({self.name}, {self.unit_count} {self.unit_kind}, {self.dataset})"

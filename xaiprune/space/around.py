@@ -1,4 +1,4 @@
-"""The neighbourhood of a known composite: its rules, with their numbers within a factor of what they were."""
+"""The neighbourhood of a composite: the same rules, with their parameters varied by at most a factor."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xaiprune.attribution import Aggregation, Composite
-from xaiprune.attribution.lrp.composite import Match
-from xaiprune.attribution.lrp.composite_io import load_composite
-from xaiprune.attribution.lrp.rules import Rule
+from xaiprune.attribution import Aggregation, Composite, Match, load_composite
+from xaiprune.attribution.lrp import Rule
 from xaiprune.config import stored_recipe
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset
 from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
-_VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownRecipe:
     """A composite from a file or a preset, and the rest of its recipe as far as the file has it.
 
     Attributes:
@@ -36,13 +32,13 @@ class Known:
     choices: Mapping[str, Any]
 
 
-def known_recipe(path: Any) -> Known:
+def known_recipe(path: Any) -> KnownRecipe:
     """Read what a space lies around.
 
     Args:
         path: ``space.around``: a composite file, or the name of a preset. A file that a study wrote
             (``best.yaml``, `xaiprune export`) brings its start, aggregation and so on along, and so does a
-            preset; a plain composite leaves them to ``attribution.*``.
+            preset; for a plain composite ``attribution.*`` sets them.
 
     Raises:
         XaipruneError: No file is named, it is missing, or it is no composite.
@@ -53,26 +49,26 @@ def known_recipe(path: Any) -> Known:
             "(space=refine space.around=studies/NAME/best.yaml), or a preset"
         )
     file = Path(path).expanduser()
-    if path in PRESETS and not file.exists():
-        preset, aggregation = PRESETS[path], PRESETS[path].aggregation
+    if path in (*PRESETS, *RENAMED_PRESETS) and not file.exists():
+        recipe = preset(path)
         choices = {
-            "start": preset.start,
-            "aggregate": aggregation.mode,
-            "image_weight": aggregation.image_weight,
-            "normalize": aggregation.normalize,
+            "start": recipe.start,
+            "aggregate": recipe.aggregation.mode,
+            "image_weight": recipe.aggregation.image_weight,
+            "normalize": recipe.aggregation.normalize,
         }
-        return Known(path, preset.composite.renamed(path), choices)
+        return KnownRecipe(path, recipe.composite.renamed(path), choices)
     composite = load_composite(file)
-    return Known(path, composite.renamed(path), stored_recipe(file))
+    return KnownRecipe(path, composite.renamed(path), stored_recipe(file))
 
 
 def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
     """One part for each of a composite's entries: its rule, and that rule's number within a factor.
 
     Args:
-        composite: The known one.
+        composite: The one to vary.
         factor: From 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
-            on a log scale; zero stays zero, and with 1 everything stays.
+            on a log scale; zero is not varied, and with 1 nothing is.
 
     Raises:
         XaipruneError: The factor is too small.
@@ -88,8 +84,8 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
     return (*parts.values(), Part("default", None, (_option(composite.default, factor),)))
 
 
-def centre_of(known: Known, space: Space) -> Recipe:
-    """The known recipe; where the space does not let it be what it was, the nearest that it does."""
+def centre_of(known: KnownRecipe, space: Space) -> Recipe:
+    """The recipe itself, or the nearest one that the space contains."""
     given = known.choices
 
     def choice(name: str) -> Any:
@@ -123,7 +119,7 @@ def check_around(space: Space, names: list[str]) -> None:
     if space.centre is None or names:
         return
     raise XaipruneError(
-        f"space.around={space.around} leaves nothing to vary on this network: its rules "
+        f"space.around={space.around} has nothing to vary on this network: its rules "
         f"({', '.join(dict.fromkeys(part.options[0].name for part in space.parts))}) have no numbers, zeros, "
         "or numbers that space.factor=1 keeps; choose another composite or factor, space=balance or "
         "space=depth_groups"
@@ -136,7 +132,7 @@ def _name(match: Match) -> str:
 
 
 def _option(rule: Rule, factor: float) -> RuleOption:
-    parameter = _VARIED.get(rule.name)
+    parameter = rule.main
     if parameter is None:
         return RuleOption(rule.name, rule.name, base=rule)
     value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]

@@ -1,4 +1,4 @@
-"""Which point of a space a known recipe is: how presets are enqueued, so that a sampler learns from them."""
+"""Which point of a space a given recipe is: how presets are enqueued, so that a sampler learns from them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xaiprune.attribution.lrp.composite import LayerInfo
-from xaiprune.attribution.lrp.rules import Rule
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.attribution.lrp import LayerInfo, Rule
+from xaiprune.recipe import Recipe
 from xaiprune.space.sample import GRADIENT
 from xaiprune.space.space import ANY, INHERIT, Number, Part, RuleOption, Space, is_searched
 
@@ -26,7 +25,7 @@ def params_of(space: Space, recipe: Recipe) -> dict[str, Any]:
 
     Args:
         space: As reduced to the network.
-        recipe: Where it says nothing (references, scope, compensation, rate) it means what is configured.
+        recipe: Fields that it does not set (references, scope, compensation, rate) have the configured value.
 
     Raises:
         NotInSpace: There are none.
@@ -171,7 +170,7 @@ def _choice(space: Space, name: str, value: Any) -> dict[str, Any]:
 
 
 def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str, Any]:
-    """As `_choice`; a space that says nothing has what is configured."""
+    """As `_choice`; a space without the dimension has the configured value."""
     if getattr(space, name).choices:
         return _choice(space, name, value)
     if value != configured:

@@ -11,7 +11,7 @@ from optuna.trial import BaseTrial
 from xaiprune.attribution import Aggregation, Composite
 from xaiprune.attribution.lrp.composite import LayerType, Match
 from xaiprune.attribution.lrp.rules import Rule
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import Recipe
 from xaiprune.space.space import ANY, INHERIT, Part, RuleOption, Space
 
 GRADIENT = {"softmax": "gradient", "activation": "gradient", "norm": "gradient", "product": "gradient"}

@@ -1,1 +1,51 @@
-""""""
+"""Where studies are stored: URLs, locks, journals, heartbeats, and abandoned trials."""
+
+from xaiprune.storage.connect import (
+    LOCK_SECONDS,
+    has_heartbeats,
+    open_storage,
+    plain_errors,
+    quiet,
+)
+from xaiprune.storage.heartbeat import beating
+from xaiprune.storage.journal import is_journal, open_journal
+from xaiprune.storage.lock import storage_lock
+from xaiprune.storage.private import storage_of, study_id, trial_id
+from xaiprune.storage.stale import RETRY_OF, WORKER, recover, retry, running, sign
+from xaiprune.storage.urls import (
+    JOURNAL,
+    absolute_url,
+    journal_file,
+    require_driver,
+    shown,
+    sqlite_file,
+    storage_file,
+)
+
+__all__ = [
+    "JOURNAL",
+    "LOCK_SECONDS",
+    "RETRY_OF",
+    "WORKER",
+    "absolute_url",
+    "beating",
+    "has_heartbeats",
+    "is_journal",
+    "journal_file",
+    "open_journal",
+    "open_storage",
+    "plain_errors",
+    "quiet",
+    "recover",
+    "require_driver",
+    "retry",
+    "running",
+    "shown",
+    "sign",
+    "sqlite_file",
+    "storage_file",
+    "storage_lock",
+    "storage_of",
+    "study_id",
+    "trial_id",
+]

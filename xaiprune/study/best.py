@@ -10,13 +10,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.attribution.lrp.composite_io import save_composite
+from xaiprune.attribution import save_composite
 from xaiprune.config import provenance_of, stored_recipe
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import Recipe
+from xaiprune.study.fingerprint import stored_fingerprint
 from xaiprune.study.notes import RUNS
-from xaiprune.study.study import best_trial, first_value, recipe_of
+from xaiprune.study.trials import best_trial, first_value, recipe_of
 
-NAME = "best.yaml"
+BEST_FILE = "best.yaml"
 
 
 def save_best(study: optuna.Study, folder: Path) -> Path:
@@ -34,7 +35,7 @@ def save_best(study: optuna.Study, folder: Path) -> Path:
     """
     trial = best_trial(study)
     recipe = recipe_of(trial)
-    path = (folder / NAME).absolute()
+    path = (folder / BEST_FILE).absolute()
     return save_composite(path, recipe.composite, provenance(study, trial, recipe))
 
 
@@ -53,7 +54,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> dict[
         ``command``: with what (None: from Python).
     """
     aggregation = asdict(recipe.aggregation)
-    fingerprint = study.user_attrs["fingerprint"]
+    fingerprint = stored_fingerprint(study) or {}
     scores = [{k: v for k, v in score.items() if k != "chunks"} for score in trial.user_attrs["scores"]]
     return {
         "study": study.study_name,
@@ -64,7 +65,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> dict[
         "scores": scores,
         # The composite alone does not make a ranking; these go with it.
         "attribution": {"start": recipe.start, "aggregate": aggregation.pop("mode"), **aggregation},
-        **({"recipe": recipe.rest} if recipe.rest else {}),
+        **({"recipe": recipe.settings} if recipe.settings else {}),
         **{key: fingerprint[key] for key in ("model", "data", "units", "prune", "objective")},
         "versions": study.user_attrs["versions"][-1],
         "command": command_of(study),
@@ -89,7 +90,7 @@ def command_of(study: optuna.Study) -> str | None:
 
 
 def notes_of(path: Path) -> dict[str, str]:
-    """Where a composite file comes from, as short lines for people; empty where it does not say."""
+    """Where a composite file comes from, as short lines; empty if it is not noted."""
     found = provenance_of(path)
     if "study" not in found:
         return {}

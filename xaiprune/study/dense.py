@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import optuna
 
 from xaiprune.evaluation import Accuracy
-from xaiprune.session.session import Context
+from xaiprune.trial import SearchSetup
 
 
-def dense_accuracy(study: optuna.Study, context: Context) -> Accuracy:
+def dense_accuracy(study: optuna.Study, setup: SearchSetup) -> Accuracy:
     """Measure it, or take it from the study; the study's fingerprint says that it still holds."""
     stored = study.user_attrs.get("dense")
-    if stored is None:
-        found = context.dense
-        correct = int(found.correct.sum())
-        study.set_user_attr("dense", {"correct": correct, "images": found.total, "top1": found.top1})
-        return found
-    return Accuracy(np.arange(stored["images"]) < stored["correct"])
+    if stored is not None:
+        return Accuracy(stored["correct"], stored["images"])
+    found = setup.dense
+    study.set_user_attr("dense", {"correct": found.correct, "images": found.total, "top1": found.top1})
+    return found

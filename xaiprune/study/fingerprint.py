@@ -2,71 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from xaiprune.config import Config, PruneConfig
-from xaiprune.data import Dataset
+import optuna
+
+from xaiprune.config import Config, PruneConfig, current_names
 from xaiprune.errors import XaipruneError
-from xaiprune.session.session import Context
-from xaiprune.units import UnitLayer
+from xaiprune.session import PruningSession
+from xaiprune.trial import SearchSetup
 
 _SHOWN = 6  # differences named in the error
 
 
-def fingerprint_of(context: Context) -> dict[str, Any]:
+def fingerprint_of(setup: SearchSetup) -> dict[str, Any]:
     """Plain data: equal for set-ups whose trials can be compared.
 
     Sampler, seed, device, batch sizes and the number of trials are not part of it: they may change from
     one run to the next.
     """
-    config = context.config
-    set_up = set_up_of(config, context.dataset, context.units, context.network)
-    set_up["data"]["validation"] = _images(context.validation.fingerprint(), len(context.validation))
-    objective: dict[str, Any] = {"name": context.objective.name, "rates": list(context.objective.rates)}
-    if context.objective.bisects:
-        objective["keep"] = context.objective.keep
-    if context.objective.cost is not None:
-        objective["cost"] = context.objective.cost
-    if context.precision != "float32":
-        objective["precision"] = context.precision
-    if context.objective.constraints:
-        objective["constraints"] = [constraint.text for constraint in context.objective.constraints]
-    return {
-        **set_up,
-        "objective": objective,
-        "space": _space(context),
-        "attribution": _attribution(context),
-    }
+    session = setup.session
+    found = session_fingerprint(setup.config, session)
+    found["data"]["validation"] = _images(session.validation.fingerprint(), len(session.validation))
+    objective = setup.objective.settings()
+    if setup.precision != "float32":
+        objective["precision"] = setup.precision
+    return {**found, "objective": objective, "space": _space(setup), "attribution": _attribution(setup)}
 
 
-def set_up_of(config: Config, dataset: Dataset, units: Sequence[UnitLayer], network: str) -> dict[str, Any]:
-    """The part of a fingerprint that says what is pruned, how, and by which images.
+def session_fingerprint(config: Config, session: PruningSession) -> dict[str, Any]:
+    """The part of a fingerprint that says what is pruned, how, and with which images.
+
+    The images that trials are scored on are not part of it.
 
     Args:
         config: Of any task.
-        dataset: Its images, of which those that trials are scored on are left out.
-        units: The network's.
-        network: Its fingerprint.
+        session: As opened for it.
     """
-    prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "floor")}
+    prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = PruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "steps", "order"):
-        # What is as always goes without saying, so that a new setting does not shut out old studies.
+    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order"):
+        # Defaults are left out, so that a new setting does not shut out old studies.
         if (value := getattr(config.prune, key)) != getattr(plain, key):
             prune[key] = value
+    dataset = session.dataset
     return {
-        "model": {"name": config.model.pruned or config.model.name, "weights": network},
+        "model": {"name": session.name, "weights": session.network},
         "data": {
             "classes": list(dataset.task.classes),
             "logits": None if dataset.task.logits is None else list(dataset.task.logits),
             "reference": _images(dataset.reference.fingerprint(), len(dataset.reference)),
             "test": _images(dataset.test.fingerprint(), len(dataset.test)),
         },
-        "units": {**asdict(config.units), "found": sum(unit.units for unit in units)},
+        "units": {**asdict(config.units), "found": session.unit_count},
         "prune": prune,
     }
+
+
+def stored_fingerprint(study: optuna.Study) -> dict[str, Any] | None:
+    """A study's fingerprint with today's names of settings; None where it has none."""
+    found = study.user_attrs.get("fingerprint")
+    if found is None:
+        return None
+    return {**found, "prune": current_names("prune", found.get("prune", {}))}
 
 
 def check_same(
@@ -105,19 +104,19 @@ def differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str,
         yield key, stored, current
 
 
-def _attribution(context: Context) -> dict[str, Any]:
-    """What the configuration gives to the choices that the space leaves out."""
-    config = context.config
-    if context.space.centre is not None:
+def _attribution(setup: SearchSetup) -> dict[str, Any]:
+    """The configured values of what the space does not list."""
+    config = setup.config
+    if setup.space.centre is not None:
         return {}
     keys = ["start", "aggregate", "image_weight", "normalize"]
     keys += [key for key in ("scale", "references") if getattr(config.attribution, key)]
     return {key: getattr(config.attribution, key) for key in keys if key not in config.space}
 
 
-def _space(context: Context) -> dict[str, Any]:
-    """The space as configured; of a file that it lies around the content counts, not the path."""
-    space, centre = context.config.space, context.space.centre
+def _space(setup: SearchSetup) -> dict[str, Any]:
+    """The space as configured; of a file that it lies around, the content counts, not the path."""
+    space, centre = setup.config.space, setup.space.centre
     if centre is None:
         return space
     recipe = centre.to_dict()

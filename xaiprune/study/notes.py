@@ -10,9 +10,9 @@ from typing import Any
 import optuna
 
 from xaiprune.attribution.lrp import LayerInfo
-from xaiprune.config import Config, Typed, typed_here
-from xaiprune.session.session import Context
-from xaiprune.storage.urls import shown
+from xaiprune.config import CommandLine, Config, current_command_line
+from xaiprune.storage import shown
+from xaiprune.trial import SearchSetup
 
 RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
 _MOST_RUNS = 10
@@ -31,22 +31,22 @@ class Network:
     units: Mapping[str, int]
 
 
-def note(study: optuna.Study, context: Context) -> None:
+def note(study: optuna.Study, setup: SearchSetup) -> None:
     """Note the network's layers, and with which command and settings the study is run now."""
     attrs = study.user_attrs
     if LAYERS not in attrs or UNITS not in attrs:
-        study.set_user_attr(LAYERS, [asdict(layer) for layer in context.layers])
-        study.set_user_attr(UNITS, {unit.name: unit.units for unit in context.units})
-    typed = typed_here()
+        study.set_user_attr(LAYERS, [asdict(layer) for layer in setup.session.layers])
+        study.set_user_attr(UNITS, {unit.name: unit.units for unit in setup.session.units})
+    typed = current_command_line()
     if typed is not None and typed.task != "search":
         return
-    noted, current = list(attrs.get(RUNS, [])), run_note(context.config, str(context.device), typed)
+    noted, current = list(attrs.get(RUNS, [])), run_note(setup.config, str(setup.session.device), typed)
     if current not in noted:
         study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
 
 
-def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]:
-    """How a search is run: what was typed (None: from Python), where, and all settings that came of it.
+def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str, Any]:
+    """How a search is run: what was typed (None: from Python), where, and all resulting settings.
 
     Passwords of a storage are left out: a study is shown to people.
     """

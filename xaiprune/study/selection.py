@@ -6,8 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
-from xaiprune.study import best_trial
-from xaiprune.study.study import first_value, is_feasible
+from xaiprune.study.trials import best_trial, first_value, is_feasible
 
 
 def finished_trial(study: optuna.Study, number: int) -> FrozenTrial:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from torch import nn
 
-import torch
-from torch import Tensor, nn
-
-from xaiprune import models
-from xaiprune.attribution.lrp import trace_layers
 from xaiprune.config import Config
-from xaiprune.data import LabelledImages
-from xaiprune.pruning import couple, load_pruned
-from xaiprune.session.session import Context
-from xaiprune.space.reader import read_space
-from xaiprune.space.reduce import reduce
-from xaiprune.study.compatibility import check_fits
-from xaiprune.trial.objective import objective_of
-from xaiprune.units import UnitLayer, find_units, unit_costs
+from xaiprune.errors import XaipruneError
+from xaiprune.session import open_session
+from xaiprune.space import Space, read_space, reduce
+from xaiprune.trial import Objective, SearchSetup, objective_of
 
 
-def open_context(config: Config, network: nn.Module | None = None) -> Context:
+def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup:
     """Open network and images, and find out what can be searched.
 
     Args:
@@ -32,76 +23,56 @@ def open_context(config: Config, network: nn.Module | None = None) -> Context:
     """
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
-    check_fits(config, objective, space)
-    given = _pruned(config) if network is None else network
-    device = models.device_of_worker(config.device, config.worker)
-    opened = models.setup(config.model, config.data, device=device, network=given)
-    example = opened.example()
-    units = find_units(
-        opened.model, config.units.kind, config.units.include, config.units.exclude, example=example
-    )
-    layers = trace_layers(opened.model, example)
-    reference = opened.data.reference
-    images = reference.tensor(device=opened.device)
-    return Context(
-        config=config,
-        model=opened.model,
-        dataset=opened.data,
-        units=units,
-        layers=layers,
-        space=reduce(
-            space,
-            opened.model,
-            images,
-            reference.labels.to(opened.device),
-            units,
-            layers,
-            task=opened.data.task,
-            scope=config.prune.scope,
-            compensate=config.prune.compensate,
-            order=config.prune.order,
-            rate=objective.rates[0] if len(objective.rates) == 1 else None,
-            coupled=config.prune.coupled == "group",
-            explains=objective.explains,
-        ),
-        objective=objective,
-        validation=shuffled(
-            limited(opened.data.validation, config.objective.validation_limit, config.data.seed),
-            config.data.seed,
-        ),
-        device=opened.device,
-        network=models.fingerprint(opened.model),
-        reference_images=images,
-        costs=_costs(config, opened.model, units, example),
-        groups=couple(opened.model, units, example) if config.prune.coupled == "group" else (),
-    )
+    check_compatible(config, objective, space)
+    session = open_session(config, network)
+    rate = objective.rates[0] if len(objective.rates) == 1 else None
+    reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
+    return SearchSetup(config, session, reduced, objective)
 
 
-def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
-    """At most ``limit`` of the images, drawn at random but the same for the same seed."""
-    if limit is None or limit >= len(images):
-        return images
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    return images.subset(order[:limit].sort().values)
+def check_compatible(config: Config, objective: Objective, space: Space) -> None:
+    """Refuse settings that exclude each other, or that the search would silently ignore.
 
+    Args:
+        config: Of the search.
+        objective: As the configuration has it.
+        space: As read, before it is reduced to a network.
 
-def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
-    """The images in an order that has nothing to do with their classes, the same for the same seed.
-
-    So each chunk of them is a fair sample, which racing needs.
+    Raises:
+        XaipruneError: Names the setting that has no effect beside another, and the way out.
     """
-    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)))
+    if config.prune.plan is not None:
+        raise XaipruneError(
+            f"prune.plan={config.prune.plan} is not searched: trials rank units themselves; set "
+            "prune.plan=null, and give the plan to 'xaiprune prune'"
+        )
+    if not objective.prunes:
+        _check_without_pruning(config, objective, space)
+    if space.rate is not None and objective.cost is None and not objective.constraints:
+        raise XaipruneError(
+            "space.rate searches the rate, so the lowest would always win; set objective.cost=macs (or "
+            "params, latency), or objective.constraints"
+        )
+    if space.rate is not None and (objective.finds_rate or len(objective.rates) > 1):
+        raise XaipruneError(
+            f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
+        )
+    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
+    if racing and not objective.can_race:
+        what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
+        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
 
 
-def _pruned(config: Config) -> nn.Module | None:
-    if config.model.pruned is None:
-        return None
-    return load_pruned(config.model.pruned)
-
-
-def _costs(
-    config: Config, model: nn.Module, units: Sequence[UnitLayer], example: Tensor
-) -> Mapping[str, Tensor] | None:
-    if config.prune.budget == "units":
-        return None
-    return unit_costs(model, units, config.prune.budget, example)
+def _check_without_pruning(config: Config, objective: Objective, space: Space) -> None:
+    for key, asked in (
+        ("prune.rounds", config.prune.rounds > 1),
+        ("prune.order", config.prune.order != "score"),
+        ("space.rate", space.rate is not None),
+    ):
+        if asked:
+            raise XaipruneError(f"{key} has no effect with objective={objective.name}: no trial prunes")
+    if config.objective.precision != "float32":
+        raise XaipruneError(
+            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits are "
+            "computed in float32; leave it out"
+        )

@@ -9,13 +9,13 @@ import optuna
 import timm
 import torch
 
-import xaiprune
+from xaiprune._version import __version__
 
 
 def versions() -> dict[str, str | None]:
     """Versions of this program and of what its figures depend on."""
     return {
-        "xaiprune": xaiprune.__version__,
+        "xaiprune": __version__,
         "commit": commit(),
         "torch": torch.__version__,
         "timm": timm.__version__,
@@ -25,7 +25,7 @@ def versions() -> dict[str, str | None]:
 
 def commit() -> str | None:
     """The git commit of this checkout; None where xaiprune is installed from a wheel, or git is missing."""
-    checkout = Path(xaiprune.__file__).resolve().parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     # An installed package may lie inside somebody else's repository.
     if not (checkout / ".git").exists():
         return None

@@ -1,229 +1,147 @@
-"""Scores of a ranking: the rates of an objective measured, raced or bisected, and nothing twice."""
+"""Top-1 of a recipe's pruned networks on the validation images: raced, and nothing measured twice."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from xaiprune.attribution import Scores
-from xaiprune.errors import XaipruneError
+from xaiprune.attribution import Relevance, Scores
+from xaiprune.evaluation import Precision
 from xaiprune.pruning import Plan
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session.session import Context, Pruned
+from xaiprune.recipe import Recipe
+from xaiprune.session import Pruned, PruningSession
 from xaiprune.trial.cache import Score, ScoreCache
+from xaiprune.trial.constraint import relative_cost
 from xaiprune.trial.race import CHUNK, Race
+from xaiprune.trial.result import Stopwatch
 
-# Rates that max_rate_at_drop tells apart.
-_STEPS = 100
-
-
-@dataclass
-class Stopwatch:
-    """Seconds spent in each step of a trial."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to ``name``."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a trial found.
-
-    Attributes:
-        values: The objective's; None where the trial was stopped in a race.
-        scores: (rate, score), in the order of measuring.
-        kept: Unit layer -> units that stay, at the last rate; empty where no plan was made.
-        evaluated: Images that were classified for it, at all rates together.
-        wanted: As many as there are to classify without racing and reuse.
-        reused: Number of the earlier trial whose figures these are; None where anything was measured.
-        constraints: Constraint -> by how much it is missed; zero or less where it is kept.
-        faithfulness: ``area`` between the curves of flipped patches, in logits, its 95 % interval ``low`` to
-            ``high`` and the number of ``images``; None where nothing is explained.
-    """
-
-    values: tuple[float, ...] | None
-    scores: tuple[tuple[float, Score], ...]
-    kept: Mapping[str, int]
-    evaluated: int
-    wanted: int
-    reused: int | None
-    constraints: Mapping[str, float] = field(default_factory=dict)
-    faithfulness: Mapping[str, Any] | None = None
-
-
-class Measuring:
-    """One trial's measurements.
-
-    Args:
-        context: What all trials share.
-        recipe: What is measured; says the ranking's scope and the compensation.
-        number: The trial's.
-        known: What need not be measured again.
-        watch: Takes the seconds.
-        race: May stop it.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        recipe: Recipe,
-        number: int,
-        known: ScoreCache,
-        watch: Stopwatch,
-        race: Race | None = None,
-    ) -> None:
-        self._context, self._recipe, self._number = context, recipe, number
-        self._known, self._watch, self._race = known, watch, race
-        self._total = len(context.validation)
-        self._chunks = -(-self._total // CHUNK)
-        self._evaluated = 0
-        self._kept: dict[str, int] = {}
-
-    def at(self, ranking: Scores, rates: Sequence[float]) -> Result:
-        """Measure a ranking at given rates, all of them chunk by chunk in a race."""
-        entries = [self._open(ranking, rate) for rate in rates]
-        if self._race is None:
-            for entry in entries:
-                self._measure(entry, self._chunks)
-            return self.result([(entry.rate, entry.score) for entry in entries])
-        for chunk in range(self._chunks):
-            for entry in entries:
-                self._measure(entry, chunk + 1)
-            size = min(CHUNK, self._total - chunk * CHUNK)
-            alone = [entry.score.correct[chunk] / size for entry in entries]
-            running = [sum(entry.score.correct[: chunk + 1]) / (chunk * CHUNK + size) for entry in entries]
-            combine = self._context.objective.combine
-            if self._race.stops(chunk, combine(rates, alone), combine(rates, running)):
-                # What an earlier trial has seen beyond this point does not count here.
-                scores = [
-                    (entry.rate, replace(entry.score, correct=entry.score.correct[: chunk + 1]))
-                    for entry in entries
-                ]
-                return self.result(scores, stopped=chunk + 1 < self._chunks)
-        return self.result([(entry.rate, entry.score) for entry in entries])
-
-    def highest_rate(self, ranking: Scores) -> Result:
-        """The highest rate that keeps the objective's part of the dense top-1, by bisection.
-
-        Plans at rising rates are nested, and accuracy falls along them, by and large: where it does not,
-        what is found is one of the rates at which it falls below.
-        """
-        least = self._least()
-        scores: list[tuple[float, Score]] = []
-        low, high = 0, _STEPS  # in steps: low is kept, high is not
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                entry = self._open(ranking, middle / _STEPS)
-            except (
-                XaipruneError
-            ):  # more than prune.min_units lets go; a ranking that is broken was refused before
-                high = middle
-                continue
-            self._measure(entry, self._chunks)
-            scores.append((entry.rate, entry.score))
-            low, high = (middle, high) if entry.score.total >= least else (low, middle)
-        return self.result(scores)
-
-    def result(self, scores: Sequence[tuple[float, Score]], stopped: bool = False) -> Result:
-        """The objective's values of what was measured."""
-        sources = {score.trial for _, score in scores}
-        return Result(
-            values=None if stopped else self._values(scores),
-            scores=tuple(scores),
-            kept=self._kept,
-            evaluated=self._evaluated,
-            wanted=self._total * len(scores),
-            reused=None if self._number in sources else max(sources),
-            constraints={} if stopped else self._excesses(scores),
-        )
-
-    def _values(self, scores: Sequence[tuple[float, Score]]) -> tuple[float, ...]:
-        objective = self._context.objective
-        if objective.bisects:
-            value = max((rate for rate, _ in self._that_keep(scores)), default=0.0)
-        else:
-            rates = [rate for rate, _ in scores]
-            value = objective.combine(rates, [score.total / self._total for _, score in scores])
-        return (value,) if objective.cost is None else (value, self._quantities(scores)[objective.cost])
-
-    def _excesses(self, scores: Sequence[tuple[float, Score]]) -> dict[str, float]:
-        constraints = self._context.objective.constraints
-        if not constraints:
-            return {}
-        quantities = self._quantities(scores)
-        return {constraint.text: constraint.excess(quantities) for constraint in constraints}
-
-    def _quantities(self, scores: Sequence[tuple[float, Score]]) -> dict[str, float]:
-        """Top-1 and costs, means over the rates; of the found rate alone where the rate is searched."""
-        objective = self._context.objective
-        if objective.bisects:
-            found = sorted(self._that_keep(scores), key=lambda entry: entry[0])
-            if not found:  # nothing may go
-                return {"top1": self._context.dense.top1, **dict.fromkeys(objective.costs, 1.0)}
-            scores = found[-1:]
-        count = len(scores)
-        quantities = {"top1": sum(score.total for _, score in scores) / (self._total * count)}
-        for cost in objective.costs:
-            quantities[cost] = sum(score.cost[cost] for _, score in scores) / count
-        return quantities
-
-    def _that_keep(self, scores: Sequence[tuple[float, Score]]) -> list[tuple[float, Score]]:
-        """Those that keep the objective's part of the dense top-1."""
-        return [entry for entry in scores if entry[1].total >= self._least()]
-
-    def _least(self) -> float:
-        return self._context.objective.keep * self._context.dense.top1 * self._total
-
-    def _open(self, ranking: Scores, rate: float) -> _Entry:
-        with self._watch.step("plan"):
-            plan = self._context.plan_of(self._recipe, ranking, rate)
-        self._kept = {
-            layer.name: layer.units - len(plan.removed[layer.name]) for layer in self._context.units
-        }
-        key = self._context.plan_key(plan, self._recipe.compensate)
-        return _Entry(rate, plan, self._known.plans.get(key) or Score(key, (), self._number))
-
-    def _measure(self, entry: _Entry, chunks: int) -> None:
-        """Have the first so many chunks of an entry scored."""
-        context, score = self._context, entry.score
-        missing = len(score.correct) < chunks
-        unpriced = any(cost not in score.cost for cost in context.objective.costs)
-        if not missing and not unpriced:
-            return
-        with self._watch.step("evaluate"):
-            if entry.pruned is None:
-                entry.pruned = context.pruned(entry.plan, self._recipe.compensate)
-            if unpriced:
-                score = replace(score, cost=context.cost_of(entry.plan, entry.pruned))
-            if missing:
-                start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self._total)
-                whole = start == 0 and stop == self._total
-                images = context.validation if whole else context.validation.subset(slice(start, stop))
-                found = context.accuracy(entry.pruned, images, precision=context.precision).correct
-                self._evaluated += len(found)
-                more = tuple(int(found[i : i + CHUNK].sum()) for i in range(0, len(found), CHUNK))
-                score = replace(score, correct=(*score.correct, *more))
-        entry.score = replace(score, trial=self._number)
-        self._known.put(entry.score)
+Combine = Callable[[Sequence[float], Sequence[float]], float]
 
 
 @dataclass
-class _Entry:
+class Entry:
     """One rate of a trial: its plan, its score so far, and the network once it is needed."""
 
     rate: float
     plan: Plan
     score: Score
     pruned: Pruned | None = None
+
+
+@dataclass
+class Measurement:
+    """One trial's measurements; objectives decide what to measure and how they become its values.
+
+    Attributes:
+        session: Network, images and units.
+        recipe: What the trial tries.
+        number: The trial's.
+        cache: Scores of earlier trials; this trial's are added.
+        watch: Takes the seconds of each step.
+        relevance: Of this recipe, where it was computed together with others'.
+        race: Stops a hopeless trial; None: every image counts.
+        costs: Costs of the smaller network that are measured, too.
+        precision: Of the networks that classify.
+        kept: Unit layer -> units that are kept, at the last rate.
+        evaluated: Images that were classified.
+    """
+
+    session: PruningSession
+    recipe: Recipe
+    number: int
+    cache: ScoreCache
+    watch: Stopwatch
+    relevance: Relevance | None = None
+    race: Race | None = None
+    costs: Sequence[str] = ()
+    precision: Precision = "float32"
+    kept: dict[str, int] = field(default_factory=dict)
+    evaluated: int = 0
+
+    @property
+    def total(self) -> int:
+        """Validation images."""
+        return len(self.session.validation)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of validation images, the last one maybe smaller."""
+        return -(-self.total // CHUNK)
+
+    def ranking(self) -> Scores:
+        """The recipe's scores.
+
+        Raises:
+            XaipruneError: Relevance is not finite; names the layer.
+        """
+        if self.relevance is None:
+            with self.watch.step("attribute"):
+                (self.relevance,) = self.session.relevances([self.recipe])
+        return self.session.scores(self.recipe, self.relevance)
+
+    def at(
+        self, ranking: Scores, rates: Sequence[float], combine: Combine
+    ) -> tuple[list[tuple[float, Score]], bool]:
+        """Measure a ranking at given rates, all of them chunk by chunk in a race.
+
+        Args:
+            ranking: Scores of the units.
+            rates: Fractions removed.
+            combine: (rates, top-1 at each) -> the objective's value, which the race compares.
+
+        Returns:
+            (rate, score) of each rate, and whether the trial was stopped before the last image.
+        """
+        entries = [self.open(ranking, rate) for rate in rates]
+        if self.race is None:
+            for entry in entries:
+                self.measure(entry)
+            return [(entry.rate, entry.score) for entry in entries], False
+        for chunk in range(self.chunks):
+            for entry in entries:
+                self.measure(entry, chunk + 1)
+            size = min(CHUNK, self.total - chunk * CHUNK)
+            alone = [entry.score.correct[chunk] / size for entry in entries]
+            running = [sum(entry.score.correct[: chunk + 1]) / (chunk * CHUNK + size) for entry in entries]
+            if self.race.stops(chunk, combine(rates, alone), combine(rates, running)):
+                # What an earlier trial has seen beyond this point does not count here.
+                seen = [(e.rate, replace(e.score, correct=e.score.correct[: chunk + 1])) for e in entries]
+                return seen, chunk + 1 < self.chunks
+        return [(entry.rate, entry.score) for entry in entries], False
+
+    def open(self, ranking: Scores, rate: float) -> Entry:
+        """Plan a rate, and look up its score in the cache.
+
+        Raises:
+            XaipruneError: ``prune.min_units`` does not let the rate be reached.
+        """
+        with self.watch.step("plan"):
+            plan = self.session.plan_for(self.recipe, rate, ranking)
+        self.kept = {layer.name: layer.units - len(plan.removed[layer.name]) for layer in self.session.units}
+        key = self.session.plan_key(plan, self.recipe.compensate)
+        return Entry(rate, plan, self.cache.plans.get(key) or Score(key, (), self.number))
+
+    def measure(self, entry: Entry, chunks: int | None = None) -> None:
+        """Have the first chunks of an entry scored; None: all."""
+        session, score = self.session, entry.score
+        chunks = self.chunks if chunks is None else chunks
+        missing = len(score.correct) < chunks
+        unpriced = any(cost not in score.cost for cost in self.costs)
+        if not missing and not unpriced:
+            return
+        with self.watch.step("evaluate"):
+            if entry.pruned is None:
+                entry.pruned = session.pruned(entry.plan, self.recipe.compensate)
+            if unpriced:
+                score = replace(score, cost=relative_cost(session, entry.plan, entry.pruned, self.costs))
+            if missing:
+                start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self.total)
+                whole = start == 0 and stop == self.total
+                images = session.validation if whole else session.validation.subset(slice(start, stop))
+                found = session.accuracy(entry.pruned, images, precision=self.precision).per_image
+                assert found is not None
+                self.evaluated += len(found)
+                more = tuple(int(found[i : i + CHUNK].sum()) for i in range(0, len(found), CHUNK))
+                score = replace(score, correct=(*score.correct, *more))
+        entry.score = replace(score, trial=self.number)
+        self.cache.put(entry.score)

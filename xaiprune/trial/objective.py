@@ -1,78 +1,141 @@
-"""What a trial's value is: top-1 at a rate or along a curve, how much may go, or how well it explains."""
+"""What a trial's value is. Each objective is a class in ``objectives/``, registered by its name."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, ClassVar, Self
 
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
 from xaiprune.config import Config
-from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe import Recipe
+from xaiprune.registry import OBJECTIVES
+from xaiprune.trial.cache import Score
+from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
+from xaiprune.trial.measure import Measurement
+from xaiprune.trial.result import Result
 
-CURVE_RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-COSTS = ("params", "macs", "latency")
-BISECTING = "max_rate_at_drop"
-FAITHFULNESS = "faithfulness"
-Combine = Callable[[Sequence[float], Sequence[float]], float]
-_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A bound that a trial keeps or not, such as ``macs <= 0.5``.
-
-    Attributes:
-        text: As it was written; also its name in the study.
-        quantity: ``top1``, or ``params``, ``macs`` or ``latency`` as a part of the dense network's.
-        at_most: Whether the bound is an upper one.
-        bound: The number.
-    """
-
-    text: str
-    quantity: str
-    at_most: bool
-    bound: float
-
-    def excess(self, quantities: Mapping[str, float]) -> float:
-        """By how much the bound is missed; zero or less where it is kept, as Optuna wants it."""
-        difference = quantities[self.quantity] - self.bound
-        return difference if self.at_most else -difference
+Measured = Sequence[tuple[float, Score]]
+"""(rate, score), in the order of measuring."""
 
 
 @dataclass(frozen=True)
 class Objective:
     """Where to measure, and how the figures become a trial's values.
 
+    This class is top-1 averaged over given rates; others override what they do differently. A value is better
+    the higher it is.
+
     Attributes:
         name: As in ``objective.name``.
-        rates: Rates at which a trial's ranking is measured, rising; none for `max_rate_at_drop`, which finds
-            its own, and `faithfulness`, which prunes nothing.
-        combine: (rates, top-1 at each, fractions) -> first value, a fraction, the higher the better.
-        keep: Part of the dense top-1 that `max_rate_at_drop` keeps.
+        rates: Rates at which a trial's ranking is measured, rising.
+        keep: Part of the dense top-1 to keep, where the objective asks for one.
         cost: Second value, the lower the better: this cost of the smaller network, as a part of the dense
             one's, averaged over the rates; None: there is one value only.
         constraints: Bounds on what a good trial may cost or lose.
+        default_rates: Of the class: rates where none are configured; None: ``prune.rate``.
+        prunes: Of the class: whether trials prune. If not, heatmaps count, and nothing that turns relevance
+            into a ranking has an effect.
+        finds_rate: Of the class: whether a trial searches the rate itself.
+        without_effect: Of the class: keys of the ``objective`` section that it refuses, and why.
     """
 
     name: str
     rates: tuple[float, ...]
-    combine: Combine
     keep: float = 0.95
     cost: str | None = None
     constraints: tuple[Constraint, ...] = ()
 
-    @property
-    def bisects(self) -> bool:
-        """Whether the rate is searched within a trial."""
-        return self.name == BISECTING
+    default_rates: ClassVar[tuple[float, ...] | None] = None
+    prunes: ClassVar[bool] = True
+    finds_rate: ClassVar[bool] = False
+    without_effect: ClassVar[Mapping[str, str]] = {}
 
-    @property
-    def explains(self) -> bool:
-        """Whether heatmaps are judged, and nothing is pruned."""
-        return self.name == FAITHFULNESS
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """The objective as configured.
+
+        Raises:
+            XaipruneError: A setting has no effect with it, rates do not rise, or a constraint cannot be read.
+        """
+        wanted = config.objective
+        for key, reason in cls.without_effect.items():
+            if getattr(wanted, key):
+                raise XaipruneError(
+                    f"objective.{key} has no effect with objective.name={wanted.name}: {reason}"
+                )
+        default = (config.prune.rate,) if cls.default_rates is None else cls.default_rates
+        rates = tuple(wanted.rates or default)
+        if any(later <= earlier for earlier, later in pairwise(rates)):
+            raise XaipruneError(f"objective.rates must rise, got {list(rates)}")
+        constraints = tuple(constraint_of(text) for text in wanted.constraints)
+        return cls(wanted.name, rates, wanted.keep_top1, wanted.cost, constraints)
+
+    # -- the values of a trial -----------------------------------------------------------------------------
+
+    def combine(self, rates: Sequence[float], top1: Sequence[float]) -> float:
+        """The value of top-1 (fractions) at rising rates; also what racing trials are compared by."""
+        return sum(top1) / len(top1)
+
+    def evaluate(self, measurement: Measurement) -> Result:
+        """Measure a recipe.
+
+        Raises:
+            XaipruneError: Relevance or logits are not finite; names the layer.
+        """
+        rate = measurement.recipe.rate
+        rates = self.rates if rate is None else (rate,)
+        scores, stopped = measurement.at(measurement.ranking(), rates, self.combine)
+        return self.result(measurement, scores, stopped=stopped)
+
+    def reused(self, measurement: Measurement) -> Result | None:
+        """The result of an earlier trial with the same recipe; None where there was none."""
+        scores = measurement.cache.recipes.get(measurement.recipe.key)
+        return None if scores is None else self.result(measurement, scores)
+
+    def result(self, measurement: Measurement, scores: Measured, *, stopped: bool = False) -> Result:
+        """The objective's values of what was measured."""
+        sources = {score.trial for _, score in scores}
+        return Result(
+            values=None if stopped else self._values(measurement, scores),
+            scores=tuple(scores),
+            kept=measurement.kept,
+            evaluated=measurement.evaluated,
+            wanted=measurement.total * len(scores),
+            reused=None if measurement.number in sources else max(sources),
+            constraints={} if stopped else self._excesses(measurement, scores),
+        )
+
+    def value(self, measurement: Measurement, scores: Measured) -> float:
+        """The first value."""
+        rates = [rate for rate, _ in scores]
+        return self.combine(rates, [score.total / measurement.total for _, score in scores])
+
+    def quantities(self, measurement: Measurement, scores: Measured) -> dict[str, float]:
+        """Top-1 and the costs that are asked for, means over the rates."""
+        count = len(scores)
+        quantities = {"top1": sum(score.total for _, score in scores) / (measurement.total * count)}
+        for cost in self.costs:
+            quantities[cost] = sum(score.cost[cost] for _, score in scores) / count
+        return quantities
+
+    def _values(self, measurement: Measurement, scores: Measured) -> tuple[float, ...]:
+        value = self.value(measurement, scores)
+        if self.cost is None:
+            return (value,)
+        return value, self.quantities(measurement, scores)[self.cost]
+
+    def _excesses(self, measurement: Measurement, scores: Measured) -> dict[str, float]:
+        if not self.constraints:
+            return {}
+        quantities = self.quantities(measurement, scores)
+        return {constraint.text: constraint.excess(quantities) for constraint in self.constraints}
+
+    # -- for the rest of the program -----------------------------------------------------------------
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -81,75 +144,55 @@ class Objective:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Which costs of the smaller network have to be known."""
+        """Which costs of the smaller network have to be measured."""
         wanted = {constraint.quantity for constraint in self.constraints} | {self.cost}
         return tuple(cost for cost in COSTS if cost in wanted)
 
+    @property
+    def can_race(self) -> bool:
+        """Whether a trial's running value can be compared with others'."""
+        return self.prunes and not self.finds_rate and self.cost is None
 
-def mean(rates: Sequence[float], top1: Sequence[float]) -> float:
-    """Plain mean over the rates."""
-    return sum(top1) / len(top1)
+    def settings(self) -> dict[str, Any]:
+        """What a study's fingerprint stores of the objective."""
+        found: dict[str, Any] = {"name": self.name, "rates": list(self.rates)}
+        if self.finds_rate:
+            found["keep"] = self.keep
+        if self.cost is not None:
+            found["cost"] = self.cost
+        if self.constraints:
+            found["constraints"] = [constraint.text for constraint in self.constraints]
+        return found
 
+    def rate_of(self, trial: FrozenTrial, recipe: Recipe, rate: float) -> float:
+        """The rate of a finished trial.
 
-def trapezoid(rates: Sequence[float], top1: Sequence[float]) -> float:
-    """Area under the accuracy-rate curve, divided by the range of rates."""
-    if len(rates) == 1:
-        return top1[0]
-    points = pairwise(zip(rates, top1, strict=True))
-    return sum((r1 - r0) * (a0 + a1) / 2 for (r0, a0), (r1, a1) in points) / (rates[-1] - rates[0])
+        Args:
+            trial: With its values.
+            recipe: What it tried.
+            rate: ``prune.rate``.
+        """
+        return rate if recipe.rate is None else recipe.rate
 
+    @classmethod
+    def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
+        """What a study's value is, as it is shown.
 
-# Name -> how values are combined, and the rates where none are given (None: prune.rate).
-OBJECTIVES: dict[str, tuple[Combine, tuple[float, ...] | None]] = {
-    "top1_at_rate": (mean, None),
-    "curve_mean": (mean, CURVE_RATES),
-    "curve_trapezoid": (trapezoid, CURVE_RATES),
-    BISECTING: (mean, ()),
-    FAITHFULNESS: (mean, ()),
-}
+        Args:
+            stored: As `settings` gives it.
+            rate_is_searched: Whether the space has the rate.
+        """
+        rates = stored["rates"]
+        if len(rates) > 1:
+            return f"mean top-1 over {len(rates)} rates"
+        return "top-1" if rate_is_searched else f"top-1 at {rates[0]:.4g} removed"
 
 
 def objective_of(config: Config) -> Objective:
     """The objective that a configuration asks for.
 
     Raises:
-        XaipruneError: Unknown name, rates that do not rise, or a constraint that cannot be read.
+        XaipruneError: Unknown name, or as `Objective.from_config`.
     """
-    wanted = config.objective
-    name = wanted.name
-    if name not in OBJECTIVES:
-        closest = did_you_mean(name, OBJECTIVES) or f"; there are {', '.join(OBJECTIVES)}"
-        raise XaipruneError(f"unknown objective.name '{name}'{closest}")
-    combine, default = OBJECTIVES[name]
-    if name == BISECTING and wanted.rates:
-        raise XaipruneError(f"objective.rates says nothing with objective.name={name}, which finds the rate")
-    if name == FAITHFULNESS:
-        for key in ("rates", "cost", "constraints"):
-            if getattr(wanted, key):
-                raise XaipruneError(
-                    f"objective.{key} says nothing with objective.name={name}: no trial prunes"
-                )
-    rates = tuple(wanted.rates or ((config.prune.rate,) if default is None else default))
-    if any(later <= earlier for earlier, later in pairwise(rates)):
-        raise XaipruneError(f"objective.rates must rise, got {list(rates)}")
-    constraints = tuple(constraint_of(text) for text in wanted.constraints)
-    return Objective(name, rates, combine, wanted.keep, wanted.cost, constraints)
-
-
-def constraint_of(text: str) -> Constraint:
-    """Read ``macs <= 0.5``.
-
-    Raises:
-        XaipruneError: It is not a quantity, <= or >=, and a number.
-    """
-    found = _CONSTRAINT.fullmatch(text)
-    quantities = ("top1", *COSTS)
-    try:
-        if found is None or found[1] not in quantities:
-            raise ValueError
-        return Constraint(" ".join(found.groups()), found[1], found[2] == "<=", float(found[3]))
-    except ValueError:
-        raise XaipruneError(
-            f"objective.constraints: '{text}' is not a bound such as 'macs <= 0.5'; it takes "
-            f"{', '.join(quantities)} (fractions; costs as a part of the dense network's), <= or >=, a number"
-        ) from None
+    kind: type[Objective] = OBJECTIVES.find(config.objective.name, "objective.name")
+    return kind.from_config(config)

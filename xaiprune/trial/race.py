@@ -40,7 +40,7 @@ class Race:
 
 def saved(study: optuna.Study) -> tuple[int, int]:
     """Image evaluations that racing has saved, and how many there would have been without it."""
-    spared = done = 0
+    skipped = done = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         evaluated, wanted = trial.user_attrs.get("evaluated"), trial.user_attrs.get("images")
         if evaluated is None or wanted is None:
@@ -48,5 +48,5 @@ def saved(study: optuna.Study) -> tuple[int, int]:
         done += evaluated
         if trial.state is TrialState.PRUNED:
             seen = sum(score["images"] for score in trial.user_attrs["scores"])
-            spared += wanted - seen
-    return spared, spared + done
+            skipped += wanted - seen
+    return skipped, skipped + done

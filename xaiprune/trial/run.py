@@ -1,38 +1,35 @@
-"""One trial: from a recipe to its value."""
+"""One trial: from a recipe to its value, and what is stored with it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from xaiprune.attribution import Relevance
 from xaiprune.evaluation import Accuracy
-from xaiprune.recipe.ranking import scores_of
-from xaiprune.recipe.recipe import Recipe
-from xaiprune.session.session import Context
-from xaiprune.trial import explaining
+from xaiprune.recipe import Recipe
 from xaiprune.trial.cache import Score, ScoreCache
-from xaiprune.trial.measure import Measuring, Result, Stopwatch
+from xaiprune.trial.measure import Measurement
 from xaiprune.trial.race import CHUNK, Race
+from xaiprune.trial.result import Result, Stopwatch
+from xaiprune.trial.setup import SearchSetup
 
 
 def run(
-    context: Context,
+    setup: SearchSetup,
     recipe: Recipe,
     number: int,
-    known: ScoreCache,
+    cache: ScoreCache,
     watch: Stopwatch,
     relevance: Relevance | None = None,
     race: Race | None = None,
 ) -> Result:
-    """Attribute, rank, plan, prune, measure.
+    """Attribute, rank, plan, prune, measure; or take the figures of an earlier trial with the same recipe.
 
     Args:
-        context: What all trials share.
+        setup: What all trials share.
         recipe: What this one tries.
-        number: The trial's, for what it measures.
-        known: Scores that need not be measured again; gets those of this trial.
+        number: The trial's.
+        cache: Scores of earlier trials; this trial's are added.
         watch: Takes the seconds of each step.
         relevance: Of this recipe, where it has been computed together with others'.
         race: Stops a hopeless trial; None: every image counts.
@@ -40,34 +37,34 @@ def run(
     Raises:
         XaipruneError: Relevance or logits are not finite; names the layer.
     """
-    if context.objective.explains:
-        return explaining.run(context, recipe, number, known, watch)
-    measuring = Measuring(context, recipe, number, known, watch, race)
-    finished = known.recipes.get(recipe.key)
-    if finished is not None:
-        return measuring.result(finished)
-    if relevance is None:
-        with watch.step("attribute"):
-            (relevance,) = context.relevances([recipe])
-    ranking = scores_of(relevance, recipe, context.units, context.layers)
-    if context.objective.bisects:
-        return measuring.highest_rate(ranking)
-    rates = context.objective.rates if recipe.rate is None else (recipe.rate,)
-    return measuring.at(ranking, rates)
+    objective = setup.objective
+    measurement = Measurement(
+        session=setup.session,
+        recipe=recipe,
+        number=number,
+        cache=cache,
+        watch=watch,
+        relevance=relevance,
+        race=race,
+        costs=objective.costs,
+        precision=setup.precision,
+    )
+    return objective.reused(measurement) or objective.evaluate(measurement)
 
 
-def attributes(context: Context, recipe: Recipe, result: Result, watch: Stopwatch) -> dict[str, Any]:
+def attributes(setup: SearchSetup, recipe: Recipe, result: Result, watch: Stopwatch) -> dict[str, Any]:
     """What is stored with the trial, beside parameters and value."""
+    total = len(setup.session.validation)
     stored: dict[str, Any] = {
         "proposal": recipe.to_dict(),
         "key": recipe.key,
-        "scores": [_score(rate, score, len(context.validation)) for rate, score in result.scores],
+        "scores": [_score(rate, score, total) for rate, score in result.scores],
         "seconds": {step: round(seconds, 4) for step, seconds in watch.seconds.items()},
         "evaluated": result.evaluated,
         "images": result.wanted,
+        # For people who look at a trial in a dashboard, where the recipe is a line of JSON.
+        "composite": recipe.summary(),
     }
-    # For people who look at a trial in a dashboard, where the recipe is a line of JSON.
-    stored |= {"composite": recipe.summary()}
     if len(stored["scores"]) == 1:
         (only,) = stored["scores"]
         stored["top-1"] = (
@@ -85,7 +82,7 @@ def attributes(context: Context, recipe: Recipe, result: Result, watch: Stopwatc
 
 def _score(rate: float, score: Score, total: int) -> dict[str, Any]:
     seen = min(total, len(score.correct) * CHUNK)
-    found = Accuracy(np.arange(seen) < score.total)
+    found = Accuracy(score.total, seen)
     low, high = found.interval()
     stored = {
         "rate": rate,

@@ -1,21 +1,32 @@
-"""Finds a network's unit layers (filters, neurons, heads) and who consumes each."""
+"""Finds a network's unit layers (filters, neurons, heads) and the layers that read them."""
 
+from xaiprune.units.attention import Attention, find_attention
+from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.costs import unit_costs
-from xaiprune.units.find import KINDS, find_units
-from xaiprune.units.flow import default_example
-from xaiprune.units.layer import UnitKind, UnitLayer
+from xaiprune.units.find import find_units
+from xaiprune.units.flow import Flow, Op, default_example, evaluating, trace
+from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import Links, find_links
-from xaiprune.units.reach import Consumer, Reach
+from xaiprune.units.reach import Consumer, Reach, reach
 
 __all__ = [
-    "KINDS",
+    "Attention",
     "Consumer",
+    "Flow",
     "Links",
+    "Op",
     "Reach",
-    "UnitKind",
     "UnitLayer",
     "default_example",
+    "evaluating",
+    "find_attention",
     "find_links",
     "find_units",
+    "in_execution_order",
+    "is_classifier",
+    "layer_calls",
+    "reach",
+    "tap_of",
+    "trace",
     "unit_costs",
 ]

@@ -1,4 +1,4 @@
-"""What one unit costs: its own weights and those that read it, in parameters or MACs."""
+"""What one unit costs: the weights that make it and those that read it, in parameters or MACs."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units.find import layer_calls
+from xaiprune.units.calls import layer_calls
 from xaiprune.units.flow import Flow, default_example, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import find_links
@@ -18,8 +18,8 @@ def unit_costs(
 ) -> dict[str, Tensor]:
     """What each unit costs, by itself.
 
-    Counted are the weights (with bias and BatchNorm) that make the unit and those that read it, and
-    for MACs how often each of them is used for one image. A weight between two unit layers counts for
+    A unit's cost counts the weights that make it (with bias and BatchNorm) and those that read it; for MACs,
+    each weight as often as it is used for one image. A weight between two unit layers counts for
     both, so a plan for a third of the cost saves a little less than a third.
 
     Args:
@@ -39,13 +39,12 @@ def unit_costs(
     example = default_example(model) if example is None else example
     flow = trace(model, example)
     links = find_links(model, units, example)
-    modules = dict(model.named_modules())
-    uses = _uses(flow, modules)
+    uses = _uses(flow)
     costs: dict[str, Tensor] = {}
     for layer in units:
-        cost = torch.full((layer.units,), _own_cost(modules, uses, layer, links.norms, budget))
+        cost = torch.full((layer.units,), _own_cost(flow, uses, layer, links.norms, budget))
         for consumer in links.reaches[layer.name].consumers:
-            reader = modules[consumer.module]
+            reader = flow.modules[consumer.module]
             each = _per_input(reader) * (uses.get(consumer.module, 1) if budget == "macs" else 1)
             reads = torch.tensor(consumer.unit)
             cost += torch.bincount(reads[reads >= 0], minlength=layer.units)[: layer.units] * float(each)
@@ -53,15 +52,14 @@ def unit_costs(
     return costs
 
 
-def _uses(flow: Flow, modules: dict[str, nn.Module]) -> dict[str, int]:
+def _uses(flow: Flow) -> dict[str, int]:
     """Layer -> positions (pixels, tokens) at which its weights are applied for one image."""
     uses: dict[str, int] = {}
-    for name, values in layer_calls(flow, modules, (nn.Conv2d, nn.Linear)).items():
-        module = modules[name]
-        weight: Tensor = module.weight  # type: ignore[assignment]
+    for name, values in layer_calls(flow, (nn.Conv2d, nn.Linear)).items():
+        weight: Tensor = flow.modules[name].weight  # type: ignore[assignment]
         uses[name] = sum(math.prod(flow.shape(value)) // weight.shape[0] for value in values)
     for name, values in flow.module_outputs.items():
-        if isinstance(modules.get(name), nn.MultiheadAttention):
+        if isinstance(flow.modules.get(name), nn.MultiheadAttention):
             uses[name] = uses[f"{name}.out_proj"] = sum(math.prod(flow.shape(value)[:-1]) for value in values)
     return uses
 
@@ -73,33 +71,28 @@ def _per_input(module: nn.Module) -> float:
 
 
 def _own_cost(
-    modules: dict[str, nn.Module],
-    uses: dict[str, int],
-    layer: UnitLayer,
-    norms: dict[str, str],
-    budget: str,
+    flow: Flow, uses: dict[str, int], layer: UnitLayer, norms: dict[str, str], budget: str
 ) -> float:
     """Weights that make one unit (MACs: times their uses; biases and norms do not multiply)."""
-    if layer.kind == "heads":
-        return _head_cost(modules, uses, layer, budget)
-    module = modules[layer.name]
+    if layer.where == "input":
+        return _share_of_module(flow, uses, layer, budget)
+    module = flow.modules[layer.name]
     weight: Tensor = module.weight  # type: ignore[assignment]
     each = weight.numel() / weight.shape[0]
     if budget == "macs":
-        return each * uses.get(layer.name, 1)
-    return each + (module.bias is not None) + 2 * (layer.name in norms)
+        return layer.width * each * uses.get(layer.name, 1)
+    return layer.width * (each + (module.bias is not None) + 2 * (layer.name in norms))
 
 
-def _head_cost(modules: dict[str, nn.Module], uses: dict[str, int], layer: UnitLayer, budget: str) -> float:
-    """A head's share of everything in its attention module but the output projection."""
-    name, total = layer.name, 0.0
-    for child_name, child in modules[name].named_modules():
-        full = f"{name}.{child_name}" if child_name else name
-        if full == layer.tap:
+def _share_of_module(flow: Flow, uses: dict[str, int], layer: UnitLayer, budget: str) -> float:
+    """A head's share of all weights of its attention module but those of the output projection."""
+    total = 0.0
+    for name, module in flow.modules.items():
+        if name == layer.tap or not f"{name}.".startswith(f"{layer.name}." if layer.name else ""):
             continue
-        for parameter in child.parameters(recurse=False):
+        for parameter in module.parameters(recurse=False):
             if budget == "params":
                 total += parameter.numel()
             elif parameter.ndim == 2:
-                total += parameter.numel() * uses.get(full, 1)
+                total += parameter.numel() * uses.get(name, 1)
     return total / layer.units

@@ -1,20 +1,21 @@
 """One traced forward of a network: which operation made which value, and which operations read it.
 
 The trace sees PyTorch's functions, not module classes, so it works for any network whose forward is
-made of overridable functions (``torch.overrides``), whatever library the modules come from.
+made of overridable functions (``torch.overrides``), no matter which library the modules come from.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
+from xaiprune.tracing import running_modules, short_name
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,20 @@ class Flow:
     """A traced forward.
 
     Attributes:
+        modules: The network's modules by qualified name (``""``: the network itself).
         ops: Every operation on tensors, in execution order.
         tensors: Value number -> the tensor as it was passed on (its content may be overwritten since).
-        module_inputs: Module name -> the values given to each of its calls.
         module_outputs: Module name -> the values returned by each of its calls.
         outputs: The values that the network returned.
+        consumers: Value -> the operations that read it.
     """
 
+    modules: dict[str, nn.Module]
     ops: list[Op] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
-    module_inputs: dict[str, list[int]] = field(default_factory=dict)
     module_outputs: dict[str, list[int]] = field(default_factory=dict)
     outputs: set[int] = field(default_factory=set)
     consumers: dict[int, list[Op]] = field(default_factory=dict)
-    producer: dict[int, Op] = field(default_factory=dict)
 
     def shape(self, value: int) -> torch.Size:
         """Shape of a value."""
@@ -68,7 +69,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
-        self.modules: list[str] = [""]
+        self.running: Sequence[str] = ()
         self._number: dict[int, int] = {}  # id of a live tensor -> its newest value number
 
     def number(self, tensor: Tensor) -> int | None:
@@ -95,42 +96,23 @@ class _Recorder(TorchFunctionMode):
             outputs = tuple(self.new_value(tensor) for tensor in made)
             # Copied, because a list of tensors may grow after the call (DenseNet's features do).
             args, kwargs = tree_map(lambda leaf: leaf, (args, kwargs))
-            op = Op(_short_name(func), self.modules[-1], func, args, kwargs, inputs, outputs)
+            op = Op(short_name(func), self.running[-1], func, args, kwargs, inputs, outputs)
             self.flow.ops.append(op)
             for value in dict.fromkeys(inputs):
                 self.flow.consumers.setdefault(value, []).append(op)
-            for value in outputs:
-                self.flow.producer[value] = op
         return result
 
 
-def _short_name(func: Callable[..., Any]) -> str:
-    name = getattr(func, "__name__", "") or resolve_name(func) or repr(func)
-    return name.rsplit(".", 1)[-1]
-
-
 @contextmanager
-def _module_names(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    """While it lasts, the recorder knows the innermost module that is running, and its inputs and outputs."""
-    handles = []
-    flow = recorder.flow
-    for name, module in model.named_modules():
-
-        def enter(_: nn.Module, args: Any, name: str = name) -> None:
-            recorder.modules.append(name)
-            flow.module_inputs.setdefault(name, []).extend(recorder.values(args))
-
-        def leave(_: nn.Module, args: Any, output: Any, name: str = name) -> None:
-            recorder.modules.pop()
-            flow.module_outputs.setdefault(name, []).extend(recorder.values(output))
-
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode while it lasts; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for module, mode in modes:
+            module.training = mode
 
 
 def trace(model: nn.Module, example: Tensor) -> Flow:
@@ -143,12 +125,15 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
     Raises:
         XaipruneError: If the network cannot run on the example.
     """
-    flow = Flow()
+    flow = Flow(dict(model.named_modules()))
     recorder = _Recorder(flow)
-    training = {module for module in model.modules() if module.training}
-    model.eval()
+
+    def leaving(name: str, output: Any) -> None:
+        flow.module_outputs.setdefault(name, []).extend(recorder.values(output))
+
     try:
-        with torch.no_grad(), _module_names(model, recorder), recorder:
+        with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
+            recorder.running = running
             recorder.new_value(example)
             output = model(example)
         flow.outputs = set(recorder.values(output))
@@ -158,17 +143,14 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
             f"{type(model).__name__} does not run on an input of shape {tuple(example.shape)} ({reason}); "
             "pass an example of the size it expects"
         ) from error
-    finally:
-        for module in training:
-            module.training = True
     return flow
 
 
 def default_example(model: nn.Module) -> Tensor:
     """Zeros of the network's default input size, (1, C, H, W), on its device.
 
-    The size is, in this order, the ``img_size`` that a patch embedding insists on, the ``input_size`` of
-    timm's ``pretrained_cfg``, the ``image_size`` of torchvision's ViTs, else 3 x 224 x 224.
+    The size is, in this order, the ``img_size`` that a patch embedding requires, the ``input_size`` of timm's
+    ``pretrained_cfg``, the ``image_size`` of torchvision's ViTs, else 3 x 224 x 224.
     """
     parameter = next(model.parameters(), torch.empty(0))
     return torch.zeros(1, *_input_size(model), device=parameter.device, dtype=parameter.dtype)

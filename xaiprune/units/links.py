@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from xaiprune.units.find import classifiers, layer_calls, tap_of
+from xaiprune.errors import XaipruneError
+from xaiprune.units.calls import is_classifier, layer_calls, tap_of
 from xaiprune.units.flow import Flow, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.reach import Consumer, Reach, reach
@@ -28,14 +29,16 @@ class Links:
     order: tuple[str, ...]
 
     def why_not(self, layer: UnitLayer) -> str:
-        """Why a layer's units cannot leave the tensors."""
+        """Why a layer's units can only be masked; empty where they can be removed."""
         found = self.reaches[layer.name]
         if found.blocked or found.mixed:
             return found.blocked or found.mixed
         if found.depthwise:
-            return f"feeds the depthwise convolution {found.depthwise[0]}, whose channels can go in its place"
+            return (
+                f"feeds the depthwise convolution {found.depthwise[0]}, whose channels can be removed instead"
+            )
         if not layer.removable:
-            return "heads read one another" if layer.kind == "heads" else "is part of a grouped convolution"
+            return layer.reason or f"can only be masked as {layer.kind}"
         return ""
 
 
@@ -46,29 +49,28 @@ def find_links(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) ->
         model: The network.
         units: Its unit layers.
         example: One input, (1, 3, H, W).
+
+    Raises:
+        XaipruneError: If a unit layer is not of this network.
     """
     flow = trace(model, example)
-    modules = dict(model.named_modules())
-    calls = layer_calls(flow, modules, (nn.Conv2d, nn.Linear))
-    norms: dict[str, str] = {}
-    for name, values in calls.items():
-        tap, _ = tap_of(flow, modules, name, values)
-        if tap != name:
-            norms[name] = tap
-    reaches = {layer.name: _layer_reach(flow, model, modules, layer, calls) for layer in units}
-    return Links(reaches, norms, tuple(classifiers(flow, modules)), tuple(calls))
+    calls = layer_calls(flow, (nn.Conv2d, nn.Linear))
+    taps = {name: tap_of(flow, name, values)[0] for name, values in calls.items()}
+    return Links(
+        reaches={layer.name: _reach_of(flow, layer, calls) for layer in units},
+        norms={name: tap for name, tap in taps.items() if tap != name},
+        classifiers=tuple(name for name, values in calls.items() if is_classifier(flow, values)),
+        order=tuple(calls),
+    )
 
 
-def _layer_reach(
-    flow: Flow,
-    model: nn.Module,
-    modules: dict[str, nn.Module],
-    layer: UnitLayer,
-    calls: dict[str, list[int]],
-) -> Reach:
+def _reach_of(flow: Flow, layer: UnitLayer, calls: dict[str, list[int]]) -> Reach:
     if layer.where == "input":
-        size = layer.units * layer.width
-        unit = tuple(channel // layer.width for channel in range(size))
+        unit = tuple(channel // layer.width for channel in range(layer.units * layer.width))
         return Reach([Consumer(layer.tap, unit, zero=True, padded=False)])
-    _, starts = tap_of(flow, modules, layer.name, calls[layer.name])
-    return reach(flow, model, starts, layer.dim)
+    if layer.name not in calls:
+        raise XaipruneError(
+            f"unit layer {layer.name}: no convolution or linear layer of that name runs in this network"
+        )
+    _, starts = tap_of(flow, layer.name, calls[layer.name])
+    return reach(flow, starts, layer.dim, layer.width)

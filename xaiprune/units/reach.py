@@ -1,4 +1,4 @@
-"""Where a layer's units go: the consumers of its channels, and what stands in the way of removing them."""
+"""Who consumes a layer's units, and what prevents that the units are removed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -136,7 +136,7 @@ class Consumer:
 
 @dataclass
 class Reach:
-    """What was found on the way from one layer's units to their consumers.
+    """What lies between one layer's units and their consumers.
 
     Attributes:
         consumers: Who reads the units, in execution order.
@@ -152,7 +152,7 @@ class Reach:
 
     @property
     def alone(self) -> bool:
-        """Whether a unit of the layer can leave without changing what the others compute."""
+        """Whether a unit can be removed without changing what the layer's other units contribute."""
         return not self.blocked and not self.mixed and not self.depthwise and bool(self.consumers)
 
 
@@ -161,17 +161,16 @@ class _State:
     """How a value carries the units: which dimension, which unit at each position, zero where masked."""
 
     dim: int
-    unit: Tensor  # (size along dim,), -1 where the position belongs to somebody else
+    unit: Tensor  # (size along dim,), -1 where the position belongs to another layer
     zero: bool
     constant: bool  # a zeroed unit is one constant here, the same for every input and position
 
 
-def reach(flow: Flow, model: nn.Module, starts: Iterable[int], dim: int, width: int = 1) -> Reach:
+def reach(flow: Flow, starts: Iterable[int], dim: int, width: int = 1) -> Reach:
     """Follow a layer's units forward until convolutions and linear layers read them.
 
     Args:
-        flow: A traced forward of ``model``.
-        model: The network.
+        flow: A traced forward.
         starts: The values that hold the units, masked at this point (one for each call of the layer).
         dim: The values' dimension over units.
         width: Consecutive positions that belong to one unit.
@@ -184,12 +183,11 @@ def reach(flow: Flow, model: nn.Module, starts: Iterable[int], dim: int, width: 
         states[value] = _State(dim % len(flow.shape(value)), unit, zero=True, constant=True)
     if set(states) & flow.outputs:
         found.blocked = "is the network's output"
-    modules = dict(model.named_modules())
     for op in flow.ops:
         tracked = {value: states[value] for value in op.inputs if value in states}
         if not tracked or any(value in states for value in op.outputs):
             continue
-        state = _step(flow, modules, op, tracked, found)
+        state = _step(flow, op, tracked, found)
         if found.blocked:
             return found
         for value, next_state in state.items():
@@ -202,14 +200,12 @@ def reach(flow: Flow, model: nn.Module, starts: Iterable[int], dim: int, width: 
     return found
 
 
-def _step(
-    flow: Flow, modules: dict[str, nn.Module], op: Op, tracked: dict[int, _State], found: Reach
-) -> dict[int, _State]:
+def _step(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dict[int, _State]:
     """The states of the op's outputs; fills ``found`` where the units end or are blocked."""
     first = next(iter(tracked.values()))
     name = op.name
     if name in ("conv2d", "linear", "conv1d"):
-        return _weighted(flow, modules, op, tracked, found)
+        return _weighted(flow, op, tracked, found)
     if name == "batch_norm":
         return _keep(flow, op, replace(first, zero=False))
     if name in _ZERO_KEEPING:
@@ -236,12 +232,11 @@ def _keep(flow: Flow, op: Op, state: _State) -> dict[int, _State]:
     return dict.fromkeys(sized, state)
 
 
-def _weighted(
-    flow: Flow, modules: dict[str, nn.Module], op: Op, tracked: dict[int, _State], found: Reach
-) -> dict[int, _State]:
+def _weighted(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dict[int, _State]:
+    """Where a convolution or linear layer reads the units: a consumer, if it reads them as its channels."""
     state = next(iter(tracked.values()))
     value = next(iter(tracked))
-    module = modules.get(op.module)
+    module = flow.modules.get(op.module)
     channel_dim = len(flow.shape(value)) - 1 if op.name == "linear" else 1
     is_layer = isinstance(module, nn.Linear if op.name == "linear" else (nn.Conv2d, nn.Conv1d))
     if op.inputs[0] != value or not is_layer or state.dim != channel_dim:
@@ -298,9 +293,9 @@ def _binary(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dic
 def _constant_operand(op: Op, flow: Flow) -> bool:
     """Whether a parameter, a buffer or a number is among the operands."""
     operands = tree_leaves((op.args[:2], op.kwargs.get("other")))
-    known = {id(flow.tensors[value]) for value in op.inputs}
+    traced = {id(flow.tensors[value]) for value in op.inputs}
     return any(
-        (isinstance(leaf, Tensor) and id(leaf) not in known) or (isinstance(leaf, int | float) and leaf != 0)
+        (isinstance(leaf, Tensor) and id(leaf) not in traced) or (isinstance(leaf, int | float) and leaf != 0)
         for leaf in operands
     )
 
@@ -308,7 +303,7 @@ def _constant_operand(op: Op, flow: Flow) -> bool:
 def _moved(
     flow: Flow, op: Op, tracked: dict[int, _State], found: Reach, spatial: bool = False
 ) -> dict[int, _State]:
-    """Repeat the op on numbers that name the units, and read where they went."""
+    """Repeat the op on numbers that name the units, and read from the result where they are."""
     quick = _concatenated(flow, op, tracked) or _pooled(flow, op, tracked, spatial)
     if quick:
         return quick
@@ -319,7 +314,7 @@ def _moved(
             state = tracked[value]
             view = [1] * len(shape)
             view[state.dim] = -1
-            unit = state.unit.to(torch.float64) + 1  # 0 is for others, and for padding
+            unit = state.unit.to(torch.float64) + 1  # 0 is for other layers, and for padding
             labels[id(flow.tensors[value])] = unit.view(view).expand(shape).contiguous()
         else:
             labels[id(flow.tensors[value])] = torch.zeros(shape, dtype=torch.float64)
@@ -328,8 +323,8 @@ def _moved(
         if not isinstance(leaf, Tensor):
             return leaf
         if id(leaf) not in labels:  # a parameter or constant, maybe on another device
-            other = leaf.is_floating_point()
-            return torch.zeros(leaf.shape, dtype=torch.float64) if other else leaf.cpu()
+            floating = leaf.is_floating_point()
+            return torch.zeros(leaf.shape, dtype=torch.float64) if floating else leaf.cpu()
         return labels[id(leaf)]
 
     args, kwargs = tree_map(label, (op.args, op.kwargs))

@@ -75,7 +75,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
             HydraConfig.instance().cfg = None  # what comes next in this process was not typed
 
     if sweep is not None and sweep.has_workers:
-        from xaiprune.cli import workers
+        from xaiprune.cli.common import workers
 
         prepare_process(sweep.runs[0])
         workers.lead(sweep, launch, notes)
@@ -126,7 +126,7 @@ class _Job:
             config = finish(composed, self.task, label)
             prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:
-                from xaiprune.cli import workers
+                from xaiprune.cli.common import workers
 
                 workers.work(config, self.notes)
             else:

@@ -11,11 +11,8 @@ import optuna
 
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError, did_you_mean
-from xaiprune.storage.connect import plain_errors, quiet
-from xaiprune.storage.journal import is_journal
-from xaiprune.storage.urls import JOURNAL, journal_file, storage_file
-from xaiprune.study import load_study, storage_url
-from xaiprune.study.study import SCHEMA, check_schema
+from xaiprune.storage import JOURNAL, is_journal, journal_file, plain_errors, quiet, storage_file
+from xaiprune.study import check_schema, is_ours, load_study, storage_url
 
 
 @contextmanager
@@ -65,11 +62,6 @@ def _require_tables(path: Path) -> None:
         ) from error
     if not {"studies", "trials"} <= tables:
         raise XaipruneError(f"study.storage: {path} holds no studies (left untouched)")
-
-
-def is_ours(study: optuna.Study) -> bool:
-    """Whether this xaiprune can read what is stored with the study's trials."""
-    return study.user_attrs.get("schema") == SCHEMA and "fingerprint" in study.user_attrs
 
 
 def require_ours(study: optuna.Study) -> None:

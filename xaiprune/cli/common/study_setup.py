@@ -12,14 +12,12 @@ import optuna
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from xaiprune.config import Config, check, typed_here, typed_keys_of
-from xaiprune.data import Dataset
+from xaiprune.config import Config, check, current_command_line, current_names, overridden_keys
 from xaiprune.errors import XaipruneError
+from xaiprune.session import PruningSession
 from xaiprune.storage.urls import shown
-from xaiprune.study import storage_url
-from xaiprune.study.fingerprint import check_same, set_up_of
+from xaiprune.study import check_same, session_fingerprint, storage_url, stored_fingerprint
 from xaiprune.study.notes import RUNS
-from xaiprune.units import UnitLayer
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
 _PATHS = (("model", "checkpoint"), ("model", "pruned"), ("data", "root"), ("data", "cache_dir"))
@@ -44,10 +42,10 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     Raises:
         XaipruneError: The noted set-up cannot be used here; names the key.
     """
-    typed, runs = typed_here(), study.user_attrs.get(RUNS)
+    typed, runs = current_command_line(), study.user_attrs.get(RUNS)
     if typed is None or not runs:
         return config
-    keys = typed_keys_of(typed.overrides)
+    keys = overridden_keys(typed.overrides)
     if "experiment" in keys:
         return config
     noted = runs[-1]
@@ -65,18 +63,16 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     return found
 
 
-def require_same(
-    study: optuna.Study, config: Config, dataset: Dataset, units: Sequence[UnitLayer], network: str
-) -> None:
+def require_same(study: optuna.Study, config: Config, session: PruningSession) -> None:
     """Refuse a network, images, units or settings other than the study's.
 
-    Objective and space may differ: they decided what was found, and say nothing to how it is used.
+    Objective and space may differ: they decided what was found, and have no effect on how it is used.
 
     Raises:
         XaipruneError: Names what differs, field by field.
     """
-    current = set_up_of(config, dataset, units, network)
-    fingerprint = study.user_attrs["fingerprint"]
+    current = session_fingerprint(config, session)
+    fingerprint = stored_fingerprint(study) or {}
     stored = {name: fingerprint[name] for name in current}
     stored["data"] = {key: value for key, value in stored["data"].items() if key != "validation"}
     check_same(
@@ -95,7 +91,7 @@ def _section(config: Config, name: str, noted: Mapping[str, Any], keys: Sequence
     if isinstance(current, dict):
         return current if typed else dict(noted)
     known = {field.name for field in fields(current)}
-    kept = {key: value for key, value in noted.items() if key in known}
+    kept = {key: value for key, value in current_names(name, noted).items() if key in known}
     kept |= {key: value for key, value in asdict(current).items() if key in typed}
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(type(current)), kept))

@@ -21,18 +21,23 @@ from optuna.trial import TrialState
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from xaiprune.cli import search as alone
+from xaiprune.cli.common.search_display import Trials, setup_text
+from xaiprune.cli.common.search_end import finish
 from xaiprune.config import Config, Sweep
 from xaiprune.errors import XaipruneError
 from xaiprune.models import resolve_device
-from xaiprune.session import Context
-from xaiprune.storage import stale
-from xaiprune.storage.connect import plain_errors, quiet
-from xaiprune.storage.lock import storage_lock
-from xaiprune.study import counts, open_context, open_study, run_trials, storage_url
-from xaiprune.study.dense import dense_accuracy
-from xaiprune.study.interrupt import graceful
-from xaiprune.study.threads import fitting_threads
+from xaiprune.storage import plain_errors, quiet, recover, storage_lock
+from xaiprune.study import (
+    counts,
+    dense_accuracy,
+    fitting_threads,
+    graceful,
+    open_search,
+    open_study,
+    run_trials,
+    storage_url,
+)
+from xaiprune.trial import SearchSetup
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
@@ -43,16 +48,16 @@ _LOCAL = ("basic", "joblib", "submitit_local")
 
 
 def work(config: Config, notes: Path) -> None:
-    """Run trials of a study that is there already, until it is complete; says nothing.
+    """Run trials of a study that is there already, until it is complete; prints nothing.
 
     Args:
         config: With the number of this worker.
         notes: The sweep's folder of notes.
     """
-    context = open_context(config)
-    with fitting_threads(context):
-        study = open_study(context)
-        run_trials(study, context, flag=notes / _STOP)
+    setup = open_search(config)
+    with fitting_threads(setup.session, config.threads):
+        study = open_study(setup)
+        run_trials(study, setup, flag=notes / _STOP)
 
 
 def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
@@ -82,7 +87,7 @@ def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
                 study.take_back(sweep.launcher in _LOCAL)
     if stop.asked:
         for study in led:
-            console.print(study.progress("stopped: ", "; the same command goes on from here"))
+            console.print(study.progress("stopped: ", "; the same command continues from here"))
         raise KeyboardInterrupt
     for study in led:
         study.end(console)
@@ -93,7 +98,7 @@ class _Led:
     """A study that workers are working on."""
 
     config: Config
-    context: Context
+    setup: SearchSetup
     study: optuna.Study
     workers: int
     several: bool
@@ -105,10 +110,10 @@ class _Led:
         config = replace(config, worker=None)
         # GPUs are the workers', and may be reserved for one process each.
         here = replace(config, device="cpu") if resolve_device(config.device).type == "cuda" else config
-        context = open_context(here)
-        study = open_study(context, leads=True)
+        setup = open_search(here)
+        study = open_study(setup, leads=True)
         shown = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
-        return cls(config, context, study, workers, several, shown)
+        return cls(config, setup, study, workers, several, shown)
 
     @property
     def missing(self) -> int:
@@ -117,15 +122,15 @@ class _Led:
 
     def show_setup(self, console: Console) -> None:
         """What is searched, and by how many."""
-        dense = dense_accuracy(self.study, self.context) if self._computes_here else None
-        text = alone.setup_text(self.context, dense, self.study, storage_url(self.config))
+        dense = dense_accuracy(self.study, self.setup) if self._computes_here else None
+        text = setup_text(self.setup, dense, self.study, storage_url(self.config))
         console.print(f"{text}\nworkers     {self.workers}", markup=False)
 
     def take_back(self, local: bool) -> None:
         """Queue the trials of killed workers again."""
         url = storage_url(self.config)
         with plain_errors(url), storage_lock(url), quiet():
-            stale.recover(self.study)
+            recover(self.study)
             if not local:
                 optuna.storages.fail_stale_trials(self.study)
 
@@ -138,17 +143,17 @@ class _Led:
     def end(self, console: Console) -> None:
         """Compare and save; with fewer trials than wanted say so first."""
         if self.missing:
-            console.print(self.progress("the workers have ended: ", "; the same command goes on from here"))
+            console.print(self.progress("the workers have ended: ", "; the same command continues from here"))
         if not self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             return  # each worker has said why
-        context = self.context if self._computes_here else open_context(self.config)
-        dense_accuracy(self.study, context)
-        with fitting_threads(context):
-            alone.finish(context, self.study, storage_url(self.config), console)
+        setup = self.setup if self._computes_here else open_search(self.config)
+        dense_accuracy(self.study, setup)
+        with fitting_threads(setup.session, self.config.threads):
+            finish(setup, self.study, storage_url(self.config), console)
 
     @property
     def _computes_here(self) -> bool:
-        return self.context.config.device == self.config.device
+        return self.setup.config.device == self.config.device
 
 
 def _by_study(sweep: Sweep) -> Sequence[Sequence[Config]]:
@@ -214,8 +219,8 @@ def _watched(led: Sequence[_Led], console: Console) -> Iterator[None]:
 
 def _watch(led: _Led, console: Console, ended: threading.Event) -> None:
     heading = f"{led.study.study_name}  " if led.several else ""
-    dense = dense_accuracy(led.study, led.context) if "dense" in led.study.user_attrs else None
-    with alone.Trials(console, led.study, led.config.study.n_trials, dense, heading) as shown:
+    dense = dense_accuracy(led.study, led.setup) if "dense" in led.study.user_attrs else None
+    with Trials(console, led.study, led.config.study.n_trials, dense, heading) as shown:
         while True:
             last = ended.wait(_POLL_SECONDS)
             try:
@@ -226,7 +231,7 @@ def _watch(led: _Led, console: Console, ended: threading.Event) -> None:
                 return
 
 
-def _show_new(led: _Led, shown: alone.Trials) -> None:
+def _show_new(led: _Led, shown: Trials) -> None:
     trials = led.study.get_trials(deepcopy=False)
     new = [t for t in trials if t.state.is_finished() and t.number not in led.shown]
     done = counts(led.study).done

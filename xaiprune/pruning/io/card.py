@@ -11,15 +11,16 @@ def card(name: str, content: Mapping[str, Any], plan: Plan, notes: Sequence[str]
 
     Args:
         name: The folder's name.
-        content: What ``plan.json`` says.
-        plan: The plan.
-        notes: Further sentences.
+        content: What ``plan.json`` holds.
+        plan: The plan that was applied.
+        notes: Further paragraphs.
     """
     lines = [
         f"# {name}",
         "",
         f"`{content['architecture']}` with {plan.n_removed} of {plan.n_units} {plan.kind} removed "
-        f"(rate {plan.rate:g} of {plan.budget}, {plan.scope} ranking, at least {plan.min_units} kept a layer).",
+        f"(rate {plan.rate:g} of {plan.budget}, {plan.scope} ranking, "
+        f"at least {plan.min_units} kept per layer).",
         "",
     ]
     if content["numbers"]:

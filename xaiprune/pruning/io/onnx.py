@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
 
 ONNX = "model.onnx"
 
@@ -17,7 +18,7 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
     Args:
         model: The network, in eval mode, on the CPU.
         example: One input, (1, 3, H, W).
-        folder: Where to.
+        folder: The folder to write to.
 
     Returns:
         The largest absolute difference between onnxruntime's logits and torch's, over two random images.
@@ -30,30 +31,26 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise XaipruneError(f"ONNX needs {error.name}; pip install 'xaiprune[onnx]'") from error
-    path = Path(folder) / ONNX
-    unfinished = path.with_name(f".{path.name}.part")
     images = torch.randn(2, *example.shape[1:])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model,
-                (images,),
-                str(unfinished),
-                input_names=["images"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        session = onnxruntime.InferenceSession(str(unfinished), providers=["CPUExecutionProvider"])
-        found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-        unfinished.replace(path)
+        with replacing(Path(folder) / ONNX) as path:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.onnx.export(
+                    model,
+                    (images,),
+                    str(path),
+                    input_names=["images"],
+                    output_names=["logits"],
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise XaipruneError(f"{type(model).__name__} cannot be exported to ONNX: {_line(error)}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     with torch.no_grad():
         return float((model(images) - found).abs().max())
 

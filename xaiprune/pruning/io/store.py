@@ -1,8 +1,6 @@
 """A pruned network as a folder: safetensors, JSON and a card; nothing is unpickled."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from torch import Tensor, nn
 
 from xaiprune.config import ModelConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.files import replacing
+from xaiprune.files import replacing, replacing_folder
 from xaiprune.models import create
 from xaiprune.pruning.io.card import card
 from xaiprune.pruning.plan import Plan, plan_from_dict
-from xaiprune.pruning.removal.attention import replace_multihead_
+from xaiprune.pruning.removal import replace_multihead_
 
 SCHEMA = "xaiprune/pruned/1"
 WEIGHTS, PLAN, CARD = "model.safetensors", "plan.json", "card.md"
@@ -37,14 +35,14 @@ def save_pruned(
 ) -> Path:
     """Write a pruned network, so that `load_pruned` opens it with timm alone.
 
-    Everything goes to a temporary folder first, which then takes the final name.
+    Everything is written to a temporary folder first, which then takes the final name.
 
     Args:
         model: The smaller network.
-        folder: Where to. A pruned network that is already there is replaced.
+        folder: The folder to write. A pruned network that is already there is replaced.
         architecture: timm's (or the digits networks') name of the dense network.
         kwargs: Further arguments of ``timm.create_model`` (``num_classes``, ``img_size``).
-        plan: The plan that was carried out.
+        plan: The plan that was applied.
         replaced: Attention modules that removal replaced (``Removal.replaced``).
         numbers: Name -> number or text for the card.
         notes: Sentences for the card.
@@ -67,22 +65,15 @@ def save_pruned(
         "plan": json.loads(plan.to_json()),
         "numbers": dict(numbers or {}),
     }
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    unfinished.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        tensors = {
-            name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
-        }
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+    }
+    with replacing_folder(folder) as unfinished:
         with replacing(unfinished / WEIGHTS) as path:  # safetensors' own files are for their owner only
             save_file(tensors, path, metadata={"format": "pt"})
         (unfinished / PLAN).write_text(json.dumps(content, indent=1) + "\n")
         (unfinished / CARD).write_text(card(folder.name, content, plan, notes))
         _check_same(load_pruned(unfinished), tensors)
-        _take_name(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
@@ -101,7 +92,7 @@ def load_pruned(folder: str | Path) -> nn.Module:
         name, kwargs = str(content["architecture"]), dict(content["kwargs"])
         replaced, sizes = list(content["replaced"]), dict(content["sizes"])
     except (KeyError, TypeError, ValueError) as error:
-        raise XaipruneError(f"{folder / PLAN} is not whole ({error!r}); save the network again") from error
+        raise XaipruneError(f"{folder / PLAN} is not complete ({error!r}); save the network again") from error
     model = _build(name, kwargs, replaced, str(folder / PLAN))
     _set_sizes_(model, sizes, folder)
     _set_tensors_(model, _read_tensors(folder / WEIGHTS), folder)
@@ -133,7 +124,7 @@ def _read_content(folder: Path) -> dict[str, Any]:
         raise XaipruneError(f"{folder}: no such folder; 'xaiprune prune' writes pruned networks")
     for name in (PLAN, WEIGHTS):
         if not (folder / name).is_file():
-            raise XaipruneError(f"{folder} has no {name}; it is no pruned network, or was not copied whole")
+            raise XaipruneError(f"{folder} has no {name}; it is no pruned network, or was not fully copied")
     try:
         content = json.loads((folder / PLAN).read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -155,7 +146,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _build(name: str, kwargs: dict[str, Any], replaced: Sequence[str], source: str) -> nn.Module:
-    """The dense architecture, with its attention modules replaced as the pruned network's are."""
+    """The dense architecture, with the attention modules replaced that are replaced in the pruned network."""
     try:
         model = create(ModelConfig(name=name, kwargs=kwargs)).eval()
     except XaipruneError as error:
@@ -192,27 +183,27 @@ def _set_sizes_(model: nn.Module, sizes: Mapping[str, Mapping[str, Any]], folder
             new = tuple(value) if isinstance(value, list) else value
             if name not in modules or not _is_size(getattr(modules[name], key, None)) or not _is_size(new):
                 raise XaipruneError(
-                    f"{folder / PLAN}: {name}.{key} is no size of this architecture; "
+                    f"{folder / PLAN}: {name}.{key} is not a size of this architecture; "
                     "the installed timm may differ from the one it was saved with"
                 )
             setattr(modules[name], key, new)
 
 
 def _set_tensors_(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Give every parameter and buffer its saved tensor, whatever its shape was."""
+    """Give every parameter and buffer its saved tensor, whatever shape it had before."""
     missing = sorted(set(model.state_dict()) - set(tensors))
     if missing:
         raise XaipruneError(f"{folder / WEIGHTS} lacks {missing[0]} ({len(missing)} tensors); copy it again")
     for name, tensor in tensors.items():
-        holder_name, _, leaf = name.rpartition(".")
+        module_name, _, leaf = name.rpartition(".")
         try:
-            holder = model.get_submodule(holder_name)
+            module = model.get_submodule(module_name)
         except AttributeError as error:
             raise XaipruneError(f"{folder / WEIGHTS}: {name} is not in this architecture") from error
-        if leaf in holder._buffers:
-            holder._buffers[leaf] = tensor
-        elif leaf in holder._parameters:
-            holder._parameters[leaf] = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
+        if leaf in module._buffers:
+            module._buffers[leaf] = tensor
+        elif leaf in module._parameters:
+            module._parameters[leaf] = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
         else:
             raise XaipruneError(f"{folder / WEIGHTS}: {name} is not in this architecture")
 
@@ -224,23 +215,13 @@ def _check_same(loaded: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that `save_pruned` would not write to; ask before long work, not after it.
+    """Refuse a folder that `save_pruned` would not write to; call it before long work, not after it.
 
     Raises:
-        XaipruneError: If it is a file, or a folder with other things than a pruned network in it.
+        XaipruneError: If it is a file, or a folder that holds something other than a pruned network.
     """
     folder = Path(folder)
     if folder.is_file():
         raise XaipruneError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
         raise XaipruneError(f"{folder} holds other things; name a new folder")
-
-
-def _take_name(unfinished: Path, folder: Path) -> None:
-    if not folder.exists():
-        unfinished.rename(folder)
-        return
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    folder.rename(old)
-    unfinished.rename(folder)
-    shutil.rmtree(old)

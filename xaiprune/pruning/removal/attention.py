@@ -1,6 +1,6 @@
-"""Self-attention with as many heads as one likes, to take the place of torch's own when heads leave.
+"""Self-attention with any number of heads, which replaces torch's own when heads are removed.
 
-``nn.MultiheadAttention`` ties the number of heads to the embedding's size; this one does not.
+``nn.MultiheadAttention`` ties the number of heads to the embedding's size; this module does not.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from xaiprune.errors import XaipruneError
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention that answers to ``nn.MultiheadAttention``'s call.
+    """Multi-head self-attention that can be called as ``nn.MultiheadAttention`` is.
 
     Args:
         embed_dim: Channels of a token.
         num_heads: Heads.
         head_dim: Channels of a head.
         bias: Whether the projections have biases.
-        batch_first: Whether tokens come as (N, L, C), else (L, N, C).
+        batch_first: Whether tokens are given as (N, L, C), else (L, N, C).
     """
 
     def __init__(
@@ -35,18 +35,18 @@ class SelfAttention(nn.Module):
 
     @staticmethod
     def from_multihead(module: nn.MultiheadAttention) -> "SelfAttention":
-        """The same function as torch's module, for self-attention.
+        """The same function as torch's module, for self-attention; the parameters are shared.
 
         Raises:
             XaipruneError: If the module is of a form that image classifiers do not use (other key or value
-                sizes, added keys, a probability of dropout).
+                sizes, added keys, attention dropout).
         """
         if not module._qkv_same_embed_dim or module.bias_k is not None or module.add_zero_attn:
             raise XaipruneError(
-                "nn.MultiheadAttention with kdim, vdim, bias_k or add_zero_attn cannot lose heads"
+                "heads of nn.MultiheadAttention with kdim, vdim, bias_k or add_zero_attn cannot be removed"
             )
         if module.dropout:
-            raise XaipruneError("nn.MultiheadAttention with attention dropout cannot lose heads")
+            raise XaipruneError("heads of nn.MultiheadAttention with attention dropout cannot be removed")
         new = SelfAttention(
             module.embed_dim,
             module.num_heads,
@@ -77,13 +77,13 @@ class SelfAttention(nn.Module):
             query: (N, L, C) or, without ``batch_first``, (L, N, C); ``key`` and ``value`` must be the same.
             key_padding_mask: Not supported, must be None.
             need_weights: The weights are never returned.
-            attn_mask: As ``nn.MultiheadAttention`` has it.
+            attn_mask: As in ``nn.MultiheadAttention``.
 
         Raises:
             XaipruneError: For cross-attention or a padding mask.
         """
         if key is not query or value is not query or key_padding_mask is not None:
-            raise XaipruneError("a pruned attention does self-attention without padding masks only")
+            raise XaipruneError("a pruned attention module does only self-attention without a padding mask")
         tokens = query if self.batch_first else query.transpose(0, 1)
         batch, length, _c = tokens.shape
         qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, self.head_dim)
@@ -96,10 +96,10 @@ class SelfAttention(nn.Module):
 
 
 def replace_multihead_(model: nn.Module, name: str) -> SelfAttention:
-    """Put a `SelfAttention` in the place of the ``nn.MultiheadAttention`` of that name."""
+    """Replace the ``nn.MultiheadAttention`` of that name by a `SelfAttention`."""
     module = model.get_submodule(name)
     if not isinstance(module, nn.MultiheadAttention):
-        raise XaipruneError(f"{name} is no nn.MultiheadAttention")
+        raise XaipruneError(f"{name} is not an nn.MultiheadAttention")
     new = SelfAttention.from_multihead(module)
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, new)

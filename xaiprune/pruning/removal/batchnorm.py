@@ -1,14 +1,16 @@
-"""Measures BatchNorm's statistics again, on the pruned network."""
+"""Recalibrates BatchNorm's statistics on the pruned network."""
 
 import torch
 from torch import Tensor, nn
+
+from xaiprune.units import evaluating
 
 
 def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> None:
     """Replace every BatchNorm's running statistics by those of the images, in place.
 
-    On a network that is only masked, call it inside ``masked``. Statistics are the average over batches of
-    each batch's; a last batch of one image joins the one before it.
+    On a network that is only masked, call it inside ``masked``. The statistics are averaged over batches; a
+    last batch of one image is added to the one before it.
 
     Args:
         model: The pruned network.
@@ -19,23 +21,18 @@ def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> N
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
         return
-    saved = [(norm.momentum, norm.training) for norm in norms]
-    was_training = {module for module in model.modules() if module.training}
-    model.eval()
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over batches
-            norm.training = True
-        with torch.no_grad():
+    momenta = [norm.momentum for norm in norms]
+    with evaluating(model), torch.no_grad():
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain average over batches
+                norm.training = True
             for part in _parts(images, batch_size):
                 model(part)
-    finally:
-        model.eval()
-        for module in was_training:
-            module.training = True
-        for norm, (momentum, training) in zip(norms, saved, strict=True):
-            norm.momentum, norm.training = momentum, training
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
 
 
 def _parts(images: Tensor, batch_size: int) -> list[Tensor]:

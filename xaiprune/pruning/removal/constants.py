@@ -1,6 +1,7 @@
-"""Zeroed units that are another constant where they are read (a BatchNorm lies between)."""
+"""Constants that zeroed units become where they are read, because a BatchNorm lies between."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -8,17 +9,17 @@ from torch import Tensor, nn
 
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.removal.fold import add_to_output_, constant_contribution
-from xaiprune.units import Links, UnitLayer
+from xaiprune.units import Links, UnitLayer, evaluating
 
-_SAME = 1e-5  # relative: constants come out of float32 arithmetic
+_SAME = 1e-5  # relative: constants are computed in float32
 
 
 class Constants:
-    """Measures, on the masked network, what consumers read at input channels whose units are zero.
+    """Finds, on the masked network, what consumers read at input channels whose units are zero.
 
     Args:
         model: The network; unchanged.
-        going: Unit layer -> units that are masked.
+        removed: Unit layer -> units that are masked.
         units: The network's unit layers.
         example: One input, (1, 3, H, W).
     """
@@ -26,11 +27,11 @@ class Constants:
     def __init__(
         self,
         model: nn.Module,
-        going: Mapping[str, Sequence[int]],
+        removed: Mapping[str, Sequence[int]],
         units: Sequence[UnitLayer],
         example: Tensor,
     ) -> None:
-        self._model, self._going, self._units, self._example = model, going, units, example
+        self._model, self._removed, self._units, self._example = model, removed, units, example
 
     def foldable(self, inputs: Mapping[str, Sequence[int]]) -> bool:
         """Whether every channel is one constant, and zero where its consumer pads with zeros.
@@ -38,7 +39,7 @@ class Constants:
         Args:
             inputs: Consumer -> input channels.
         """
-        for name, (values, spread) in self._measured(inputs).items():
+        for name, (values, spread) in self._values(inputs).items():
             scale = float(values.abs().max())
             padded = _pads(self._model.get_submodule(name))
             if float(spread.max()) > _SAME * max(1.0, scale) or (padded and scale > 0):
@@ -51,9 +52,9 @@ class Constants:
         Args:
             smaller: The copy that will be cut, still of full size.
             inputs: Consumer -> input channels that will be cut.
-            links: The network's.
+            links: Of the network.
         """
-        for name, (values, _) in self._measured(inputs).items():
+        for name, (values, _) in self._values(inputs).items():
             if not bool(values.any()):
                 continue
             layer = smaller.get_submodule(name)
@@ -61,26 +62,27 @@ class Constants:
             norm = smaller.get_submodule(links.norms[name]) if name in links.norms else None
             add_to_output_(layer, shift, norm)
 
-    def _measured(self, inputs: Mapping[str, Sequence[int]]) -> dict[str, tuple[Tensor, Tensor]]:
+    def _values(self, inputs: Mapping[str, Sequence[int]]) -> dict[str, tuple[Tensor, Tensor]]:
         """Consumer -> mean and spread of each channel over one random image."""
         found: dict[str, tuple[Tensor, Tensor]] = {}
-        handles = []
-        for name, channels in inputs.items():
+        model = self._model
+        with (
+            ExitStack() as hooks,
+            torch.no_grad(),
+            evaluating(model),
+            masked(model, self._removed, self._units),
+        ):
+            for name, channels in inputs.items():
 
-            def keep(
-                module: nn.Module, args: Any, name: str = name, channels: Sequence[int] = channels
-            ) -> None:
-                dim = 1 if isinstance(module, nn.Conv2d) else -1
-                lines = args[0].movedim(dim, 0)[list(channels)].flatten(1).double()
-                found[name] = lines.mean(1), lines.amax(1) - lines.amin(1)
+                def keep(
+                    module: nn.Module, args: Any, name: str = name, channels: Sequence[int] = channels
+                ) -> None:
+                    dim = 1 if isinstance(module, nn.Conv2d) else -1
+                    lines = args[0].movedim(dim, 0)[list(channels)].flatten(1).double()
+                    found[name] = lines.mean(1), lines.amax(1) - lines.amin(1)
 
-            handles.append(self._model.get_submodule(name).register_forward_pre_hook(keep))
-        try:
-            with torch.no_grad(), masked(self._model, self._going, self._units):
-                self._model(torch.randn_like(self._example))
-        finally:
-            for handle in handles:
-                handle.remove()
+                hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(keep))
+            model(torch.randn_like(self._example))
         return found
 
 

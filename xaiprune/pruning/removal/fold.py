@@ -1,4 +1,4 @@
-"""Write masks and constants into a network's tensors, so that no hook has to stay."""
+"""Writes masks and constants into a network's tensors, so that no hooks are needed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning.mask import channels
 from xaiprune.units import UnitLayer
 
 
@@ -14,25 +13,21 @@ def zero_units_(model: nn.Module, removed: Mapping[str, Sequence[int]], units: S
     """Make the units' outputs exactly zero by their weights, in place (eval mode).
 
     A BatchNorm's scale and shift, a convolution's or linear layer's rows, or the output projection's
-    columns of a head become zero. Training afterwards may bring such units back.
+    columns of a head become zero. Further training can make such units nonzero again.
     """
     layers = {layer.name: layer for layer in units}
-    for name, going in removed.items():
-        if len(going):
-            _zero_layer_(model, layers[name], going)
+    for name, chosen in removed.items():
+        if len(chosen):
+            _zero_layer_(model, layers[name], chosen)
 
 
 @torch.no_grad()
 def _zero_layer_(model: nn.Module, layer: UnitLayer, units: Sequence[int]) -> None:
-    index = channels(layer, units)
-    holder = model.get_submodule(layer.name)
-    if isinstance(holder, nn.MultiheadAttention):
-        holder.out_proj.weight[:, index] = 0
-        return
+    index = layer.channels(units)
     tap = model.get_submodule(layer.tap)
     if layer.where == "input":
         if not isinstance(tap, nn.Linear):
-            raise XaipruneError(f"{layer.tap} is no linear layer; its input cannot be zeroed by weights")
+            raise XaipruneError(f"{layer.tap} is not a linear layer; its input cannot be zeroed by weights")
         tap.weight[:, index] = 0
     elif isinstance(tap, nn.modules.batchnorm._BatchNorm) and tap.affine:
         tap.weight[index] = 0
@@ -53,7 +48,7 @@ def add_to_output_(layer: nn.Module, shift: Tensor, norm: nn.Module | None = Non
         layer: A convolution or linear layer.
         shift: (out channels,).
         norm: The BatchNorm that alone reads the layer; if the layer has no bias, its running mean takes
-            the constant (exact in eval mode), so that no parameter has to be added.
+            the constant (exact in eval mode), so that no parameter is added.
     """
     weight: Tensor = layer.weight  # type: ignore[assignment]
     shift = shift.to(weight)
@@ -66,7 +61,7 @@ def add_to_output_(layer: nn.Module, shift: Tensor, norm: nn.Module | None = Non
 
 
 def constant_contribution(layer: nn.Module, index: Tensor, values: Tensor) -> Tensor:
-    """What constant inputs add to every output channel (where the kernel does not meet padding).
+    """What constant inputs add to every output channel (where the kernel does not reach into padding).
 
     Args:
         layer: A convolution (groups = 1) or linear layer.

@@ -1,4 +1,4 @@
-"""Makes attention modules smaller: which rows belong to which head is measured, not assumed.
+"""Removes heads from attention modules; which rows belong to which head is found out, not assumed.
 
 The gradient of one head's merged output, at random tokens, is nonzero at exactly those rows of the
 query, key and value projections (and of tables such as Swin's position biases) that serve this head.
@@ -16,26 +16,28 @@ from xaiprune.units import UnitLayer
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")
 _WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
+# Positional and keyword arguments of one call of a module.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @torch.no_grad()
-def shrink_heads_(
-    model: nn.Module, layer: UnitLayer, removed: Sequence[int], call: tuple[tuple[Any, ...], dict[str, Any]]
-) -> None:
-    """Take heads out of one attention module, in place.
+def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], call: Call) -> None:
+    """Remove heads from one attention module, in place.
 
     Args:
         model: The network.
         layer: The module's heads.
-        removed: Heads that go.
+        removed: Heads to remove.
         call: Arguments of one call of the module, as the network makes it.
 
     Raises:
         XaipruneError: If the module's projections are not divided among its heads, or its forward needs
-            the original number; the module is then unchanged.
+            the original number of heads; the module is then unchanged.
     """
     module = model.get_submodule(layer.name)
     projection = layer.tap.removeprefix(f"{layer.name}.")
+    if projection == layer.tap or not isinstance(model.get_submodule(layer.tap), nn.Linear):
+        raise XaipruneError(f"{layer.tap} is not a projection of {layer.name}; the units can only be masked")
     kept = [head for head in range(layer.units) if head not in set(removed)]
     owners = _owners(module, layer, projection, call)
     shrunk = copy.deepcopy(module)
@@ -51,7 +53,7 @@ def shrink_heads_(
 
 
 def _owners(
-    module: nn.Module, layer: UnitLayer, projection: str, call: tuple[tuple[Any, ...], dict[str, Any]]
+    module: nn.Module, layer: UnitLayer, projection: str, call: Call
 ) -> dict[str, tuple[int, Tensor]]:
     """Parameter name -> the dimension that is divided among heads, and the head at each position."""
     probe = copy.deepcopy(module).double().eval()
@@ -93,7 +95,7 @@ def _owners(
 
 
 def _probe(
-    module: nn.Module, projection: str, call: tuple[tuple[Any, ...], dict[str, Any]]
+    module: nn.Module, projection: str, call: Call
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Run on random tokens: outputs of the linear layers, the other parameters, the merged heads."""
     outputs: dict[str, Tensor] = {}
@@ -110,20 +112,13 @@ def _probe(
                 child.register_forward_hook(keep)
     module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
     parameters = {n: p.requires_grad_() for n, p in module.named_parameters() if id(p) not in of_linear}
-    replaced: dict[int, Tensor] = {}
-
-    def random_like(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        if id(value) not in replaced:  # one tensor given several times stays one tensor
-            replaced[id(value)] = torch.randn_like(value, dtype=torch.float64).requires_grad_()
-        return replaced[id(value)]
-
     args, kwargs = call
-    # Only the tokens are replaced; masks and position tables keep their values.
-    first = random_like(args[0]) if args else None
-    args = tuple(first if value is args[0] else _double(value) for value in args)
-    module(*args, **{key: _double(value) for key, value in kwargs.items()})
+    # Only the tokens are replaced (wherever they are given); masks and position tables keep their values.
+    tokens = args[0] if args else None
+    if isinstance(tokens, Tensor) and tokens.is_floating_point():
+        random = torch.randn_like(tokens, dtype=torch.float64).requires_grad_()
+        args = tuple(random if value is tokens else value for value in args)
+    module(*map(_double, args), **{key: _double(value) for key, value in kwargs.items()})
     return outputs, parameters, merged[0]
 
 
@@ -144,13 +139,13 @@ def _partition(by_head: Tensor) -> Tensor | None:
 
 
 def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
-    holder_name, _, leaf = name.rpartition(".")
-    holder = module.get_submodule(holder_name)
-    old: nn.Parameter = getattr(holder, leaf)
+    parent_name, _, leaf = name.rpartition(".")
+    parent = module.get_submodule(parent_name)
+    old: nn.Parameter = getattr(parent, leaf)
     new = old.detach().index_select(dim, index.to(old.device)).clone()
-    setattr(holder, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
-    if isinstance(holder, nn.Linear) and leaf == "weight":
-        holder.out_features, holder.in_features = new.shape
+    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
+    if isinstance(parent, nn.Linear) and leaf == "weight":
+        parent.out_features, parent.in_features = new.shape
 
 
 def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
@@ -162,7 +157,7 @@ def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
             setattr(module, attribute, heads * layer.width)
 
 
-def _check_forward(module: nn.Module, layer: UnitLayer, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+def _check_forward(module: nn.Module, layer: UnitLayer, call: Call) -> None:
     try:
         module(*call[0], **call[1])
     except (RuntimeError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""torch-pruning's dependency graph, behind this one file: which tensors a channel takes with it."""
+"""torch-pruning's dependency graph, behind this one file: which slices of tensors depend on a channel."""
 
 import logging
 import warnings
@@ -17,27 +17,22 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Cuts:
-    """Slices to take out of a network, all in the numbering of the uncut network.
+    """Slices to remove from a network, all in the numbering of the uncut network.
 
     Attributes:
-        channels: Module and torch-pruning's function that slices it -> the channels that go.
+        channels: Module and torch-pruning's function that slices it -> the channels to remove.
     """
 
     channels: dict[tuple[str, Callable[..., Any]], set[int]] = field(default_factory=dict)
 
     def add(self, other: "Cuts") -> None:
-        """Take these slices as well."""
+        """Add these slices."""
         for key, channels in other.channels.items():
             self.channels.setdefault(key, set()).update(channels)
 
-    @property
-    def modules(self) -> set[str]:
-        """Names of the modules that are cut."""
-        return {name for name, _ in self.channels}
-
 
 class Surgery:
-    """Finds and makes the cuts of one network, in place; a ``with`` block, after which it is of no more use.
+    """Finds and makes the cuts of one network, in place; usable only inside its ``with`` block.
 
     Args:
         model: The network that will be cut.
@@ -49,7 +44,7 @@ class Surgery:
         self._model = model
         self._graph = torch_pruning.DependencyGraph()
         frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-        for parameter in frozen:  # the graph is read off autograd's
+        for parameter in frozen:  # torch-pruning reads autograd's graph
             parameter.requires_grad_(True)
         try:
             with warnings.catch_warnings(), torch.enable_grad():
@@ -64,10 +59,10 @@ class Surgery:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Let go of the network.
+        """Release the network.
 
-        The graph's nodes point at each other and at the trace, which holds activations: a search would pile
-        up gigabytes of networks before Python's collector for cycles comes around.
+        The graph's nodes refer to each other and to the trace, which holds activations: a search would
+        accumulate gigabytes of networks before Python's garbage collector finds the cycles.
         """
         for node in self._graph.module2node.values():
             for linked in (node.inputs, node.outputs, node.dependencies):
@@ -75,28 +70,27 @@ class Surgery:
             node.module = node.grad_fn = None
         self._graph.module2node.clear()
 
-    def cuts(self, layer: str, units: Sequence[int]) -> Cuts:
-        """The slices that the output channels of one layer take with them.
+    def cuts(self, layer: str, channels: Sequence[int]) -> Cuts:
+        """The slices to remove together with output channels of one layer.
 
         Args:
             layer: Qualified name of a convolution or linear layer.
-            units: Its output channels that go.
+            channels: The output channels to remove.
 
         Raises:
-            XaipruneError: If the channels take a bare parameter with them, which cannot be cut.
+            XaipruneError: If a bare parameter depends on the channels, which cannot be cut.
         """
         module = self._model.get_submodule(layer)
         cut = torch_pruning.prune_linear_out_channels
         if isinstance(module, nn.Conv2d):
             cut = torch_pruning.prune_conv_out_channels
-        group = self._graph.get_pruning_group(module, cut, list(units))
         found = Cuts()
-        for dependency, channels in group:
+        for dependency, dependent in self._graph.get_pruning_group(module, cut, list(channels)):
             target = dependency.target.module
             if isinstance(target, nn.Parameter):
                 raise XaipruneError(f"{layer} is tied to a parameter of the network outside any layer")
             if target in self._names:
-                found.channels[(self._names[target], dependency.handler)] = set(channels)
+                found.channels[(self._names[target], dependency.handler)] = set(dependent)
         return found
 
     def outputs(self, cuts: Cuts) -> set[str]:
@@ -120,10 +114,10 @@ class Surgery:
 
     @torch.no_grad()
     def make_(self, cuts: Cuts) -> None:
-        """Cut, in place.
+        """Remove the slices, in place.
 
         Raises:
-            XaipruneError: If nothing would be left of a layer.
+            XaipruneError: If a layer would become empty.
         """
         for (name, function), channels in cuts.channels.items():
             module = self._model.get_submodule(name)

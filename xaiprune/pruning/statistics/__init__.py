@@ -1,1 +1,30 @@
-""""""
+"""What the consumers of units read on the reference images: samples, moments and ridge regression."""
+
+from xaiprune.pruning.statistics.inputs import Inputs, consumer_inputs
+from xaiprune.pruning.statistics.moments import Moments, Statistics, collect_moments, is_held_out, means
+from xaiprune.pruning.statistics.ridge import DEFAULT_STRENGTH, choose_ridge, ridge_map
+from xaiprune.pruning.statistics.samples import (
+    DenseSamples,
+    all_samples,
+    bytes_of_samples,
+    dense_samples,
+    samples_of_input,
+)
+
+__all__ = [
+    "DEFAULT_STRENGTH",
+    "DenseSamples",
+    "Inputs",
+    "Moments",
+    "Statistics",
+    "all_samples",
+    "bytes_of_samples",
+    "choose_ridge",
+    "collect_moments",
+    "consumer_inputs",
+    "dense_samples",
+    "is_held_out",
+    "means",
+    "ridge_map",
+    "samples_of_input",
+]

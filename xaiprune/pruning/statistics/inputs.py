@@ -1,4 +1,4 @@
-"""What consumers of units read: which input channel belongs to which unit."""
+"""Which input channel of a unit layer's consumer belongs to which unit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Inputs:
     Attributes:
         module: The consumer, a convolution or linear layer.
         channels: How many statistical channels there are (a flattened map counts each channel once).
-        repeat: Input positions a channel (above 1 where a linear layer reads a flattened map).
+        repeat: Input positions per channel (above 1 where a linear layer reads a flattened map).
         unit: Per channel (layer name, unit), or None where no unit layer makes it.
         padded: Whether a constant cannot be folded into the bias exactly.
     """
@@ -31,17 +31,17 @@ class Inputs:
         """The weight as (out, channels, taps) float64: kernel positions, or positions of a flattened map."""
         return weight.detach().double().reshape(weight.shape[0], self.channels, -1).clone()
 
-    def removed(self, going: Mapping[str, Sequence[int]]) -> Tensor:
-        """The channels whose units go, (r,) int64."""
-        sets = {name: set(units) for name, units in going.items()}
+    def removed(self, units: Mapping[str, Sequence[int]]) -> Tensor:
+        """The channels of the units to remove (unit layer -> units), (r,) int64."""
+        sets = {name: set(chosen) for name, chosen in units.items()}
         found = [i for i, owner in enumerate(self.unit) if owner and owner[1] in sets.get(owner[0], ())]
         return torch.tensor(found, dtype=torch.long)
 
-    def kept(self, going: Mapping[str, Sequence[int]]) -> Tensor:
+    def kept(self, units: Mapping[str, Sequence[int]]) -> Tensor:
         """The other channels, (channels - r,) int64."""
-        stays = torch.ones(self.channels, dtype=torch.bool)
-        stays[self.removed(going)] = False
-        return stays.nonzero()[:, 0]
+        kept = torch.ones(self.channels, dtype=torch.bool)
+        kept[self.removed(units)] = False
+        return kept.nonzero()[:, 0]
 
 
 def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, Inputs]:

@@ -1,4 +1,4 @@
-"""First and second moments of what consumers read, from the reference images."""
+"""First and second moments of consumers' inputs on the reference images."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,17 +13,20 @@ HELD_OUT = 5  # every fifth image is held out to choose the ridge strength
 
 @dataclass
 class Moments:
-    """Weighted sums over samples of x, y and their products; for one network, y is of x's channels.
+    """Weighted sums over samples of x, y and their products.
+
+    x is a consumer's input in the dense network, y its kept input in the pruned network. In statistics of the
+    dense network alone, y is x, or some of its channels.
 
     Attributes:
         n: Sum of the samples' weights.
-        x: Sum of the true inputs, (C,).
-        y: Sum of those inputs that the pruned network keeps, as it has them, (K,).
+        x: Sum of x, (C,).
+        y: Sum of y, (K,).
         xy: Sum of x y^T, (C, K).
         yy: Sum of y y^T, (K, K).
-        plain_x: Plain (unweighted) sum of x, (C,).
-        plain_y: And of y, (K,).
-        count: Samples.
+        plain_x: Unweighted sum of x, (C,).
+        plain_y: Unweighted sum of y, (K,).
+        count: Number of samples.
     """
 
     n: float
@@ -37,7 +40,7 @@ class Moments:
 
     @staticmethod
     def of(x: Tensor, weight: Tensor, y: Tensor | None = None) -> "Moments":
-        """Of samples x (n, C), with weights (n,), and y (n, K), or x itself; sums are float64."""
+        """The moments of samples x (n, C) with weights (n,), and y (n, K), by default x; sums are float64."""
         # Beyond a thousand channels float64 products get slow, and float32's error is far below the ridge.
         work = torch.float32 if x.shape[1] > 1024 else torch.float64
         x, weight = x.to(work), weight.to(work)
@@ -61,7 +64,7 @@ class Moments:
         )
 
     def only(self, kept: Tensor) -> "Moments":
-        """With those channels of y alone, (K,) of them."""
+        """The same moments with only some channels of y, (K,)."""
         return replace(
             self,
             y=self.y[kept],
@@ -71,8 +74,7 @@ class Moments:
         )
 
     def __add__(self, other: "Moments") -> "Moments":
-        mine, others = vars(self), vars(other)
-        return Moments(**{name: value + others[name] for name, value in mine.items()})
+        return Moments(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
 @dataclass
@@ -81,28 +83,39 @@ class Statistics:
 
     Attributes:
         inputs: Consumer -> its channels.
-        fit: Consumer -> moments over the images that fit the ridge regression.
-        held_out: Consumer -> moments over those that choose its strength.
+        fit: Consumer -> moments over the images that the ridge regression is fitted on.
+        held_out: Consumer -> moments over the images that its strength is chosen on.
     """
 
     inputs: dict[str, Inputs]
     fit: dict[str, Moments] = field(default_factory=dict)
     held_out: dict[str, Moments] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        channels = sum(inputs.channels for inputs in self.inputs.values())
+        return f"Statistics({len(self.inputs)} consumers, {channels} channels)"
 
-def collect(model: nn.Module, inputs: dict[str, Inputs], images: Tensor, batch_size: int = 32) -> Statistics:
+    def moments(self, consumer: str) -> Moments:
+        """Of all reference images."""
+        found = self.fit[consumer]
+        return found + self.held_out[consumer] if consumer in self.held_out else found
+
+
+def collect_moments(
+    model: nn.Module, inputs: dict[str, Inputs], images: Tensor, batch_size: int = 32
+) -> Statistics:
     """One pass over the reference images, in batches; memory is that of one batch and the moments.
 
     Args:
         model: The dense network, in eval mode.
-        inputs: What to look at.
+        inputs: Consumer -> its channels.
         images: (N, 3, H, W), normalised, N >= 2.
         batch_size: Images in one forward.
     """
     found = Statistics(inputs)
     for numbers, seen in dense_samples(model, inputs, images, batch_size):
         for name, (lines, weight) in seen.items():
-            held = held_out(numbers).repeat_interleave(len(lines) // len(numbers)).to(lines.device)
+            held = is_held_out(numbers).repeat_interleave(len(lines) // len(numbers)).to(lines.device)
             for part, into in ((~held, found.fit), (held, found.held_out)):
                 if bool(part.any()):
                     moments = Moments.of(lines[part], weight[part])
@@ -110,6 +123,16 @@ def collect(model: nn.Module, inputs: dict[str, Inputs], images: Tensor, batch_s
     return found
 
 
-def held_out(numbers: Tensor) -> Tensor:
+def is_held_out(numbers: Tensor) -> Tensor:
     """Which images (by number) are held out, bool."""
     return numbers % HELD_OUT == HELD_OUT - 1
+
+
+def means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """E[x y^T] and E[y y^T] (covariances if centred), E[x] and E[y]."""
+    n = moments.n
+    x, y, xy, yy = moments.x / n, moments.y / n, moments.xy / n, moments.yy / n
+    if centred:
+        xy = xy - torch.outer(x, y)
+        yy = yy - torch.outer(y, y)
+    return xy, yy, x, y

@@ -1,25 +1,25 @@
-"""Ridge regression of a consumer's dense input on the channels that the pruned network keeps."""
+"""Ridge regression that predicts a consumer's dense input from the channels that the pruned network keeps."""
 
 import torch
 from torch import Tensor
 
-from xaiprune.pruning.statistics.moments import Moments
+from xaiprune.pruning.statistics.moments import Moments, means
 
 # Relative to the mean variance of the kept channels; 0 would fail on dead or repeated channels.
 STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-MIDDLE = STRENGTHS[len(STRENGTHS) // 2]
+DEFAULT_STRENGTH = STRENGTHS[len(STRENGTHS) // 2]
 
 
-def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
-    """The change D and constant c with x ~ P y_K + D y_K + c, where P passes kept channels on.
+def ridge_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
+    """The change D and constant c with x ~ (P + D) y + c, where P copies each kept channel to its place in x.
 
-    Minimises E|x - (P + D) y_K - c|^2 + ridge * mean variance * |D|^2, so a strong ridge leaves the
+    Minimises E|x - (P + D) y - c|^2 + ridge * mean variance of y * |D|^2. A strong ridge therefore leaves the
     kept channels as they are rather than shrinking them.
 
     Args:
         moments: Of the dense input x and the kept channels of the pruned one, y.
         kept: Kept channels, (K,).
-        ridge: Strength, relative.
+        ridge: Strength, relative to the mean variance.
         centred: Whether there is a constant term.
 
     Returns:
@@ -28,7 +28,7 @@ def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> 
     xy, yy, x, y = means(moments, centred)
     target = xy.clone()
     target[kept] -= yy  # E[(x - P y) y^T]
-    # Where nothing before it was pruned, x = y and kept rows have nothing to make up for.
+    # Where nothing before the consumer was pruned, kept rows of x are y: their change is zero.
     target[kept] = torch.where(target[kept].abs() > 1e-12 * yy.abs().max(), target[kept], 0.0)
     change = torch.zeros_like(target)
     rows = target.abs().amax(1) > 0
@@ -40,24 +40,24 @@ def weights_map(moments: Moments, kept: Tensor, ridge: float, centred: bool) -> 
     return change, constant
 
 
-def strength(fit: Moments, held: Moments | None, kept: Tensor, centred: bool, gram: Tensor) -> float:
+def choose_ridge(fit: Moments, held: Moments | None, kept: Tensor, centred: bool, gram: Tensor) -> float:
     """The ridge strength with the least error of the consumer's output on the held-out images.
 
     Args:
         fit: Moments of the other images.
-        held: Moments of the held-out images; None: the middle strength.
+        held: Moments of the held-out images; None: the default strength.
         kept: Kept channels.
         centred: Whether there is a constant term.
-        gram: (C, C), sum over outputs and taps of w w^T, which weighs errors by what they do.
+        gram: (C, C), sum over outputs and taps of w w^T, so that errors count as they change the output.
     """
     if held is None:
-        return MIDDLE
+        return DEFAULT_STRENGTH
     errors = [_error(fit, held, kept, ridge, centred, gram) for ridge in STRENGTHS]
     return STRENGTHS[int(torch.tensor(errors).nan_to_num(torch.inf).argmin())]
 
 
 def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: bool, gram: Tensor) -> float:
-    change, constant = weights_map(fit, kept, ridge, centred)
+    change, constant = ridge_map(fit, kept, ridge, centred)
     full = change.clone()
     full[kept] += torch.eye(len(kept), dtype=full.dtype, device=full.device)
     xy, yy, x, y = means(held, centred=False)
@@ -67,18 +67,8 @@ def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: boo
     return float(square - cross)
 
 
-def means(moments: Moments, centred: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Means of x y^T and y y^T (covariances if centred), of x and of y."""
-    n = moments.n
-    x, y, xy, yy = moments.x / n, moments.y / n, moments.xy / n, moments.yy / n
-    if centred:
-        xy = xy - torch.outer(x, y)
-        yy = yy - torch.outer(y, y)
-    return xy, yy, x, y
-
-
 def _solve(yy: Tensor, target: Tensor, ridge: float) -> Tensor:
-    """target (yy + ridge * mean variance)^-1; NaN where that matrix is not positive definite."""
+    """target (yy + ridge * mean variance * I)^-1; NaN where that matrix is not positive definite."""
     scale = yy.diagonal().mean().clamp_min(torch.finfo(yy.dtype).tiny)
     regular = yy + ridge * scale * torch.eye(len(yy), dtype=yy.dtype, device=yy.device)
     factor, failed = torch.linalg.cholesky_ex(regular)

@@ -1,7 +1,8 @@
-"""Samples of what consumers read, and how much the network's answer depends on each of them."""
+"""Samples of consumers' inputs, weighted by how much the network's answer depends on each of them."""
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from xaiprune.pruning.statistics.inputs import Inputs
 
 _MIN_SAMPLES, _PER_CHANNEL = 8192, 12
-# Part of a sample's weight that follows the answer's gradient; the rest is the same for all, so that no
-# position is left without any.
+# Part of a sample's weight that follows the answer's gradient; the rest is the same for all samples, so that
+# every position has some weight.
 _BY_GRADIENT = 0.9
 
 
@@ -27,26 +28,36 @@ class DenseSamples:
 
     seen: dict[str, tuple[Tensor, Tensor]]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the samples take."""
+        return _nbytes(self.seen)
 
-def gather(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int) -> DenseSamples:
+    def __repr__(self) -> str:
+        return f"DenseSamples({len(self.seen)} consumers, {self.nbytes / 1e6:.1f} MB)"
+
+
+def _nbytes(seen: Mapping[str, tuple[Tensor, Tensor]]) -> int:
+    return sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
+
+
+def all_samples(
+    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int
+) -> DenseSamples:
     """`dense_samples` of all images."""
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in inputs}
-    for _, seen in dense_samples(model, inputs, images, batch_size):
-        for name, lines_and_weights in seen.items():
-            parts[name].append(lines_and_weights)
-    return DenseSamples(
-        {
-            name: (torch.cat([lines for lines, _ in own]), torch.cat([weights for _, weights in own]))
-            for name, own in parts.items()
-        }
-    )
+    parts = [seen for _, seen in dense_samples(model, inputs, images, batch_size)]
+    whole = {}
+    for name in inputs:
+        lines, weights = zip(*(part.pop(name) for part in parts), strict=True)
+        whole[name] = torch.cat(lines), torch.cat(weights)
+    return DenseSamples(whole)
 
 
-def bytes_of(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor) -> int:
-    """What `gather` would take, by the samples of one image."""
+def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor) -> int:
+    """What `all_samples` would take, estimated from the samples of one image."""
     with torch.inference_mode(False), torch.enable_grad():
         seen = _weighted(model, inputs, images[:1].clone().requires_grad_(), len(images))
-    return len(images) * sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
+    return len(images) * _nbytes(seen)
 
 
 def dense_samples(
@@ -54,14 +65,14 @@ def dense_samples(
 ) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
     """Samples of every consumer's input, batch by batch, with weights.
 
-    A sample (a pixel, a token) weighs as much as the squared gradient of the network's top logit at the
-    consumer's output there (first order: what an error there does to the answer), normalised to a mean of
-    1 in each image. In a ViT's last block only the class token matters; an unweighted regression would
-    spend itself on 196 tokens that nobody reads.
+    The weight of a sample (a pixel, a token) is the squared gradient of the network's top logit at the
+    consumer's output there (to first order, what an error there does to the answer), normalised to a mean of
+    1 in each image. In a ViT's last block only the class token matters; an unweighted regression would fit
+    the 196 tokens that have no influence on the answer.
 
     Args:
         model: The dense network, in eval mode.
-        inputs: Consumers and their channels.
+        inputs: Consumer -> its channels.
         images: (N, 3, H, W).
         batch_size: Images in one forward and backward.
 
@@ -82,39 +93,37 @@ def _weighted(
     lines: dict[str, Tensor] = {}
     grids: dict[str, torch.Size] = {}
     gradients: dict[str, Tensor] = {}
-    handles = []
-    for name, wanted in inputs.items():
+    with ExitStack() as hooks:
+        for name, own in inputs.items():
 
-        def keep(module: nn.Module, args: Any, output: Tensor, wanted: Inputs = wanted) -> None:
-            entering = args[0].detach()
-            lines[wanted.module] = samples(module, entering, wanted, len(images), total)
-            grids[wanted.module] = entering.shape
+            def keep(module: nn.Module, args: Any, output: Tensor, own: Inputs = own) -> None:
+                entering = args[0].detach()
+                lines[own.module] = samples_of_input(module, entering, own, len(images), total)
+                grids[own.module] = entering.shape
 
-            def take(gradient: Tensor) -> None:  # a tensor's hook sees through later in-place changes
-                gradients[wanted.module] = gradient.detach()
+                def take(
+                    gradient: Tensor,
+                ) -> None:  # a tensor's hook is not affected by later in-place changes
+                    gradients[own.module] = gradient.detach()
 
-            output.register_hook(take)
+                output.register_hook(take)
 
-        handles.append(model.get_submodule(name).register_forward_hook(keep))
-    try:
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
         answer = model(images).max(1).values.sum()
         torch.autograd.grad(answer, images)
-    finally:
-        for handle in handles:
-            handle.remove()
     found = {}
-    for name, wanted in inputs.items():
+    for name, own in inputs.items():
         module = model.get_submodule(name)
-        weight = _weights(module, gradients.get(name), grids[name], wanted, len(images), total)
+        weight = _weights(module, gradients.get(name), grids[name], own, len(images), total)
         found[name] = (lines[name], weight.expand(len(lines[name])) if weight.numel() == 1 else weight)
     return found
 
 
 def _weights(
-    module: nn.Module, gradient: Tensor | None, grid: torch.Size, wanted: Inputs, batch: int, total: int
+    module: nn.Module, gradient: Tensor | None, grid: torch.Size, inputs: Inputs, batch: int, total: int
 ) -> Tensor:
     """The samples' weights, (n,); one for all where the consumer sees a whole image at once."""
-    if gradient is None or wanted.repeat > 1:
+    if gradient is None or inputs.repeat > 1:
         return torch.ones(1)
     if isinstance(module, nn.Conv2d):
         square = gradient.square().sum(1, keepdim=True)
@@ -124,35 +133,35 @@ def _weights(
     mean = weight.mean(1, keepdim=True)
     weight = torch.where(mean > 0, weight / mean.clamp_min(torch.finfo(weight.dtype).tiny), 1.0)
     weight = (1 - _BY_GRADIENT) + _BY_GRADIENT * weight
-    return weight[:, :: _stride(weight.shape[1], wanted, total)].reshape(-1)
+    return weight[:, :: _stride(weight.shape[1], inputs, total)].reshape(-1)
 
 
-def samples(module: nn.Module, tensor: Tensor, wanted: Inputs, batch: int, total: int) -> Tensor:
+def samples_of_input(module: nn.Module, tensor: Tensor, inputs: Inputs, batch: int, total: int) -> Tensor:
     """A consumer's input as (n, C), image after image, at evenly spread positions.
 
-    Neighbouring pixels say nearly the same, so no more positions are used than the moments need. Which
-    ones depends on the shape only, so two networks are sampled alike.
+    Neighbouring pixels are nearly alike, so no more positions are used than the moments need. The choice
+    depends on the shape only, so the dense and the pruned network are sampled at the same positions.
 
     Args:
         module: The consumer.
         tensor: Its input; images come first, possibly as several rows each (windows of attention).
-        wanted: Its channels.
+        inputs: Its channels.
         batch: Images in this forward.
         total: Reference images in all.
     """
     if isinstance(module, nn.Conv2d):
         lines = tensor.flatten(2).transpose(1, 2)  # (N, HW, C)
-    elif wanted.repeat > 1:
-        lines = tensor.reshape(batch, wanted.channels, wanted.repeat).transpose(1, 2)
+    elif inputs.repeat > 1:
+        lines = tensor.reshape(batch, inputs.channels, inputs.repeat).transpose(1, 2)
     else:
         lines = tensor
-    lines = lines.reshape(batch, -1, wanted.channels)
-    return lines[:, :: _stride(lines.shape[1], wanted, total)].reshape(-1, wanted.channels).clone()
+    lines = lines.reshape(batch, -1, inputs.channels)
+    return lines[:, :: _stride(lines.shape[1], inputs, total)].reshape(-1, inputs.channels).clone()
 
 
-def _stride(positions: int, wanted: Inputs, total: int) -> int:
-    """Take every so manieth position of an image."""
-    enough = max(_MIN_SAMPLES, _PER_CHANNEL * wanted.channels)
+def _stride(positions: int, inputs: Inputs, total: int) -> int:
+    """The distance between two positions of an image that are sampled."""
+    enough = max(_MIN_SAMPLES, _PER_CHANNEL * inputs.channels)
     step = max(1, positions * total // enough)
     # A stride that shares a factor with the width would always meet the same columns.
     while step > 1 and math.gcd(step, positions) > 1:

@@ -1,0 +1,148 @@
+"""A search on the console: what is searched, and its trials as they end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from xaiprune.config import PruneConfig
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluation import Accuracy
+from xaiprune.storage import WORKER, shown
+from xaiprune.study import best_trial, counts, first_value, is_feasible, recipe_of, value_text
+from xaiprune.trial import SearchSetup
+
+
+def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, url: str) -> str:
+    """What is searched, on what, in a few lines."""
+    config, session, objective = setup.config, setup.session, setup.objective
+    data = session.dataset
+    rates = ", ".join(f"{rate:g}" for rate in objective.rates)
+    done = counts(study).done
+    lines = {
+        "network": f"{session.name} on {session.device}, {session.unit_count:,} "
+        f"{config.units.kind} in {len(session.units)} layers",
+        "images": f"{len(data.reference)} reference, {len(session.validation)} validation, "
+        f"{len(data.test)} test; {len(data.task.classes)} classes",
+        "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
+        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {_how(config.prune)}"
+        if objective.prunes
+        else f"{objective.name}, patches of the validation images flipped",
+        "study": f"{study.study_name} in {shown(url)}",
+        "trials": f"{done} of {config.study.n_trials} done",
+    }
+    return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+def _how(prune: PruneConfig) -> str:
+    """How units are chosen and compensated for; defaults are left out."""
+    parts = [f"{prune.scope} ranking"]
+    if prune.order != "score":
+        parts.append(f"{prune.order} order")
+    if prune.rounds > 1:
+        parts.append(f"{prune.rounds} rounds")
+    if prune.compensate != "none":
+        parts.append(f"{prune.compensate} compensation")
+    return ", ".join(parts)
+
+
+class Trials:
+    """Trials as they end: a bar with the best so far on a terminal, one line each elsewhere.
+
+    Args:
+        console: Where to.
+        study: Theirs.
+        wanted: Trials in all.
+        dense: Top-1 of the dense network, to compare with; None: not measured yet.
+        heading: Begins each line, where several studies share the console (which then has no bar).
+    """
+
+    def __init__(
+        self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy | None, heading: str = ""
+    ) -> None:
+        self._console, self._wanted, self._dense, self._heading = console, wanted, dense, heading
+        self._best: FrozenTrial | None = None
+        done = counts(study).done
+        with suppress(XaipruneError):  # none has finished yet, or none keeps the constraints
+            self._best = best_trial(study)
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or done >= wanted or bool(heading),
+        )
+        self._task = self._bar.add_task(self._best_text(), total=wanted, completed=done)
+
+    def __enter__(self) -> Trials:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def add(self, trial: FrozenTrial, done: int) -> None:
+        """Show a trial that has ended."""
+        better = (
+            trial.state is TrialState.COMPLETE
+            and is_feasible(trial)
+            and (self._best is None or first_value(trial) > first_value(self._best))
+        )
+        if better:
+            self._best = trial
+        self._bar.update(self._task, completed=done, description=self._best_text())
+        if not self._console.is_terminal or better or trial.state is TrialState.FAIL:
+            mark = "*" if better else " "
+            line = f"trial {trial.number:>4} {mark}{value_or_state(trial):>7}  {trial_text(trial)}"
+            self._console.print(f"{self._heading}{line}", markup=False)
+
+    def _best_text(self) -> str:
+        if self._best is None:
+            return ""
+        best = f"best {value_or_state(self._best)}"
+        if self._dense is None or "faithfulness" in self._best.user_attrs:
+            return best
+        return f"{best} of {100 * self._dense.top1:.1f} %"
+
+
+def value_or_state(trial: FrozenTrial) -> str:
+    """``64.0 %``; with a cost beside it ``64.0 % at 0.52``."""
+    if trial.state is TrialState.FAIL:
+        return "failed"
+    if trial.state is TrialState.PRUNED:
+        return "stopped"
+    return value_text(trial)
+
+
+def trial_text(trial: FrozenTrial) -> str:
+    """What a trial tried, and where its value comes from."""
+    if trial.state is TrialState.FAIL:
+        return str(trial.user_attrs.get("reason", "left unfinished by its worker; runs again"))
+    preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
+    text = f"preset {preset}" if preset else recipe_of(trial).summary()
+    if (worker := trial.user_attrs.get(WORKER, {}).get("number")) is not None:
+        text = f"{text} [worker {worker}]"
+    if trial.state is TrialState.PRUNED:
+        seen = sum(score["images"] for score in trial.user_attrs["scores"])
+        text += f" (after {seen} of {trial.user_attrs['images']} image evaluations)"
+    if not is_feasible(trial):
+        missed = [name for name, excess in trial.constraints.items() if excess > 0]
+        text += f" (misses {', '.join(missed)})"
+    return text if reused is None else f"{text} (same units as trial {reused})"

@@ -1,0 +1,70 @@
+"""The end of a search: the best recipe as a file, the comparison on the test split, and where all lies."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from xaiprune.cli.common.search_display import trial_text, value_or_state
+from xaiprune.config import Config
+from xaiprune.report import show_comparison
+from xaiprune.report.best_network import write_best_network
+from xaiprune.storage import shown
+from xaiprune.study import best_trial, recipe_of, save_best
+from xaiprune.trial import SearchSetup, saved
+
+
+def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) -> None:
+    """The best composite as a file, the comparison on the test split, and the paths."""
+    from xaiprune.comparison.run import compare_on_test
+
+    skipped, of = saved(study)
+    if skipped:
+        console.print(f"racing      saved {skipped:,} of {of:,} image evaluations ({skipped / of:.0%})")
+    trial = best_trial(study)
+    folder = Path(setup.config.output_dir or Path("studies") / study.study_name).absolute()
+    composite = save_best(study, folder)
+    console.print(
+        f"best        trial {trial.number}: {value_or_state(trial)} on validation; {trial_text(trial)}",
+        markup=False,
+    )
+    cost = setup.objective.cost
+    if cost is not None:
+        front = sorted(study.best_trials, key=lambda trial: trial.values[1])
+        console.print(f"front       {len(front)} trials that no other beats in both top-1 and {cost}")
+        for found in front:
+            console.print(
+                f"            trial {found.number}: {value_or_state(found)} of the dense {cost}", markup=False
+            )
+    console.print()
+    comparison = compare_on_test(setup.session, recipe_of(trial), folder)
+    picture = show_comparison(comparison, folder, console=console)
+    write_best_network(setup, study, folder)
+    console.print()
+    for name, path in (
+        ("composite", composite),
+        ("table", folder / "comparison.csv"),
+        ("curves", picture),
+        ("study", shown(url)),
+        ("dashboard", f"xaiprune dashboard {_stored_where(setup.config)}"),
+        ("report", report_command(setup.config)),
+    ):
+        console.print(f"{name:<11} {path}", markup=False)
+
+
+def report_command(config: Config) -> str:
+    """What shows the study to people."""
+    return f"xaiprune report {_stored_where(config)}"
+
+
+def _stored_where(config: Config) -> str:
+    """The overrides by which other tasks find the study and its folder."""
+    found = [f"study.name={config.study.name}"]
+    if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
+        found.append(f"study.storage={shown(str(config.study.storage))}")
+    if config.output_dir != str(Path("studies") / str(config.study.name)):
+        found.append(f"output_dir={config.output_dir}")
+    return shlex.join(found)

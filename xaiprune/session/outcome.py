@@ -1,0 +1,125 @@
+"""A plan applied and measured: the smaller network, before and after, and how it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from xaiprune.evaluation import Accuracy, Cost
+from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
+from xaiprune.session.session import PruningSession
+
+_BATCHES = (1, 32)
+_SECONDS = 0.5  # to time each batch size for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of pruning a network.
+
+    Attributes:
+        session: That it was pruned in.
+        plan: What was removed.
+        removal: The smaller network, and what became of the plan's units.
+        before: Top-1 on the test split (None: there is none) and cost of the dense network.
+        after: Of the smaller one.
+    """
+
+    session: PruningSession
+    plan: Plan
+    removal: Removal
+    before: tuple[Accuracy | None, Cost]
+    after: tuple[Accuracy | None, Cost]
+
+    @property
+    def model(self) -> nn.Module:
+        """The smaller network."""
+        return self.removal.model
+
+    def numbers(self) -> dict[str, str]:
+        """Name -> dense -> pruned, as text."""
+        (dense, full), (pruned, small) = self.before, self.after
+        numbers = {} if dense is None else {"top-1 on the test split": f"{dense} -> {pruned}"}
+        numbers |= {
+            "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
+            "MACs of one image": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
+            "bytes": f"{full.bytes:,} -> {small.bytes:,}",
+        }
+        for slow, fast in zip(full.latency, small.latency, strict=True):
+            numbers[f"latency, batch {slow.batch}"] = f"{slow} -> {fast} (x{fast.median / slow.median:.2f})"
+        return numbers
+
+    def lines(self) -> Iterator[str]:
+        """The result as readable lines."""
+        plan = self.plan
+        yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
+        yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
+        yield from (f"          {line}" for line in self.removal.summary().splitlines())
+        yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        architecture: str,
+        kwargs: Mapping[str, Any] | None = None,
+        replaced: Sequence[str] = (),
+    ) -> Path:
+        """Write the smaller network as a folder.
+
+        Args:
+            folder: Where to.
+            architecture: As `save_pruned` takes it.
+            kwargs: As `save_pruned` takes them.
+            replaced: Attention modules that earlier removals replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            XaipruneError: As `save_pruned`.
+        """
+        prune = self.session.prune
+        how = "layer by layer" if prune.sequential else "at once"
+        notes = [
+            f"Compensation: {prune.compensate}, {how}; BatchNorm: {prune.bn}; rounds: {prune.rounds}; "
+            f"order: {prune.order}.",
+            *self.removal.summary().splitlines(),
+        ]
+        return save_pruned(
+            self.model,
+            folder,
+            architecture=architecture,
+            kwargs=kwargs,
+            plan=self.plan,
+            replaced=[*replaced, *self.removal.replaced],
+            numbers=self.numbers(),
+            notes=notes,
+        )
+
+    def export_onnx(self, folder: Path) -> float:
+        """Write ``model.onnx``; the largest difference of its logits from torch's."""
+        return export_onnx(self.model.cpu(), self.session.example.cpu(), folder)
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
+    """Apply a plan, and measure the network before and after on the test split.
+
+    Args:
+        session: Network, images and units; its ``prune`` settings say how the loss is compensated.
+        plan: What is removed.
+    """
+    removal, test = session.remove(plan), session.dataset.test
+
+    def measured(model: nn.Module) -> tuple[Accuracy | None, Cost]:
+        top1 = session.accuracy(model, test) if len(test) else None
+        return top1, session.cost(model, _BATCHES, _SECONDS)
+
+    return Outcome(session, plan, removal, measured(session.model), measured(removal.model))

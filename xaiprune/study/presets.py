@@ -1,0 +1,92 @@
+"""What a study tries first: a given composite, the centre of its space, Taylor, and the papers' presets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial
+
+from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, recipe_of_file
+from xaiprune.space import CENTRE, NotInSpace, params_of, suggest
+from xaiprune.study.sampler import takes_trials_without_parameters
+from xaiprune.trial import SearchSetup
+
+log = logging.getLogger(__name__)
+GIVEN = "given"  # user attribute: a recipe that is tried as it is
+OUTSIDE = "outside_space"  # user attribute: whether it is no point of the space
+
+
+def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
+    """Queue what the study has not tried yet.
+
+    A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
+    any other as what it is, unless it is a mere variant. Presets that rank alike on this network are tried
+    once.
+    """
+    # One that met an unexpected error (it has a traceback) gets another chance: the error may be mended.
+    attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    names = [attrs.get("preset") for attrs in attrs_of_all if "traceback" not in attrs]
+    tried = {RENAMED_PRESETS.get(str(name), name) for name in names}
+    outside_allowed = takes_trials_without_parameters(setup.config.sampler)
+    points: list[dict[str, Any]] = []
+    for name, recipe, needed in _first_recipes(setup):
+        attrs: dict[str, Any] = {"preset": name}
+        try:
+            params = params_of(setup.space, recipe)
+        except NotInSpace as reason:
+            if name in tried or not needed:
+                continue
+            if not outside_allowed:
+                log.warning("preset %s is not tried: outside the space (%s)", name, reason)
+                continue
+            log.info("preset %s lies outside the space (%s); it is tried, but not learned from", name, reason)
+            if name not in PRESETS:
+                attrs[GIVEN] = recipe.to_dict()
+            study.enqueue_trial({}, user_attrs={**attrs, OUTSIDE: True})
+            continue
+        if params in points:  # differs only in what has no effect on this network
+            continue
+        points.append(params)
+        if name not in tried:
+            study.enqueue_trial(params, user_attrs=attrs)
+
+
+def recipe_for(trial: Trial, setup: SearchSetup) -> Recipe:
+    """What a trial tries: a queued recipe, or a point of the space."""
+    name, attrs = trial.user_attrs.get("preset"), trial.user_attrs
+    if attrs.get(OUTSIDE):
+        if GIVEN in attrs:
+            return Recipe.from_dict(attrs[GIVEN], str(name))
+        return preset(str(name))
+    recipe = suggest(trial, setup.space)
+    return recipe if name is None else recipe.renamed(name)
+
+
+def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
+    """Name, recipe, and whether it is tried even if it is no point of the space.
+
+    Where the joint order can be chosen, LRP's presets are tried again with relevance summed with its sign: on
+    a transformer they do far better so in that order (docs/results), and samplers seldom get there alone.
+    """
+    space, configured = setup.space, setup.config.prune.order
+    if (file := setup.config.composite.file) is not None:
+        yield Path(file).name, recipe_of_file(file, setup.config.attribution), True
+    if space.centre is not None:
+        yield CENTRE, space.centre, True
+    taylor = PRESETS["taylor"]
+    yield "taylor", taylor, True
+    for order in space.order.choices:
+        if order != configured:  # a study never ends below Taylor in any order that it may choose
+            yield f"taylor, {order}", replace(taylor, order=order), False
+    others = {name: recipe for name, recipe in PRESETS.items() if name != "taylor"}
+    for name, recipe in others.items():
+        yield name, recipe, True
+    if "joint" in (configured, *space.order.choices):
+        joint = "joint" if space.order.choices else None
+        for name, recipe in others.items():
+            yield f"{name}, signed", replace(recipe.signed(), order=joint), False

@@ -1,0 +1,84 @@
+"""A study's trials: counts, the best one, the recipe of each, and its value as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Trials of a study by what has become of them.
+
+    Attributes:
+        done: Finished with a value (or pruned); what ``study.n_trials`` counts.
+        running: Asked and not finished, here or elsewhere.
+        failed: Without a value; the reason is stored with the trial.
+    """
+
+    done: int
+    running: int
+    failed: int
+
+
+def counts(study: optuna.Study) -> Counts:
+    """Count a study's trials."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    return Counts(
+        done=states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED),
+        running=states.count(TrialState.RUNNING),
+        failed=states.count(TrialState.FAIL),
+    )
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The finished trial with the highest (first) value, the earliest of equals, that keeps the constraints.
+
+    Raises:
+        XaipruneError: No trial has finished, or none keeps the constraints.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not finished:
+        raise XaipruneError(f"study '{study.study_name}' has no finished trial yet; run 'xaiprune search'")
+    feasible = [trial for trial in finished if is_feasible(trial)]
+    if not feasible:
+        names = ", ".join(sorted({name for trial in finished for name in trial.constraints}))
+        raise XaipruneError(
+            f"none of the {len(finished)} finished trials of study '{study.study_name}' keeps the "
+            f"constraints ({names}); run more, or loosen objective.constraints under another study.name"
+        )
+    return max(feasible, key=lambda trial: (first_value(trial), -trial.number))
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a finished trial keeps all constraints."""
+    return all(excess <= 0 for excess in trial.constraints.values())
+
+
+def first_value(trial: FrozenTrial) -> float:
+    """A finished trial's first value: what is maximised."""
+    return trial.values[0] if trial.values else 0.0
+
+
+def value_text(trial: FrozenTrial) -> str:
+    """A finished trial's values as text: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
+    first = first_value(trial)
+    value = f"{first:.3f}" if "faithfulness" in trial.user_attrs else f"{100 * first:.1f} %"
+    return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
+
+
+def recipe_of(trial: FrozenTrial) -> Recipe:
+    """What a finished trial tried, as stored with it.
+
+    Raises:
+        XaipruneError: The trial was not made by xaiprune.
+    """
+    stored = trial.user_attrs.get("proposal")
+    if stored is None:
+        raise XaipruneError(f"trial {trial.number} has no stored composite; it was not made by xaiprune")
+    return Recipe.from_dict(stored, f"trial {trial.number}")

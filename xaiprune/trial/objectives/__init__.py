@@ -1,0 +1,1 @@
+"""One objective a file; `xaiprune.registry.OBJECTIVES` knows them by name."""
