@@ -1,9 +1,13 @@
 """What people type, and the one line they get back."""
 
+import subprocess
+import sys
+
 import pytest
 
-from xaiprune.config import TASKS, compose, conf_dir, sweep_of
+from xaiprune.config import TASKS, compose, conf_dir, prepare, sweep_of, without_config_dir
 from xaiprune.errors import XaipruneError
+from xaiprune.registry import UNIT_KINDS
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
@@ -155,3 +159,29 @@ def test_composing_leaves_no_hydra_state_behind():
 
     compose("search")
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_the_folder_of_own_files_becomes_an_override(tmp_path):
+    assert without_config_dir(["a=1", "--config-dir", "own", "-m"]) == ["a=1", "-m"]
+    assert without_config_dir(["--config-dir=own", "-cd", "own", "--cfg", "job"]) == ["--cfg", "job"]
+    typed = prepare("search", ["prune.rate=0.3"], config_dir=str(tmp_path))
+    assert typed == ["prune.rate=0.3", f"hydra.searchpath=['xaiprune://{tmp_path}']"]
+    assert prepare("search", typed) == typed
+    with pytest.raises(XaipruneError, match="--config-dir: no such folder: nowhere"):
+        prepare("search", [], config_dir="nowhere")
+
+
+def test_choices_are_those_that_are_registered_when_they_are_checked(monkeypatch):
+    monkeypatch.setitem(UNIT_KINDS._entries, "rows", object())
+    assert compose("search", ["units.kind=rows"]).units.kind == "rows"
+    assert compose("search", ["units.kind=rows+heads"]).units.kind == "rows+heads"
+    with pytest.raises(XaipruneError, match=r"units\.kind must be one of .*, rows, got rows\+columns"):
+        compose("search", ["units.kind=rows+columns"])
+    with pytest.raises(XaipruneError, match=r"objective\.name must be .*; did you mean 'curve_mean'\?"):
+        compose("search", ["objective.name=curve_means"])
+
+
+def test_composing_does_not_need_torch():
+    code = "import sys; from xaiprune.config import compose; compose('search'); print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
