@@ -15,7 +15,7 @@ import yaml
 from tests.docs.pages import PAGES, REPOSITORY, Block, Command, blocks, commands, prose
 from tests.docs.typist import LOOKING, Typist, cheap_python
 from tests.docs.typist import typist as typist
-from xaiprune.attribution.lrp import composite_io
+from xaiprune.attribution.lrp import composite_from_dict
 from xaiprune.cli.__main__ import tasks
 from xaiprune.cli.demo import STUDIES
 from xaiprune.comparison.table import Comparison
@@ -114,7 +114,7 @@ def test_files_shown_are_read(page: Path) -> None:
         if kind == "space":
             read_space(data)
         elif kind == "composite":
-            composite_io.from_dict(data, block.where)
+            composite_from_dict(data, block.where)
         elif kind == "plan":
             plan_from_dict(data, block.where)
         elif kind == "pruned":

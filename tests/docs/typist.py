@@ -258,14 +258,14 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
     from xaiprune.attribution import save_composite
     from xaiprune.comparison import run as final
     from xaiprune.config import DataConfig
-    from xaiprune.data.sources.digits import digits
     from xaiprune.recipe import PRESETS
+    from xaiprune.registry import SOURCES
 
     # The comparison at the end of a search is most of its time.
     monkeypatch.setitem(final.compare_on_test.__kwdefaults__, "rates", (0.0, 0.5))
     monkeypatch.setitem(final.compare_on_test.__kwdefaults__, "seeds", 1)
     inputs = tmp_path / "inputs"
-    source = digits(DataConfig(source="digits"))
+    source = SOURCES["digits"].open(DataConfig(source="digits"))
     for number, picture in enumerate([p for p in source.pictures if p.label < 2][:24]):
         part = ("reference", "validation", "test")[number % 3]
         file = inputs / "photos" / part / source.classes[picture.label] / f"{picture.file}.png"
