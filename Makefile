@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format proof clean
+.PHONY: help demo test test-fast lint format proof clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   search, prune and compare on handwritten digits (about 2 minutes after installation)"
-	@echo "make test   run the tests        make lint   ruff and mypy"
-	@echo "make proof  measure what docs/results shows (hours; goes on where it was stopped)"
+	@echo "make demo       search, prune and compare on handwritten digits (about 2 minutes after installation)"
+	@echo "make test       run all tests                make test-fast  those that take under two minutes together"
+	@echo "make lint       ruff and mypy                make format     let ruff fix and format"
+	@echo "make proof      measure what docs/results shows (hours; goes on where it was stopped)"
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xaiprune needs Python 3.11 or newer: PYTHON=python3.12 make ..."; exit 1; }
@@ -27,8 +28,13 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 demo: $(BIN)/.installed
 	$(BIN)/xaiprune demo
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 test: $(BIN)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST)
+
+test-fast: $(BIN)/.installed-dev
+	$(PYTEST) -m 'not slow'
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ import torchvision
 from torch import Tensor, nn
 
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Recording, Rule, TapPoint, ZPlus
-from xaiprune.attribution.lrp.linear import WeightCache
+from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.units import UnitLayer, find_units
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {

@@ -24,7 +24,7 @@ from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import accuracy, cost, latency
 from xaiprune.models import Setup, setup
-from xaiprune.pruning import apply_plan, make_plan, remove_units, statistics_of
+from xaiprune.pruning import apply_plan, make_plan, remove_with_report, statistics_of
 from xaiprune.units import find_units
 
 RATES = (0.2, 0.4, 0.6, 0.8)
@@ -145,7 +145,7 @@ def run_removal(repeats: int) -> None:
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for check in [True, False] * repeats:
             started = time.perf_counter()
-            remove_units(model, plan, units, example, check=check)
+            remove_with_report(model, plan, units, example, check=check)
             seconds[check].append(time.perf_counter() - started)
         checked, unchecked = (sorted(seconds[check]) for check in (True, False))
         print(
@@ -162,7 +162,7 @@ def run_speed(rate: float = 0.5) -> None:
     example = torch.zeros(1, 3, 224, 224)
     units = find_units(model, "inner_filters", example=example)
     plan = make_plan({layer.name: torch.rand(layer.units) for layer in units}, units, rate, scope="layer")
-    smaller = remove_units(model, plan, units, example).model
+    smaller = remove_with_report(model, plan, units, example).model
     before, after = cost(model, example), cost(smaller, example)
     print(f"resnet18, {rate:g} of each layer's inner filters removed: MACs x{after.macs / before.macs:.2f}")
     for batch in (1, 32):

@@ -91,7 +91,7 @@ def plain_trial(setup: SearchSetup, composite: Composite, start: str) -> None:
 def _decoded(setup: SearchSetup, split: str) -> Tensor:
     """The pictures of a split, from their files."""
     images = setup.session.validation if split == "validation" else setup.session.dataset.reference
-    size = images.pixels.shape[1:3]
+    size = images.size
     if setup.config.data.root is None:  # digits: enlarged from what scikit-learn ships
         from sklearn.datasets import load_digits
 

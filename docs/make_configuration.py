@@ -22,9 +22,10 @@ import yaml
 from omegaconf import MISSING
 
 from xaiprune.cli.__main__ import tasks
-from xaiprune.config import Config, conf_dir
+from xaiprune.config import RENAMED, Config, conf_dir
 from xaiprune.config.fields import RULE
 from xaiprune.config.tasks import TASKS
+from xaiprune.registry import SOURCES, Registry
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -33,17 +34,17 @@ HEAD = """\
 
 <!-- Written by docs/make_configuration.py from the schemas' docstrings; edit those. -->
 
-Every task is configured by `key=value` on the command line, over the YAML files of `conf/`. Keys have a type, a
-default and often a range, which are checked before anything runs; a typo names the closest key there is.
+Every task is configured by `key=value` on the command line, on top of the YAML files of `conf/`. Keys have a type,
+a default and often a range, which are checked before anything runs; the error for a typo names the closest key.
 
 ```bash
 xaiprune search --help
 xaiprune search experiment=digits_resnet prune.rate=0.6 --cfg job
 ```
 
-A **group** is a folder of ready YAML files: `units=heads` takes `conf/units/heads.yaml`, and
-`'units.exclude=[...]'` changes a key of it. Files of your own go into a folder with the same layout, which
-`--config-dir` adds. An experiment, for example: `own/experiment/mine.yaml` with
+A **group** is a folder of YAML files: `units=heads` uses `conf/units/heads.yaml`, and `'units.exclude=[...]'`
+changes a key of it. Put files of your own into a folder with the same layout and add it with `--config-dir`. For
+example an experiment, `own/experiment/mine.yaml`:
 
 <!-- file: own/experiment/mine.yaml -->
 ```yaml
@@ -59,42 +60,54 @@ study:
   name: mine
 ```
 
-is run by
+runs with
 
 ```bash
 xaiprune search --config-dir own experiment=mine
 ```
 
-A table's empty default means "not set", written `null`. Lists are written `'data.classes=[cat,dog]'` (the quotes are
-for the shell), dictionaries `'model.kwargs={num_classes: 10}'` or key by key: `model.kwargs.num_classes=10`.
+An empty default means "not set", which is typed as `null`. Lists are typed as `'data.classes=[cat,dog]'` (the quotes
+are for the shell), dictionaries as `'model.kwargs={num_classes: 10}'` or key by key: `model.kwargs.num_classes=10`.
+
+`'imports=[my_module]'` loads Python modules of your own before the configuration is checked. The data sources, unit
+kinds, rules, criteria and objectives that they register can then be named like those that xaiprune has.
 """
 
 # Group -> what a reader should know beyond its keys; Markdown.
 NOTES = {
     "model": "`model=NAME` is any timm name; the three digits networks have files of their own.",
-    "space": "A section of its own kind: [search.md](search.md#spaces), [files.md](files.md#space). Each of its "
-    "numbers can be overridden: `space.rules.gamma.gamma.high=2`, `'space.start=[logit]'`.",
+    "space": "Spaces have a format of their own: [search.md](search.md#spaces), [files.md](files.md#space). Each "
+    "number can be overridden: `space.rules.gamma.gamma.high=2`, `'space.start=[logit]'`.",
     "sampler": "`_target_` is any of Optuna's samplers, or a class of your own by its import path; the other keys "
     "are its arguments: `sampler.n_startup_trials=20`.",
-    "pruner": "Written as samplers are. Pruners race trials: [search.md](search.md#cheap-trials).",
-    "experiment": "An experiment sets several groups at once; its first line is the command it is for.",
-    "study": "Name, storage and `output_dir` follow from what is searched, where they are not set.",
+    "pruner": "Like `sampler`, with Optuna's pruners. Pruners race trials: [search.md](search.md#cheap-trials).",
+    "experiment": "An experiment sets several groups at once; its first line is the command for it.",
+    "study": "Name, storage and `output_dir` have defaults made of what is searched.",
 }
 OTHER_GROUPS = ("experiment",)  # groups without a section of their own in the schema
 
+FORMER = """\
+## Former names
+
+These keys had another name. It is still accepted, typed and in YAML files; a line in the log names the new one.
+
+| former name | name |
+|---|---|
+"""
+
 LAUNCHERS = """\
-## Hydra's own
+## Hydra's flags and keys
 
 | key | what |
 |---|---|
 | `--multirun`, `-m` | one run for each combination of `prune.rate=0.3,0.5` and the like |
 | `hydra/launcher=joblib` | these runs side by side, as processes; `hydra.launcher.n_jobs=4` says how many |
 | `hydra/launcher=submitit_slurm` | these runs as Slurm jobs; `hydra.launcher.partition=NAME`, `.gpus_per_node=1`: [scaling.md](scaling.md) |
-| `hydra.sweep.dir` | where Hydra notes what a `--multirun` ran (`outputs/multirun/...`) |
-| `--cfg job`, `--cfg hydra` | print the configuration in place of running |
+| `hydra.sweep.dir` | where Hydra records what a `--multirun` ran (`outputs/multirun/...`) |
+| `--cfg job`, `--cfg hydra` | print the configuration instead of running |
 | `--config-dir FOLDER` | further YAML files |
 
-Launchers need the `launchers` extra. The working folder stays what it is, and a single run writes nothing of Hydra's.
+Launchers need the `launchers` extra. Hydra does not change the working folder, and writes no files for a single run.
 
 ```bash
 xaiprune search --multirun model=digits_resnet prune.rate=0.3,0.5
@@ -118,6 +131,7 @@ def page() -> str:
     parts += [section(name, None) for name in OTHER_GROUPS]
     parts.append("### Keys without a group\n\n" + table(rows_of(alone, Config)) + "\n")
     parts.append(task_sections())
+    parts.append(FORMER + "".join(f"| `{old}` | `{new}` |\n" for old, new in RENAMED.items()))
     parts.append(LAUNCHERS)
     return "\n".join(parts)
 
@@ -133,6 +147,11 @@ def section(name: str, schema: type | None) -> str:
         meaning = described(schema)
         entries = [(f"{name}.{item.name}", item, meaning.get(item.name, "")) for item in fields(schema)]
         lines += [table(rows_of(entries, schema)), ""]
+    if name == "data":
+        lines += ["| source | what | needs `data.root` |", "|---|---|---|"]
+        for key, source in SOURCES.items():
+            lines.append(f"| `{key}` | {source.text} | {'yes' if source.needs_root else 'no'} |")
+        lines.append("")
     if options := list(options_of(name)):
         lines += ["| file | what |", "|---|---|", *(f"| `{name}={o}` | {what} |" for o, what in options), ""]
     return "\n".join(lines)
@@ -183,7 +202,8 @@ def type_of(item: Field[Any], hint: Any) -> str:
     if rule is None:
         return text
     if rule.choices:
-        return "one of " + ", ".join(f"`{choice}`" for choice in rule.choices)
+        more = ", or a name that you register" if isinstance(rule.choices, Registry) else ""
+        return "one of " + ", ".join(f"`{choice}`" for choice in rule.choices) + more
     if text.startswith("list"):
         return rule.text.removeprefix("a ")
     return f"{text}, {rule.text}"

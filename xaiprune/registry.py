@@ -53,6 +53,16 @@ class Registry(Mapping[str, Any]):
 
         return add
 
+    def unregister(self, name: str) -> None:
+        """Remove an entry that a user's module has registered.
+
+        Raises:
+            XaipruneError: There is none, or it belongs to xaiprune.
+        """
+        if self._is_built_in(name) or name not in self._entries:
+            raise XaipruneError(f"there is no {self.kind} '{name}' that could be removed")
+        del self._entries[name]
+
     def __getitem__(self, name: str) -> Any:
         """The entry of that name; KeyError where there is none (`find` says it to people)."""
         if name not in self._entries:
@@ -89,8 +99,8 @@ class Registry(Mapping[str, Any]):
         return name in self._modules or name in self._entries
 
     def _load_unlisted(self) -> None:
-        while self._unlisted:
-            import_module(self._unlisted.pop())
+        for module in self._unlisted:
+            import_module(module)
 
     def _is_built_in(self, name: str) -> bool:
         self._load_unlisted()

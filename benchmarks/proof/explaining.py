@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import nan
 
 import pandas as pd
-from xaiprune.trial.explaining import explained
 
 from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.studies import DEPTH_GROUPS, SIGNED, Stage, finished
 from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.errors import XaipruneError
 from xaiprune.study import recipe_of
+from xaiprune.trial.objectives.faithfulness import explained
 
 NAME, SIGNED_SUMS = "explaining", "explaining_signed"
 ABOUT = (

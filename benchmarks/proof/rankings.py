@@ -39,7 +39,7 @@ def _evaluator(case: Case, seed: int, more: tuple[str, ...]) -> TestEvaluator:
 
 def curve_images(evaluator: TestEvaluator) -> LabelledImages:
     """The part of the test images that curves are measured on."""
-    height, width = evaluator.test.pixels.shape[1:3]
+    height, width = evaluator.test.size
     part = curve_part(evaluator.test, pixels=CURVE_IMAGES * height * width)
     return evaluator.test.subset(part)
 

@@ -97,6 +97,10 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
         _timm("swin_tiny_patch4_window7_224", img_size=64, window_size=4, depths=(2, 2, 1, 1)),
         64,
     ),
+    "timm swinv2_tiny": (
+        _timm("swinv2_tiny_window8_256", img_size=64, window_size=4, depths=(2, 2, 1, 1)),
+        64,
+    ),
     "timm mixer": (_mixer, 64),
 }
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Recording, ZPlus, relevance_at
+from xaiprune.testing.small_networks import no_hooks
 
 from .architectures import ARCHITECTURES, CLASSES, randomized
 
@@ -116,4 +117,4 @@ def test_the_network_is_left_alone(name: str) -> None:
     assert [p.requires_grad for p in model.parameters()] == flags
     assert all(p.grad is None for p in model.parameters())
     first.requires_grad_(True)
-    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
+    assert no_hooks(model)

@@ -8,23 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, relevance_at
+from xaiprune.testing.operations import FunctionNetwork
+from xaiprune.testing.small_networks import Attention, chain, small_transformer
 
 from .dense import layer_norm_inputs, product_halves, relevance_of_inputs, softmax_inputs
-from .networks import Attention, chain, small_transformer
 
 EXACT = Epsilon(0.0)
-
-
-class Calls(nn.Module):
-    """A function as a network, its output flattened to (N, outputs) and read by an identity layer."""
-
-    def __init__(self, function: object) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs = self.function(x).flatten(1)
-        return F.linear(outputs, torch.eye(outputs.shape[1], dtype=x.dtype))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -33,10 +22,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def at_input(function: object, x: Tensor, relevance: Tensor, composite: Composite) -> Tensor:
     """Relevance of x when the outputs of ``function(x)`` carry ``relevance``."""
-    model = Calls(function).eval()
+    model = FunctionNetwork(function)
     with torch.no_grad():
-        seed = relevance.flatten(1) / model(x)
-    return relevance_at(model, x, seed, composite, ["input"])["input"]
+        initial = relevance.flatten(1) / model(x)
+    return relevance_at(model, x, initial, composite, ["input"])["input"]
 
 
 @pytest.mark.parametrize("variant", ["attnlrp", "cp", "zplus"])
@@ -53,10 +42,12 @@ def test_softmax(variant: str, spelling: object) -> None:
         return torch.cat((spelling(x), x), dim=1)
 
     both = torch.cat((relevance, torch.zeros_like(relevance)), dim=1)
-    model = Calls(with_a_way_around).eval()
+    model = FunctionNetwork(with_a_way_around)
     with torch.no_grad():
-        seed = torch.where(both == 0, 0, both / torch.cat((x.softmax(-1), torch.ones_like(x)), 1)).flatten(1)
-    actual = relevance_at(model, x, seed, Composite(EXACT, softmax=variant), ["input"])["input"]
+        initial = torch.where(both == 0, 0, both / torch.cat((x.softmax(-1), torch.ones_like(x)), 1)).flatten(
+            1
+        )
+    actual = relevance_at(model, x, initial, Composite(EXACT, softmax=variant), ["input"])["input"]
     torch.testing.assert_close(actual, softmax_inputs(x, relevance, variant), rtol=1e-8, atol=1e-10)
 
 
@@ -116,9 +107,9 @@ def test_attention_block(variant: str, fused: bool) -> None:
     model, x = attention(fused), normal(2, 4, 12)
     with torch.no_grad():
         z = model[0](x)
-    seed = normal(2, 48, seed=2)
-    actual = relevance_at(model, x, seed, Composite(EXACT, softmax=variant), ["input"])["input"]
-    expected = dense_attention(model[0], x, seed.view_as(z) * z, variant)
+    initial = normal(2, 48, seed=2)
+    actual = relevance_at(model, x, initial, Composite(EXACT, softmax=variant), ["input"])["input"]
+    expected = dense_attention(model[0], x, initial.view_as(z) * z, variant)
     scale = expected.abs().max()
     torch.testing.assert_close(actual / scale, expected / scale, rtol=1e-8, atol=1e-10)
 
@@ -126,10 +117,10 @@ def test_attention_block(variant: str, fused: bool) -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_unsplit_attention_is_the_plain_gradient(fused: bool) -> None:
     model, x = attention(fused), normal(2, 4, 12)
-    seed = normal(2, 48, seed=2)
-    actual = relevance_at(model, x, seed, Composite(EXACT, softmax="gradient"), ["input"])["input"]
+    initial = normal(2, 48, seed=2)
+    actual = relevance_at(model, x, initial, Composite(EXACT, softmax="gradient"), ["input"])["input"]
     x = x.requires_grad_()
-    (g,) = torch.autograd.grad((model(x) * seed).sum(), x)
+    (g,) = torch.autograd.grad((model(x) * initial).sum(), x)
     torch.testing.assert_close(actual, (x * g).detach(), rtol=1e-9, atol=1e-10)
 
 
@@ -139,17 +130,17 @@ def test_relevance_of_attention_weights_over_keys_is_a_share_of_the_heads_output
 ) -> None:
     model, x = attention(fused=False), normal(2, 4, 12)
     composite = Composite(Gamma(0.25), softmax=variant)
-    seed = normal(2, 48, seed=3)
-    at_weights = relevance_at(model, x, seed, composite, ["0.weights"])["0.weights"]
-    at_heads = relevance_at(model, x, seed, composite, ["0.proj"], where="input")["0.proj"]
+    initial = normal(2, 48, seed=3)
+    at_weights = relevance_at(model, x, initial, composite, ["0.weights"])["0.weights"]
+    at_heads = relevance_at(model, x, initial, composite, ["0.proj"], where="input")["0.proj"]
     torch.testing.assert_close(at_weights.sum(-1), share * heads(at_heads).sum(-1), rtol=1e-9, atol=1e-10)
 
 
 def test_cp_gives_values_all_and_queries_and_keys_nothing() -> None:
     model, x = attention(fused=True), normal(2, 4, 12)
-    seed = normal(2, 48, seed=3)
-    at_qkv = relevance_at(model, x, seed, Composite(EXACT, softmax="cp"), ["0.qkv"])["0.qkv"]
-    at_heads = relevance_at(model, x, seed, Composite(EXACT, softmax="cp"), ["0.proj"], where="input")[
+    initial = normal(2, 48, seed=3)
+    at_qkv = relevance_at(model, x, initial, Composite(EXACT, softmax="cp"), ["0.qkv"])["0.qkv"]
+    at_heads = relevance_at(model, x, initial, Composite(EXACT, softmax="cp"), ["0.proj"], where="input")[
         "0.proj"
     ]
     q, k, v = (heads(part) for part in at_qkv.chunk(3, -1))
@@ -205,20 +196,20 @@ def test_activations_pass_relevance_on(activation: nn.Module) -> None:
     relevance = normal(4, 6, seed=1)
     with torch.no_grad():
         dead = activation(x.clone()) == 0
-        seed = torch.where(dead, 1, relevance / activation(x.clone()))
-    actual = relevance_at(Calls(activation).eval(), x, seed, Composite(EXACT), ["input"])["input"]
+        initial = torch.where(dead, 1, relevance / activation(x.clone()))
+    actual = relevance_at(FunctionNetwork(activation), x, initial, Composite(EXACT), ["input"])["input"]
     torch.testing.assert_close(actual, torch.where(dead, 0, relevance))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS[:5], ids=str)
 def test_activations_can_be_their_gradient(activation: nn.Module) -> None:
     x = normal(4, 6) * 3
-    seed = normal(4, 6, seed=1)
+    initial = normal(4, 6, seed=1)
     actual = relevance_at(
-        Calls(activation).eval(), x, seed, Composite(EXACT, activation="gradient"), ["input"]
+        FunctionNetwork(activation), x, initial, Composite(EXACT, activation="gradient"), ["input"]
     )["input"]
     leaf = x.clone().requires_grad_()
-    (g,) = torch.autograd.grad((activation(leaf.clone()) * seed).sum(), leaf)
+    (g,) = torch.autograd.grad((activation(leaf.clone()) * initial).sum(), leaf)
     torch.testing.assert_close(actual, x * g)
 
 
@@ -252,14 +243,14 @@ class Gated(nn.Module):
 def test_products_of_a_gate_and_a_signal(product: str, to_gate: float) -> None:
     torch.manual_seed(0)
     model, x = Gated().double().eval(), normal(3, 5)
-    seed = normal(3, 4, seed=1)
+    initial = normal(3, 4, seed=1)
     with torch.no_grad():
-        relevance = model(x) * seed
+        relevance = model(x) * initial
     composite = Composite(EXACT, product=product)
-    at_signal = relevance_at(model, x, seed, composite, ["signal"])["signal"]
+    at_signal = relevance_at(model, x, initial, composite, ["signal"])["signal"]
     to_signal = 1.0 if product != "uniform" else 0.5
     torch.testing.assert_close(at_signal, relevance * to_signal)
-    at_gate = relevance_at(model, x, seed, composite, ["gate"])["gate"]
+    at_gate = relevance_at(model, x, initial, composite, ["gate"])["gate"]
     torch.testing.assert_close(at_gate, relevance * to_gate)
 
 
@@ -292,8 +283,8 @@ def test_lxts_explicit_functions_agree() -> None:
             x = x + model.fc2(model.act(model.fc1(model.norm2(x))))
             return model.head(x.mean(1))
 
-    seed = F.one_hot(torch.tensor([0, 3]), 5).double()
-    actual = relevance_at(FromTokens().eval(), tokens, seed, Composite(EXACT), ["input"])["input"]
+    initial = F.one_hot(torch.tensor([0, 3]), 5).double()
+    actual = relevance_at(FromTokens().eval(), tokens, initial, Composite(EXACT), ["input"])["input"]
 
     def linear(x: Tensor, layer: nn.Linear) -> Tensor:
         return lxt.linear_epsilon(x, layer.weight, layer.bias, 0.0)
@@ -312,6 +303,6 @@ def test_lxts_explicit_functions_agree() -> None:
     hidden = hidden + (model.act(hidden) - hidden).detach()
     x = lxt.add2(x, linear(hidden, model.fc2), False, 0.0)
     logits = linear(lxt.mean(x, 1, False, 0.0), model.head)
-    (expected,) = torch.autograd.grad(logits, leaf, seed * logits.detach())
+    (expected,) = torch.autograd.grad(logits, leaf, initial * logits.detach())
     # lxt adds its stabilizers without a sign, LayerNorm's own epsilon among them
     assert (actual - expected).norm() < 1e-4 * expected.norm()

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from xaiprune.attribution import Aggregation, Relevance, aggregate, attribute, criterion
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, ZPlus, relevance_at
 from xaiprune.recipe import PRESETS
-
-from .networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
+from xaiprune.testing.small_networks import (
+    NETWORKS,
+    RESNET_UNITS,
+    FirstThree,
+    images_and_labels,
+    small_resnet,
+)
 
 every_network = pytest.mark.parametrize("network", list(NETWORKS))
 every_preset = pytest.mark.parametrize("preset", list(PRESETS))
 COMPOSITES = [Composite(rule) for rule in (Epsilon(), Gamma(), ZPlus(), AlphaBeta())]
-
-
-class FirstThree:
-    """A task that knows three of the network's outputs, in another order."""
-
-    def select(self, logits: Tensor) -> Tensor:
-        return logits[:, [2, 0, 1]]
 
 
 def assert_same(first: Relevance, second: Relevance, rtol: float = 1e-5) -> None:
@@ -38,10 +35,12 @@ def test_units_sum_relevance_over_space_tokens_and_channels() -> None:
         model = build().double()
         images, labels = images_and_labels()
         images = images.double()
-        seed = torch.eye(5, dtype=torch.float64)[labels]
+        initial = torch.eye(5, dtype=torch.float64)[labels]
         found = attribute(model, images, labels, units, Composite(Gamma(0.25)), start="logit")
         for unit in units:
-            at_tap = relevance_at(model, images, seed, Composite(Gamma(0.25)), [unit.tap], where=unit.where)
+            at_tap = relevance_at(
+                model, images, initial, Composite(Gamma(0.25)), [unit.tap], where=unit.where
+            )
             full = at_tap[unit.tap]
             channels = full.movedim(unit.dim, -1).flatten(1, -2).unflatten(-1, (unit.units, unit.width))
             expected = channels.sum((1, 3)), channels.abs().sum((1, 3))

@@ -1,10 +1,24 @@
 """Composites for people and for zennit."""
 
+from collections.abc import Callable
+
 import pytest
+import timm
 import torch
 import torchvision
+from torch import nn
 
-from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, Match, ZPlus, relevance_at, to_zennit
+from xaiprune.attribution import explain
+from xaiprune.attribution.lrp import (
+    Composite,
+    Epsilon,
+    Gamma,
+    Match,
+    ZPlus,
+    relevance_at,
+    to_zennit,
+    trace_layers,
+)
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS
 
@@ -18,13 +32,26 @@ GROUPS = Composite(
 
 
 def test_explain_names_every_layer_its_rule_and_what_nothing_matched() -> None:
-    text = GROUPS.explain(small_vgg("vgg11").eval(), torch.zeros(1, 3, 32, 32))
+    text = explain(GROUPS, small_vgg("vgg11").eval(), torch.zeros(1, 3, 32, 32))
     lines = {line.split()[0]: line for line in text.splitlines() if line}
     assert "gamma(gamma=0.25)" in lines["features.0"]
     assert "low" in lines["features.0"]
     assert "zplus" in lines["features.13"]
     assert "default" in lines["classifier.3"]
     assert text.splitlines()[-1].startswith("matched by no entry (default rule): features.6")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: timm.create_model("vit_tiny_patch16_224", img_size=64, depth=2),
+        lambda: torchvision.models.VisionTransformer(64, 16, 2, 4, 64, 128),
+    ],
+    ids=["timm", "torchvision"],
+)
+def test_a_vit_built_at_another_size_needs_no_example(build: Callable[[], nn.Module]) -> None:
+    model = build().eval()
+    assert len(trace_layers(model)) == len(explain(Composite(), model).splitlines()) - 3
 
 
 @pytest.mark.parametrize("composite", [GROUPS, PRESETS["alpha2beta1_first"].composite], ids=lambda c: c.name)
@@ -36,12 +63,12 @@ def test_zennit_gets_the_same_relevance_from_the_converted_composite(composite: 
     images = torch.randn(2, 3, 32, 32, dtype=next(model.parameters()).dtype)
     with torch.no_grad():
         classes = model(images).shape[1]
-    seed = torch.zeros(2, classes, dtype=images.dtype)
-    seed[:, 1] = 1
-    mine = relevance_at(model, images, seed, composite, ["input"])["input"]
+    initial = torch.zeros(2, classes, dtype=images.dtype)
+    initial[:, 1] = 1
+    mine = relevance_at(model, images, initial, composite, ["input"])["input"]
     model.pretrained_cfg = {"input_size": (3, 32, 32)}
     with Gradient(model, to_zennit(composite, model)) as attributor:
-        _, theirs = attributor(images, lambda logits: logits.detach() * seed)
+        _, theirs = attributor(images, lambda logits: logits.detach() * initial)
     # zennit stabilizes average pooling with 1e-6
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=float(theirs.abs().max()) * 1e-4)
 

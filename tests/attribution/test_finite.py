@@ -15,9 +15,8 @@ from safetensors.torch import load_file
 from xaiprune.attribution import aggregate, attribute
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Match, ZPlus
 from xaiprune.recipe import PRESETS
+from xaiprune.testing.small_networks import NETWORKS, images_and_labels
 from xaiprune.units import find_units
-
-from .networks import NETWORKS, images_and_labels
 
 SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

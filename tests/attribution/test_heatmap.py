@@ -12,8 +12,7 @@ import torch
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.attribution.lrp import Composite, Epsilon, Flat, Gamma, Match, save_composite
 from xaiprune.cli.common.application import run_task
-
-from .networks import NETWORKS, images_and_labels
+from xaiprune.testing.small_networks import NETWORKS, images_and_labels
 
 
 def test_heatmaps_of_any_batch_size_add_up_to_the_logit_without_biases() -> None:

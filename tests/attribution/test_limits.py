@@ -8,8 +8,12 @@ from torch import Tensor, nn
 
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, ZPlus, relevance_at
 from xaiprune.attribution.lrp.rules import Rule
-
-from .networks import SmallResNet, chain, images_and_labels, seeded, small_resnet, small_transformer
+from xaiprune.testing.small_networks import (
+    chain,
+    images_and_labels,
+    small_resnet,
+    small_transformer,
+)
 
 NETWORKS = {
     "resnet": (small_resnet, ["bn", "block.bn1", "block.bn2", "relu", "block", "input"]),
@@ -24,8 +28,8 @@ def relevance(
     """Relevance at the modules, started at the logit of classes 0, 1, 2, ..."""
     if images is None:
         images = images_and_labels()[0].double()
-    seed = torch.eye(5, dtype=torch.float64)[torch.arange(len(images)) % 5]
-    return relevance_at(model, images, seed, Composite(rule), modules)
+    initial = torch.eye(5, dtype=torch.float64)[torch.arange(len(images)) % 5]
+    return relevance_at(model, images, initial, Composite(rule), modules)
 
 
 def assert_same(first: dict[str, Tensor], second: dict[str, Tensor], rtol: float = 1e-9) -> None:
@@ -60,12 +64,12 @@ def test_large_gamma_tends_to_zplus_where_outputs_are_positive() -> None:
     torch.manual_seed(0)
     model = chain(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten())
     images = images_and_labels(n=3, size=8)[0].double()
-    seed = torch.randn(3, 64, dtype=torch.float64)
+    initial = torch.randn(3, 64, dtype=torch.float64)
     modules = ["0", "2", "input"]
-    zplus = relevance_at(model, images, seed, Composite(ZPlus(stabilizer=0.0)), modules)
+    zplus = relevance_at(model, images, initial, Composite(ZPlus(stabilizer=0.0)), modules)
     distances = []
     for gamma in (1e1, 1e3, 1e5):
-        close = relevance_at(model, images, seed, Composite(Gamma(gamma, stabilizer=0.0)), modules)
+        close = relevance_at(model, images, initial, Composite(Gamma(gamma, stabilizer=0.0)), modules)
         distances.append(float((close["input"] - zplus["input"]).norm() / zplus["input"].norm()))
     assert distances[0] > 20 * distances[1] > 400 * distances[2]
     assert distances[2] < 1e-3
@@ -98,47 +102,13 @@ def test_epsilon_0_is_activation_times_gradient_in_relu_networks(modules: list[s
     assert_same({key: actual[key] for key in expected}, expected)
 
 
-def bias_free() -> nn.Module:
-    """The small ResNet without any bias; its BatchNorms only scale."""
-    torch.manual_seed(0)
-    model = seeded(SmallResNet())
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.zero_()
-        if getattr(module, "bias", None) is not None:
-            module.bias.data.zero_()
-    return model.double().eval()
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        Epsilon(0.0),
-        Gamma(0.25, stabilizer=0.0),
-        Gamma(3.0, stabilizer=0.0),
-        ZPlus(stabilizer=0.0),
-        AlphaBeta(2.0, 1.0, stabilizer=0.0),
-    ],
-    ids=str,
-)
-def test_networks_without_biases_conserve(rule: Rule) -> None:
-    model = bias_free()
-    images, labels = images_and_labels(size=24)
-    images = images.double()
-    with torch.no_grad():
-        logits = model(images).gather(1, labels[:, None]).squeeze(1)
-    # The image is the only signed input, and zplus meets outputs with no positive contribution there.
-    for name, value in relevance(model, rule, ["block", "relu", "input"], images).items():
-        torch.testing.assert_close(value.flatten(1).sum(1), logits, rtol=1e-8, atol=1e-10, msg=name)
-
-
 @pytest.mark.parametrize("epsilon", [0.0, 1e-6, 0.1])
 def test_the_leak_is_what_biases_and_epsilon_take(epsilon: float) -> None:
     torch.manual_seed(0)
     model = chain(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3, stride=2), nn.Flatten())
     images = images_and_labels(n=3, size=9)[0].double()
-    seed = torch.randn(3, 36, dtype=torch.float64)
-    found = relevance_at(model, images, seed, Composite(Epsilon(epsilon)), ["0", "1", "2", "input"])
+    initial = torch.randn(3, 36, dtype=torch.float64)
+    found = relevance_at(model, images, initial, Composite(Epsilon(epsilon)), ["0", "1", "2", "input"])
     with torch.no_grad():
         z = {"0": model[0](images), "2": model[:3](images)}
     for layer, below in (("0", "input"), ("2", "1")):
@@ -157,27 +127,14 @@ def test_excluded_biases_take_nothing_in_one_layer(network: str) -> None:
     with torch.no_grad():
         logits = model(images_and_labels()[0].double())
     # The start is the logit with its bias, and all of it reaches the pooled features.
-    seed = torch.eye(5, dtype=torch.float64)[torch.arange(6) % 5]
+    initial = torch.eye(5, dtype=torch.float64)[torch.arange(6) % 5]
     below = relevance_at(
         model,
         images_and_labels()[0].double(),
-        seed,
+        initial,
         Composite(Epsilon(0.0, bias="exclude")),
         ["head"],
         where="input",
     )["head"]
-    torch.testing.assert_close(head, logits * seed)
-    torch.testing.assert_close(below.sum(-1), (logits * seed).sum(-1))
-
-
-@every_network
-@pytest.mark.parametrize("rule", [Epsilon(), Gamma(), ZPlus(), AlphaBeta()], ids=str)
-def test_an_image_is_explained_alike_alone_and_in_a_batch(network: str, rule: Rule) -> None:
-    build, modules = NETWORKS[network]
-    model = build().double()
-    images = images_and_labels(n=5)[0].double()
-    whole = relevance(model, rule, modules, images)
-    for i in range(5):
-        seed = torch.eye(5, dtype=torch.float64)[i : i + 1]
-        alone = relevance_at(model, images[i : i + 1], seed, Composite(rule), modules)
-        assert_same(alone, {key: value[i : i + 1] for key, value in whole.items()})
+    torch.testing.assert_close(head, logits * initial)
+    torch.testing.assert_close(below.sum(-1), (logits * initial).sum(-1))

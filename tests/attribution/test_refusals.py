@@ -23,9 +23,8 @@ from xaiprune.attribution.lrp import (
     trace_layers,
 )
 from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.testing.small_networks import RESNET_UNITS, chain, images_and_labels, small_resnet
 from xaiprune.units.layer import UnitLayer
-
-from .networks import RESNET_UNITS, chain, images_and_labels, small_resnet
 
 
 def refusal(call: Callable[[], Any], kind: type[XaipruneError] = XaipruneError) -> str:

@@ -9,20 +9,22 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from xaiprune.attribution.lrp import (
+    RULES,
     AlphaBeta,
     Composite,
     Epsilon,
     Flat,
     Gamma,
+    Rule,
     WSquare,
     ZBox,
     ZPlus,
     relevance_at,
 )
-from xaiprune.attribution.lrp.rules import RULES, Rule
+from xaiprune.testing.rules import RuleSuite
+from xaiprune.testing.small_networks import chain
 
 from .dense import relevance_of_inputs
-from .networks import chain
 
 RULES_TESTED: tuple[Rule, ...] = (
     Epsilon(0.0),
@@ -99,12 +101,12 @@ def test_rule_is_its_definition(rule: Rule, name: str) -> None:
     layer = filled(build(), generator)
     x = inputs(shape, generator)
     z = layer(x).detach()
-    seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
+    initial = torch.randn(z.shape, dtype=torch.float64, generator=generator)
 
     model = chain(layer, nn.Flatten())
-    actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
+    actual = relevance_at(model, x, initial.flatten(1), Composite(rule), ["input"])["input"]
 
-    close(actual, relevance_of_inputs(rule, layer, x, seed * z))
+    close(actual, relevance_of_inputs(rule, layer, x, initial * z))
 
 
 @pytest.mark.parametrize("name", ["linear", "conv stride and padding", "conv groups"])
@@ -119,19 +121,34 @@ def test_rule_is_its_definition_between_relus(rule: Rule, name: str) -> None:
     z = layer(x).detach()
     for behind in (nn.Identity(), nn.ReLU(inplace=True)):
         model = chain(nn.ReLU(), layer, behind, nn.Flatten())
-        seed = torch.randn(z.shape, dtype=torch.float64, generator=generator)
-        relevance = seed * behind(z.clone())
-        actual = relevance_at(model, images, seed.flatten(1), Composite(rule), ["1"], where="input")["1"]
+        initial = torch.randn(z.shape, dtype=torch.float64, generator=generator)
+        relevance = initial * behind(z.clone())
+        actual = relevance_at(model, images, initial.flatten(1), Composite(rule), ["1"], where="input")["1"]
         close(actual, relevance_of_inputs(rule, layer, x, relevance))
+
+
+class TestRules(RuleSuite):
+    rules = RULES_TESTED
+    conserving = (
+        Epsilon(0.0),
+        Gamma(0.25, stabilizer=0.0),
+        Gamma(3.0, stabilizer=0.0),
+        ZPlus(stabilizer=0.0),
+        AlphaBeta(2.0, 1.0, stabilizer=0.0),
+        Flat(),
+        WSquare(stabilizer=0.0),
+        ZBox(-4.0, 4.0, stabilizer=0.0),
+    )
 
 
 def test_every_rule_is_tested() -> None:
     assert {type(rule) for rule in RULES_TESTED} == set(RULES.values())
+    assert {type(rule) for rule in TestRules.conserving} == set(RULES.values())
 
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[nn.Module, Tensor, Tensor]:
-    """A random convolution, signed inputs with zeros, and a seed."""
+    """A random convolution, signed inputs with zeros, and initial relevance."""
     groups = draw(st.integers(1, 3))
     channels = groups * draw(st.integers(1, 2))
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -157,8 +174,8 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, Tensor, Tensor]:
             layer.weight.data.abs_().neg_()
     size = [dilation * (k - 1) + draw(st.integers(1, 3)) for k in kernel]
     x = inputs((channels, *size), generator, n=draw(st.integers(2, 3)))
-    seed = torch.randn(layer(x).shape, dtype=torch.float64, generator=generator)
-    return layer, x, seed
+    initial = torch.randn(layer(x).shape, dtype=torch.float64, generator=generator)
+    return layer, x, initial
 
 
 upto_10 = st.floats(0, 10, allow_subnormal=False)
@@ -177,9 +194,9 @@ rules = st.one_of(
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(convolutions(), rules)
 def test_any_convolution(case: tuple[nn.Module, Tensor, Tensor], rule: Rule) -> None:
-    layer, x, seed = case
+    layer, x, initial = case
     model = chain(layer, nn.Flatten())
-    actual = relevance_at(model, x, seed.flatten(1), Composite(rule), ["input"])["input"]
-    expected = relevance_of_inputs(rule, layer, x, seed * layer(x).detach())
+    actual = relevance_at(model, x, initial.flatten(1), Composite(rule), ["input"])["input"]
+    expected = relevance_of_inputs(rule, layer, x, initial * layer(x).detach())
     assert actual.isfinite().all()
     close(actual, expected)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from xaiprune.attribution import attribute
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, ZPlus
-from xaiprune.attribution.lrp.linear import LinearCall
-
-from .networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall
+from xaiprune.testing.small_networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
 
 
 @contextmanager

@@ -82,8 +82,8 @@ def by_zennit(
 
 def ours(model: nn.Module, name: str, rule: Rule, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     middle = NETWORKS[name][2]
-    seed = F.one_hot(labels, 7).to(images.dtype)
-    found = relevance_at(model, images, seed, Composite(rule), ["input", middle])
+    initial = F.one_hot(labels, 7).to(images.dtype)
+    found = relevance_at(model, images, initial, Composite(rule), ["input", middle])
     return found["input"], found[middle]
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.cli.conftest import preset
 from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli.__main__ import main
 from xaiprune.comparison.run import BEST
+from xaiprune.recipe import PRESETS
 from xaiprune.session import PruningSession
 
 FEW = ["compare.rates=[0,0.4]", "compare.presets=[epsilon,zplus]", "compare.criteria=[taylor,fisher]"]
@@ -61,7 +61,7 @@ def test_from_another_folder(searched, capsys, monkeypatch, tmp_path):
 
 
 def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
-    file = save_composite(tmp_path / "mine.yaml", preset("attnlrp_gamma").composite)
+    file = save_composite(tmp_path / "mine.yaml", PRESETS["attnlrp_gamma"].composite)
     typed = [*searched, "output_dir=out", *FEW]
     assert main(["compare", f"composite={file}", *typed]) == 0
     shown = capsys.readouterr().out

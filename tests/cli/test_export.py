@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.conftest import FINGERPRINT, preset
+from tests.cli.conftest import FINGERPRINT
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
@@ -40,7 +40,7 @@ def test_the_best(make_study, capsys):
     path = Path("studies/one/best.yaml").absolute()
     assert f"trial    1   94.0 %  {path}\n" in capsys.readouterr().out
     assert written() == ["best.yaml"]
-    assert load_composite(path) == preset("epsilon").composite
+    assert load_composite(path) == PRESETS["epsilon"].composite
     origin = yaml.safe_load(path.read_text())["provenance"]
     assert (origin["study"], origin["trial"], origin["value"]) == ("one", 1, 0.94)
     assert origin["interval"] == [0.9, 0.98]
@@ -53,7 +53,7 @@ def test_a_given_trial(make_study):
     make_study("one", *TRIALS)
     run("export.trial=4")
     assert written() == ["trial-4.yaml"]
-    assert load_composite("studies/one/trial-4.yaml") == preset("attnlrp_gamma").composite
+    assert load_composite("studies/one/trial-4.yaml") == PRESETS["attnlrp_gamma"].composite
 
 
 def test_the_best_few_that_differ(make_study, capsys, tmp_path):
@@ -173,7 +173,7 @@ def test_another_set_up_is_refused(searched, capsys):
 
 
 def test_from_a_file_without_a_study(searched, capsys, tmp_path):
-    file = save_composite(tmp_path / "mine.yaml", preset("zplus").composite)
+    file = save_composite(tmp_path / "mine.yaml", PRESETS["zplus"].composite)
     assert main(["export", f"composite={file}", "export.format=zennit", *searched]) == 0
     assert "ZPlus(stabilizer=1e-06)" in (tmp_path / "mine_zennit.py").read_text()
     assert main(["export", f"composite={file}", "export.trial=1"]) == 2

@@ -127,7 +127,7 @@ def test_repair_queues_the_trials_of_dead_workers(make_study, capsys):
     alive = add_running(study, {"pid": 77, "host": "elsewhere", "namespace": "", "born": "1"})
     run("study.name=one", "studies.action=repair")
     shown = capsys.readouterr().out
-    assert f"trial {number} was left unfinished; its parameters are queued again" in shown
+    assert f"trial {number} was not finished; its parameters are queued again" in shown
     assert f"trial {alive} is left alone: process 77 on elsewhere" in shown
     trials = load("one").get_trials()
     assert trials[number].state is TrialState.FAIL
@@ -198,7 +198,7 @@ def test_copy_is_whole_or_not_there(make_study, monkeypatch):
     [
         (["studies.action=copy"], r"needs studies\.to_name=NAME"),
         (["studies.to_name=two"], r"belong to studies\.action=copy"),
-        (["studies.unseen=true"], r"studies\.unseen belongs to studies\.action=repair"),
+        (["studies.assume_dead=true"], r"studies\.assume_dead belongs to studies\.action=repair"),
         (["studies.action=delete"], r"studies\.action must be one of list, show, repair, copy"),
     ],
 )

@@ -9,7 +9,7 @@ import yaml
 from tests.search.conftest import MakeConfig
 from xaiprune.cli import export
 from xaiprune.cli.common.pruning import configured_plan
-from xaiprune.config import Config, compose, prepare, searched_with, sweep_of
+from xaiprune.config import Config, compose, prepare, search_conditions, sweep_of
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import configured_recipe
 from xaiprune.session import open_session
@@ -150,8 +150,8 @@ def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
         ),
         ({"recipe": {"references": "few"}}, "provenance: references must be at least 1"),
         ({"recipe": {"flavour": "sweet"}}, "provenance has the unknown entry 'flavour'"),
-        ({"recipe": [1]}, "provenance.recipe is no section"),
-        ([1], "provenance is no section"),
+        ({"recipe": [1]}, "provenance.recipe is not a section"),
+        ([1], "provenance is not a section"),
     ],
 )
 def test_a_recipe_that_cannot_be(tmp_path: Path, provenance: object, message: str) -> None:
@@ -194,7 +194,7 @@ def test_other_conditions_than_the_search_had_are_told(
     asked = config(*searched)
     study = search(asked)
     file = export.export(study, study.trials[0], tmp_path / "found.yaml")
-    assert searched_with(file) == {"order": "joint", "compensate": "none", "steps": 1}
+    assert search_conditions(file) == {"order": "joint", "compensate": "none", "rounds": 1}
     for typed, expected in (
         (["prune.order=joint"], []),
         ([], [f"{file} was searched with prune.order=joint; here it is order score"]),
@@ -214,7 +214,7 @@ def test_other_conditions_than_the_search_had_are_told(
 
 
 def test_a_plain_composite_says_nothing_of_conditions(mine: Path, tmp_path: Path) -> None:
-    assert searched_with(mine) == {}
+    assert search_conditions(mine) == {}
     plain = tmp_path / "plain.yaml"
     plain.write_text("schema: xaiprune/composite/1\ndefault: {rule: zplus}\n")
-    assert searched_with(plain) == {}
+    assert search_conditions(plain) == {}

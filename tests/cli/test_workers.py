@@ -175,7 +175,7 @@ def test_ctrl_c(typed: Typed) -> None:
     now = counts(study)
     printed = out.read_text()
     assert (now.running, now.failed) == (0, 0)
-    assert f"stopped: {now.done} of 5000 trials done; the same command goes on from here" in printed
+    assert f"stopped: {now.done} of 5000 trials done; the same command continues from here" in printed
     assert "xaiprune: ending after the running trials; once more to end at once" in printed
     assert "Traceback" not in printed
     for trial in study.trials:

@@ -109,7 +109,7 @@ def test_a_study_can_be_reported_where_its_images_are_not():
 
 
 def test_digits_networks_refuse_other_pictures(tmp_path):
-    with pytest.raises(XaipruneError, match="knows only digits"):
+    with pytest.raises(XaipruneError, match="is trained on digits"):
         compose("search", ["data=image_folder", f"data.root={tmp_path}"])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xaiprune.data import LabelledImages, Task
+from xaiprune.data import PixelImages, Task
 from xaiprune.data.images import pixel_digest
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
@@ -13,7 +13,7 @@ MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
 @pytest.fixture
 def images():
     pixels = np.random.default_rng(0).integers(0, 255, (7, 4, 5, 3), dtype=np.uint8)
-    return LabelledImages(pixels, torch.arange(7) % 3, tuple(f"{i}.png" for i in range(7)), MEAN, STD)
+    return PixelImages(pixels, torch.arange(7) % 3, tuple(f"{i}.png" for i in range(7)), MEAN, STD)
 
 
 def test_tensor_is_normalised_per_channel(images):
@@ -47,22 +47,20 @@ def test_batches_cover_everything_in_order(images, size):
 
 def test_fingerprint_follows_content(images):
     digests = tuple(pixel_digest(image) for image in images.pixels)
-    known = LabelledImages(images.pixels, images.labels, images.files, MEAN, STD, digests)
+    known = PixelImages(images.pixels, images.labels, images.files, MEAN, STD, digests)
     assert known.fingerprint() == images.fingerprint()
     assert known.subset(slice(None)).fingerprint() == images.fingerprint()
     assert images.subset([0, 1]).fingerprint() != images.subset([1, 0]).fingerprint()
     changed = images.pixels.copy()
     changed[3, 0, 0, 0] ^= 1
-    assert (
-        LabelledImages(changed, images.labels, images.files, MEAN, STD).fingerprint() != images.fingerprint()
-    )
-    assert LabelledImages(images.pixels, images.labels, images.files, MEAN, MEAN).fingerprint() != (
+    assert PixelImages(changed, images.labels, images.files, MEAN, STD).fingerprint() != images.fingerprint()
+    assert PixelImages(images.pixels, images.labels, images.files, MEAN, MEAN).fingerprint() != (
         images.fingerprint()
     )
 
 
 def test_mismatched_lengths_are_refused(images):
     with pytest.raises(ValueError, match="7 images, 6 labels"):
-        LabelledImages(images.pixels, images.labels[:6], images.files, MEAN, STD)
+        PixelImages(images.pixels, images.labels[:6], images.files, MEAN, STD)
     with pytest.raises(ValueError, match="2 classes, but 1 logits"):
         Task(("a", "b"), (1,))

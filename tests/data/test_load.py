@@ -209,7 +209,7 @@ def test_twins_in_two_splits_are_mentioned(photos, config, caplog):
     (photos / data.test.files[0]).write_bytes((photos / data.reference.files[0]).read_bytes())
     with caplog.at_level(logging.WARNING):
         load(config(), SMALL, 3)
-    assert "1 pictures of the reference split have an identical twin in test" in caplog.text
+    assert "1 pictures of the reference split are identical to one in test" in caplog.text
 
 
 def test_other_modes_become_rgb(tmp_path, config):

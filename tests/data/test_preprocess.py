@@ -7,7 +7,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from xaiprune.config import DataConfig
-from xaiprune.data import LabelledImages, Preprocess
+from xaiprune.data import PixelImages, Preprocess
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
 
@@ -24,7 +24,7 @@ def test_equals_timms_evaluation_transform(size, crop_pct, crop_mode, interpolat
     pixels = preprocess.pixels()(PICTURE)
     assert pixels.shape == (*size, 3)
     assert pixels.dtype == np.uint8
-    images = LabelledImages(pixels[None], torch.tensor([0]), ("a",), mean, std)
+    images = PixelImages(pixels[None], torch.tensor([0]), ("a",), mean, std)
     torch.testing.assert_close(images.tensor()[0], timms(PICTURE))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xaiprune.config import DataConfig
 from xaiprune.data import Preprocess
-from xaiprune.data.sources import image_folder
+from xaiprune.data.sources.folder import ImageFolder
 from xaiprune.data.store import decoded
 from xaiprune.errors import XaipruneError
 
@@ -21,7 +21,7 @@ SMALL = Preprocess((16, 16), 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 @pytest.fixture
 def source(tmp_path):
     write_classes(tmp_path / "photos", ("ant", "bee"), 5)
-    return image_folder(DataConfig(root=str(tmp_path / "photos")))
+    return ImageFolder.open(DataConfig(root=str(tmp_path / "photos")))
 
 
 def never(picture):
@@ -57,9 +57,9 @@ def test_normalisation_is_not_part_of_the_entry(source, tmp_path):
 
 def test_the_stamp_follows_the_file(tmp_path):
     write_classes(tmp_path / "photos", ("ant", "bee"), 2)
-    before = image_folder(DataConfig(root=str(tmp_path / "photos"))).pictures[0]
+    before = ImageFolder.open(DataConfig(root=str(tmp_path / "photos"))).pictures[0]
     os.utime(tmp_path / "photos" / before.file, ns=(1, 1))
-    after = image_folder(DataConfig(root=str(tmp_path / "photos"))).pictures[0]
+    after = ImageFolder.open(DataConfig(root=str(tmp_path / "photos"))).pictures[0]
     assert before.stamp != after.stamp
 
 

@@ -36,6 +36,7 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(REPOSITORY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_says_can_be_typed(
     page: Path, typist: Typist, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ import pytest
 from tests.docs.pages import REPOSITORY, Block, Command, commands
 from xaiprune.cli.__main__ import _dispatch, main, tasks
 from xaiprune.config import Config, compose
-from xaiprune.config.model_names import DIGITS_NETWORKS
+from xaiprune.config.options import DIGITS_NETWORKS
 from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
-from xaiprune.data import LabelledImages, Task
+from xaiprune.data import PixelImages, Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, accuracy, curve
 from xaiprune.evaluation.curve import trapezoid
@@ -17,7 +17,7 @@ def labelled(values, labels):
     pixels = np.zeros((len(values), 1, 1, 3), dtype=np.uint8)
     pixels[:, 0, 0, 0] = values
     files = tuple(f"{i}.png" for i in range(len(values)))
-    return LabelledImages(pixels, torch.tensor(labels), files, (0.0, 0.0, 0.0), (1 / 255,) * 3)
+    return PixelImages(pixels, torch.tensor(labels), files, (0.0, 0.0, 0.0), (1 / 255,) * 3)
 
 
 class Fixed(nn.Module):

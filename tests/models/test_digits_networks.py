@@ -17,6 +17,7 @@ from xaiprune.models import (
     load,
     preprocess,
     setup,
+    train,
     train_,
 )
 from xaiprune.models.train import augment
@@ -111,6 +112,33 @@ def test_augmentation_shifts_and_mirrors():
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(mirrored, images, strict=True)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True))
     assert 16 < sum(flipped) < 48
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
+    schedule = train._schedule(optimizer, TrainingRecipe(learning_rate=0.2, warmup=0.1), steps=40)
+    rates = []
+    for step in range(1, 41):
+        rates.append(optimizer.param_groups[0]["lr"])
+        schedule.step_update(step)
+    assert rates[0] == pytest.approx(0.2 / 4)
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[4] == max(rates) == pytest.approx(0.2)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert 0 < rates[-1] < 0.01 * 0.2
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+
+
+def test_one_step_is_enough(digits_data):
+    model = timm.create_model("digits_resnet")
+    few = digits_data.reference.subset(range(8))
+    train_(model, few, digits_data.task, TrainingRecipe(epochs=1, batch_size=8))
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_short_form_of_a_setup(session_cache):
+    opened = setup(ModelConfig(name="digits_resnet"), DataConfig(cache_dir=session_cache), device="cpu")
+    assert repr(opened).startswith("Setup(ResNet on cpu, Dataset(100 reference, ")
 
 
 def test_pretrained_is_not_for_digits_networks():

@@ -64,7 +64,9 @@ def test_half_precision_on_disk_becomes_float32(network, tmp_path):
 def test_num_classes(network):
     assert outputs(create(ModelConfig(name="test_resnet"), num_classes=5)) == 5
     assert outputs(create(ModelConfig(name="test_resnet", kwargs=KWARGS), num_classes=5)) == 7
-    assert outputs(torch.nn.Linear(2, 3)) is None
+    plain = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    assert outputs(plain) is None
+    assert outputs(plain, torch.zeros(1, 3, 2, 2)) == 3
 
 
 def test_mismatched_keys_are_listed_and_shortened(network, tmp_path):

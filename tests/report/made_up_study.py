@@ -15,7 +15,7 @@ from xaiprune.attribution import Aggregation, Composite
 from xaiprune.attribution.lrp.composite import Match, make_rule
 from xaiprune.config import compose
 from xaiprune.recipe import Recipe
-from xaiprune.report.page import Findings, gather
+from xaiprune.report.page import Findings, read_findings
 from xaiprune.storage import quiet
 from xaiprune.study import RUNS, SCHEMA, versions
 from xaiprune.study.notes import LAYERS, UNITS, run_note
@@ -63,7 +63,7 @@ def make(
 
 def findings(folder: Path, study: optuna.Study | None = None) -> Findings:
     """What a report shows of a made-up study, with the files of a folder."""
-    return gather(make() if study is None else study, "sqlite:///studies/made_up.db", folder)
+    return read_findings(make() if study is None else study, "sqlite:///studies/made_up.db", folder)
 
 
 def _describe(study: optuna.Study, cost: str | None, noted: bool) -> None:

@@ -13,8 +13,8 @@ from optuna.trial import TrialState, create_trial
 
 from tests.cli.conftest import empty_storage as empty_storage
 from tests.cli.conftest import make_study as make_study
-from tests.cli.conftest import preset
-from xaiprune.attribution.lrp.composite_io import load_composite
+from xaiprune.attribution import load_composite
+from xaiprune.recipe import PRESETS
 from xaiprune.report.dashboard import Publisher
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
@@ -29,7 +29,7 @@ def study(make_study: Callable[..., optuna.Study]) -> optuna.Study:
         "one", ("taylor", 0.8, "a"), ("epsilon", 0.9, "b"), ("zplus", 0.1, "c"), "out of memory"
     )
     raced = {
-        "proposal": preset("epsilon_cp").to_dict(),
+        "proposal": PRESETS["epsilon_cp"].to_dict(),
         "scores": [{"rate": 0.5, "plan": "d", "correct": 10, "images": 50, "low": 0.1, "high": 0.3}],
         "images": 360,
     }
@@ -68,7 +68,7 @@ def test_every_ended_trial_tells_its_story(study: optuna.Study, tmp_path: Path) 
     assert set(found) == {"trial-1.yaml", "trial-1.png"}
     files = folder / "artifacts"
     assert (files / found["trial-1.png"]).read_bytes().startswith(b"\x89PNG")
-    assert load_composite(files / found["trial-1.yaml"]) == preset("epsilon").composite
+    assert load_composite(files / found["trial-1.yaml"]) == PRESETS["epsilon"].composite
     assert f"/artifacts/1/{study.trials[1]._trial_id}/{found['trial-1.png']})" in note
     assert "Failed: out of memory" in note_of(study, 3)
     assert "Stopped in a race after 50 of 360 image evaluations" in note_of(study, 4)

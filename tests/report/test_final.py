@@ -17,16 +17,14 @@ from xaiprune.comparison import run as final
 from xaiprune.comparison.cache import NAME
 from xaiprune.comparison.evaluator import curve_part
 from xaiprune.comparison.run import compare_on_test
-from xaiprune.config import compose
+from xaiprune.config import PruneConfig
 from xaiprune.data import Dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Paired
 from xaiprune.models import fingerprint
 from xaiprune.pruning import masked
-from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import PruningSession
-from xaiprune.space import read_space
-from xaiprune.trial import SearchSetup, objective_of
+from xaiprune.recipe import PRESETS
+from xaiprune.session import DenseNetwork, PruningSession
 from xaiprune.units import find_units
 
 RATES = (0.0, 0.4)
@@ -34,38 +32,30 @@ ONE_CLASS_EACH = slice(0, 359, 9)
 
 
 @pytest.fixture
-def bench(small_cnn: nn.Module, digits_data: Dataset) -> SearchSetup:
-    config = compose("search", ["model=digits_resnet", "prune.rate=0.4"])
-    data = replace(
-        digits_data,
-        reference=digits_data.reference.subset(slice(0, 100, 10)),
-        test=digits_data.test.subset(ONE_CLASS_EACH),
-    )
-    images = data.reference.tensor()
-    return SearchSetup(
-        config=config,
-        model=small_cnn,
+def session(small_cnn: nn.Module, digits_data: Dataset) -> PruningSession:
+    reference = digits_data.reference.subset(slice(0, 100, 10))
+    data = replace(digits_data, reference=reference, test=digits_data.test.subset(ONE_CLASS_EACH))
+    images = reference.tensor()
+    return PruningSession(
+        dense=DenseNetwork(small_cnn, find_units(small_cnn, "filters"), images),
+        name="digits_resnet",
         dataset=data,
-        units=find_units(small_cnn, "filters"),
-        layers=trace_layers(small_cnn, images[:1]),
-        space=read_space(config.space),
-        objective=objective_of(config),
         validation=data.validation,
-        device=torch.device("cpu"),
+        unit_kind="filters",
+        layers=trace_layers(small_cnn, images[:1]),
         network=fingerprint(small_cnn),
-        reference_images=images,
+        device=torch.device("cpu"),
+        prune=PruneConfig(rate=0.4),
     )
 
 
-def compare(bench: SearchSetup, folder: Path, **changes: object) -> final.Comparison:
+def compare(session: PruningSession, folder: Path, **changes: object) -> final.Comparison:
     settings: dict[str, object] = {"rates": RATES, "presets": ["epsilon", "epsilon_cp", "zplus"], "seeds": 2}
-    taylor = PRESETS["taylor"]
-    best = Recipe(taylor.composite, taylor.start, taylor.aggregation)
-    return compare_on_test(bench, best, folder, **{**settings, **changes})  # type: ignore[arg-type]
+    return compare_on_test(session, PRESETS["taylor"], folder, **{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_everyone_is_measured_on_every_test_image(bench: SearchSetup, tmp_path: Path) -> None:
-    found = compare(bench, tmp_path)
+def test_everyone_is_measured_on_every_test_image(session: PruningSession, tmp_path: Path) -> None:
+    found = compare(session, tmp_path)
     frame = found.frame
     assert list(frame.method.unique()) == [
         "dense",
@@ -81,13 +71,13 @@ def test_everyone_is_measured_on_every_test_image(bench: SearchSetup, tmp_path: 
     assert (frame.correct / frame.total).tolist() == pytest.approx(frame.top1.tolist())
     assert ((frame.low <= frame.top1) & (frame.top1 <= frame.high)).all()
     assert sorted(frame[frame.kind == "random"].seed.unique()) == [0, 1]
-    assert found.unit_count == sum(unit.units for unit in bench.units)
+    assert found.unit_count == sum(unit.units for unit in session.units)
     assert found.chance == pytest.approx(0.1)
     assert found.left_out == {"LRP epsilon_cp": "on this network the same as LRP epsilon"}
 
 
-def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: SearchSetup, tmp_path: Path) -> None:
-    frame = compare(bench, tmp_path).frame
+def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(session: PruningSession, tmp_path: Path) -> None:
+    frame = compare(session, tmp_path).frame
     (dense,) = set(frame[frame.kind == "dense"].correct)
     assert set(frame[frame.rate == 0].correct) == {dense}
     rows = frame[frame.rate == 0.4].groupby("method").correct.unique()
@@ -95,28 +85,29 @@ def test_nobody_prunes_at_rate_0_and_best_equals_taylor_here(bench: SearchSetup,
 
 
 def test_a_second_time_is_read_not_measured(
-    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: PruningSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compare(bench, tmp_path)
+    first = compare(session, tmp_path)
 
     def measured(*_: object) -> None:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(final, "_measure", measured)
-    again = compare(bench, tmp_path)
+    again = compare(session, tmp_path)
     assert again.frame.top1.tolist() == first.frame.top1.tolist()
     with pytest.raises(AssertionError, match="measured again"):
-        compare(bench, tmp_path, seeds=1)
+        compare(session, tmp_path, seeds=1)
     with torch.no_grad():
-        next(bench.model.parameters()).add_(1e-3)
+        next(session.model.parameters()).add_(1e-3)
+    changed = replace(session, network=fingerprint(session.model))
     with pytest.raises(AssertionError, match="measured again"):
-        compare(bench, tmp_path)
+        compare(changed, tmp_path)
 
 
 def test_one_that_is_killed_goes_on(
-    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: PruningSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = compare(bench, tmp_path / "complete")
+    complete = compare(session, tmp_path / "complete")
     accuracy, calls = PruningSession.accuracy, 0
 
     def dies(*arguments: object) -> object:
@@ -128,41 +119,40 @@ def test_one_that_is_killed_goes_on(
 
     monkeypatch.setattr(PruningSession, "accuracy", dies)
     with pytest.raises(KeyboardInterrupt):
-        compare(bench, tmp_path)
+        compare(session, tmp_path)
     partial = tmp_path / NAME
     assert len(partial.read_text().splitlines()) == 1 + 4
     partial.write_text(partial.read_text() + '{"plan": "cut sho')
-    again = compare(bench, tmp_path)
+    again = compare(session, tmp_path)
     assert again.frame.equals(complete.frame)
     assert again.against == complete.against
     different_plans = calls
     calls = 10
-    compare(bench, tmp_path / "another")
+    compare(session, tmp_path / "another")
     assert different_plans - 1 == calls - 10  # the interrupted one was measured twice, no other
 
 
-def test_the_model_is_left_as_it_was(bench: SearchSetup, tmp_path: Path) -> None:
-    before = {name: tensor.clone() for name, tensor in bench.model.state_dict().items()}
-    compare(bench, tmp_path)
-    assert all(torch.equal(before[name], tensor) for name, tensor in bench.model.state_dict().items())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in bench.model.modules())
+def test_the_model_is_left_as_it_was(session: PruningSession, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+    compare(session, tmp_path)
+    assert all(torch.equal(before[name], tensor) for name, tensor in session.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in session.model.modules())
 
 
-def test_rates_that_the_floor_forbids_are_left_out(bench: SearchSetup, tmp_path: Path) -> None:
-    bench.config.prune.min_units = 8
-    found = compare(bench, tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
+def test_rates_that_min_units_rules_out_are_left_out(session: PruningSession, tmp_path: Path) -> None:
+    found = compare(session.with_prune(min_units=8), tmp_path, rates=(0.0, 0.4, 0.95), presets=[])
     assert set(found.frame.rate) == {0.0, 0.4}
-    assert found.left_out == {"rates 0.95": "with prune.min_units=8 too few units may go"}
+    assert found.left_out == {"rates 0.95": "with prune.min_units=8 too few units can be removed"}
 
 
-def test_unknown_preset_is_refused_before_any_work(bench: SearchSetup, tmp_path: Path) -> None:
-    with pytest.raises(XaipruneError, match="preset 'zpuls' is unknown, choose from taylor"):
-        compare(bench, tmp_path, presets=["zpuls"])
+def test_unknown_preset_is_refused_before_any_work(session: PruningSession, tmp_path: Path) -> None:
+    with pytest.raises(XaipruneError, match="no preset 'zpuls'; did you mean 'zplus'"):
+        compare(session, tmp_path, presets=["zpuls"])
 
 
 def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
     test = digits_data.test
-    side = test.pixels.shape[1]
+    side = test.size[0]
     part = curve_part(test, pixels=50 * side * side)
     assert part == sorted(set(part))
     assert test.labels[part].bincount().tolist() == [5] * 10
@@ -171,9 +161,9 @@ def test_curve_part_draws_as_many_of_each_class(digits_data: Dataset) -> None:
 
 
 def test_a_further_comparison_measures_only_what_is_new(
-    bench: SearchSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: PruningSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = compare(bench, tmp_path)
+    few = compare(session, tmp_path)
     accuracy, plans = PruningSession.accuracy, []
 
     def counted(self: PruningSession, pruned: object, images: object) -> object:
@@ -181,7 +171,7 @@ def test_a_further_comparison_measures_only_what_is_new(
         return accuracy(self, pruned, images)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PruningSession, "accuracy", counted)
-    more = compare(bench, tmp_path / "more", measured_in=tmp_path, criteria=None, rates=(0.0, 0.4, 0.6))
+    more = compare(session, tmp_path / "more", cache_dir=tmp_path, criteria=None, rates=(0.0, 0.4, 0.6))
     kinds = more.frame[more.frame.kind == "criterion"].method.unique()
     assert list(kinds) == [name for name in CRITERIA if name != "random"]
     methods = more.frame[more.frame.kind != "dense"].groupby(["method", "seed"], dropna=False).ngroups
@@ -192,17 +182,18 @@ def test_a_further_comparison_measures_only_what_is_new(
     assert (same.correct == same.correct_before).all()
 
 
-def test_paired_with_the_best_image_by_image(bench: SearchSetup, tmp_path: Path) -> None:
-    found = compare(bench, tmp_path)
+def test_paired_with_the_best_image_by_image(session: PruningSession, tmp_path: Path) -> None:
+    found = compare(session, tmp_path)
     assert set(found.against) == {"LRP epsilon", "LRP zplus", "taylor", "activation", "magnitude_l1"}
-    test = bench.dataset.test
+    test = session.dataset.test
     right = {}
     for method in ("taylor", "activation"):
+        labels = session.dataset.reference.labels
         scores = criterion(method)(
-            bench.model, bench.reference_images, bench.dataset.reference.labels, bench.units, bench.task
+            session.model, session.reference_images, labels, session.units, session.task
         )
-        with masked(bench.model, bench.plan(scores, 0.4), bench.units):
-            right[method] = bench.task.select(bench.model(test.tensor())).argmax(1) == test.labels
+        with masked(session.model, session.plan(scores, 0.4), session.units):
+            right[method] = session.task.select(session.model(test.tensor())).argmax(1) == test.labels
     both = found.paired("activation")
     assert both is not None
     assert both.only_first == int((right["taylor"] & ~right["activation"]).sum())
@@ -219,8 +210,8 @@ def _mcnemar(first: int, second: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def test_rates_must_rise(bench: SearchSetup, tmp_path: Path) -> None:
+def test_rates_must_rise(session: PruningSession, tmp_path: Path) -> None:
     with pytest.raises(XaipruneError, match="rates of a comparison must rise"):
-        compare(bench, tmp_path, rates=(0.4, 0.0))
-    with pytest.raises(XaipruneError, match="criterion 'tailor' is unknown"):
-        compare(bench, tmp_path, criteria=["tailor"])
+        compare(session, tmp_path, rates=(0.4, 0.0))
+    with pytest.raises(XaipruneError, match="unknown criterion 'tailor'"):
+        compare(session, tmp_path, criteria=["tailor"])

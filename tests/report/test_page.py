@@ -15,8 +15,8 @@ from optuna.trial import TrialState, create_trial
 
 from xaiprune.comparison import table as kept
 from xaiprune.errors import XaipruneError
-from xaiprune.report.page import figures, gather, page, settings, tables, write_page
-from xaiprune.report.page.compared import figures_of_merit, headline, verdict
+from xaiprune.report.page import figures, page, read_findings, settings, tables, write_page
+from xaiprune.report.page.compared import headline, key_figures, verdict
 from xaiprune.report.palette import BEST, method_styles
 from xaiprune.storage import quiet
 
@@ -56,7 +56,7 @@ def test_says_what_was_searched_and_found(full: str) -> None:
     for piece in (
         "digits_resnet, weights 5da3355f8eb97cc6",
         "64 filters in 4 layers (exclude fc)",
-        "rate 0.5 of units, global ranking, floor 1",
+        "rate 0.5 of units, global ranking, min_units 1",
         "top1_at_rate",
         "TPESampler; pruner NopPruner",
         "75bf81e8b4d93ca0",
@@ -98,13 +98,13 @@ def test_the_headline_has_intervals_and_the_curves_colours(full: str, tmp_path: 
     styles = method_styles([str(name) for name in found.methods.method if name != "dense"])
     assert all(row.color == styles[row.name].color for row in rows[1:])
     drawn = figures.curves(found.comparison)
-    lines = {trace["name"]: trace["line"]["color"] for trace in drawn.data if trace.get("name")}
+    lines = {trace.name: trace.line.color for trace in drawn.figure.data if trace.name}
     assert lines == {row.name: row.color for row in rows[1:]}
     best = next(row for row in rows if row.best)
     assert best.color == BEST
     assert f"{best.top1} ({best.interval}) on 200 test images" in verdict(found)
     assert "intervals do not overlap" in verdict(found)
-    assert figures_of_merit(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
+    assert key_figures(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
 
 
 def test_the_paired_test_is_told(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_few_trials_give_no_importances(tmp_path: Path) -> None:
 def test_a_study_of_an_older_version(tmp_path: Path) -> None:
     found = findings(tmp_path, make(noted=False))
     text = shown(page(found))
-    assert "made before searches noted the layers" in text
-    assert "made before searches noted their commands" in text
+    assert "made by an older version, which did not store the layers" in text
+    assert "made by an older version, which did not store its commands" in text
     assert settings.rules(found) is None
     assert figures.kept(found) is None
 
@@ -190,9 +190,10 @@ def test_two_objectives(tmp_path: Path) -> None:
     drawn = figures.front(found)
     rows = tables.pareto(found)
     on = found.complete[found.complete.front]
-    assert len(drawn.data[1]["x"]) == len(rows) == len(on)
-    assert drawn.data[1]["x"] == sorted(drawn.data[1]["x"])
-    assert drawn.data[1]["y"] == sorted(drawn.data[1]["y"])
+    line = drawn.figure.data[1]
+    assert len(line.x) == len(rows) == len(on)
+    assert list(line.x) == sorted(line.x)
+    assert list(line.y) == sorted(line.y)
     text = shown(page(found))
     assert "The Pareto front" in text
     assert "top1_at_rate, minimising macs" in text
@@ -202,15 +203,15 @@ def test_rules_over_depth(tmp_path: Path) -> None:
     found = findings(tmp_path)
     drawn = settings.rules(found)
     assert drawn is not None
-    best, everyone, marks = drawn.data
+    best, everyone, marks = drawn.figure.data
     for table in (best, everyone):
-        assert len(table["z"][0]) == len(LAYER_NAMES)
-        assert [sum(column) for column in zip(*table["z"], strict=True)] == pytest.approx([1] * 5, abs=1e-3)
+        assert len(table.z[0]) == len(LAYER_NAMES)
+        assert [sum(column) for column in zip(*table.z, strict=True)] == pytest.approx([1] * 5, abs=1e-3)
     # In the made-up study gradient in the middle is what makes a trial good.
-    middle = best["y"].index("gradient")
-    assert best["z"][middle][1] > everyone["z"][middle][1]
+    middle = best.y.index("gradient")
+    assert best.z[middle][1] > everyone.z[middle][1]
     chosen = found.best["low.rule"]
-    assert marks["y"][0] == chosen
+    assert marks.y[0] == chosen
 
 
 def test_no_axis_without_a_dot(tmp_path: Path) -> None:
@@ -223,9 +224,9 @@ def test_no_axis_without_a_dot(tmp_path: Path) -> None:
     assert "low.alpha" in found.trials
     drawn = settings.numbers(found)
     assert drawn is not None
-    assert all(trace["x"] for trace in drawn.data)
-    titles = [axis["title"]["text"] for key, axis in drawn.layout.items() if key.startswith("xaxis")]
-    assert titles == ["epsilon", "gamma"]
+    assert all(len(trace.x) for trace in drawn.figure.data)
+    assert [axis.title.text for axis in drawn.figure.select_xaxes()] == ["epsilon", "gamma"]
+    assert drawn.title == "Which values of epsilon and gamma worked"
 
 
 def test_stopped_trials_count_among_all_that_were_tried(tmp_path: Path) -> None:
@@ -242,8 +243,8 @@ def test_stopped_trials_count_among_all_that_were_tried(tmp_path: Path) -> None:
     assert drawn is not None
     rule = study.trials[0].params["low.rule"]
     of_seven = sum(trial.params["low.rule"] == rule for trial in study.trials[:6]) + 1
-    everyone = drawn.data[1]
-    assert everyone["z"][everyone["y"].index(rule)][0] == pytest.approx(of_seven / 7, abs=1e-3)
+    everyone = drawn.figure.data[1]
+    assert everyone.z[everyone.y.index(rule)][0] == pytest.approx(of_seven / 7, abs=1e-3)
     assert "not shown: 1 stopped in a race" in figures.history(found).caption
 
 
@@ -281,7 +282,7 @@ def test_a_cost_file_of_another_version_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("trials", "failed"), [(0, 0), (0, 2)])
 def test_nothing_finished(tmp_path: Path, trials: int, failed: int) -> None:
     with pytest.raises(XaipruneError, match="study 'made_up' has no finished trial yet"):
-        gather(make(trials, failed=failed), "", tmp_path)
+        read_findings(make(trials, failed=failed), "", tmp_path)
 
 
 def test_a_failure_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,22 @@
 """The comparison's table: its figures, and how it is written."""
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from xaiprune.comparison.table import summary
-from xaiprune.report import plain_text, print_comparison
-from xaiprune.report.table import footnotes, table_rows
+from xaiprune.report import print_comparison
+from xaiprune.report.table import comparison_table, footnotes, table_rows
 
 from .made_up import comparison
 
 
-def printed(*, terminal: bool, **made_up: int) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-    print_comparison(comparison(**made_up), console)
+def printed(*, terminal: bool, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    print_comparison(comparison(), console)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -38,18 +39,29 @@ def test_plain_text_is_aligned_and_without_frames() -> None:
     assert text.isascii()
     lines = text.splitlines()
     assert lines[0].startswith("digits_resnet: 50 % of 432 filters removed, 200 test images, chance 10.0 %")
-    ends = {line.index(" %") for line in lines[2:9]}
+    ends = {line.index(" %") for line in lines[4:11]}
     assert len(ends) == 1
 
 
 def test_long_lines_are_not_broken_where_output_is_no_terminal() -> None:
-    console = Console(file=io.StringIO(), width=40)
-    print_comparison(comparison(), console)
-    assert "mean over rates  trapezoid  rate at 95 %" in console.file.getvalue()  # type: ignore[attr-defined]
+    text = printed(terminal=False, width=40)
+    assert "magnitude_l1  12.5 %    7.5 to 17.5     31.6 %     29.6 %     none" in text
+    assert "interval  p   rates  trapezoid     95 %" in text
 
 
 def test_terminal_gets_a_box() -> None:
-    assert "┃" in printed(terminal=True)
+    assert "━" in printed(terminal=True)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_fits_80_columns(terminal: bool) -> None:
+    longest = ("LRP alpha2beta1_first", "95.0 %", "90.0 to 100.0", "<0.001", "77.4 %", "79.5 %", "100 %")
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    console.print(comparison_table([longest], longest[0], boxed=terminal))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(cell in text for cell in longest)
+    assert "\x1b[" in text if terminal else text.isascii()
+    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", text).splitlines())) <= 80
 
 
 def test_says_what_was_left_out_and_when_curves_saw_fewer_images() -> None:
@@ -76,5 +88,8 @@ def test_says_how_the_best_and_its_strongest_rivals_disagree() -> None:
 
 @pytest.mark.parametrize("width", [1, 30])
 def test_columns_take_what_they_need(width: int) -> None:
-    lines = plain_text("title", [("m" * width, "1", "2", "3", "4", "5", "6")]).splitlines()
-    assert len(lines[1]) == len(lines[2])
+    console = Console(file=io.StringIO(), width=200)
+    console.print(comparison_table([("m" * width, "1", "2", "3", "4", "5", "6")]))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 4
+    assert len({len(line.rstrip()) for line in lines[2:]}) == 1

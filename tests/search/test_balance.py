@@ -107,7 +107,7 @@ def test_a_preset_is_known_by_its_name(config: MakeConfig) -> None:
 
 
 def test_nothing_to_vary_is_refused(config: MakeConfig, known: Path) -> None:
-    with pytest.raises(XaipruneError, match=r"leaves nothing to vary .*space=balance"):
+    with pytest.raises(XaipruneError, match=r"has nothing to vary .*space=balance"):
         open_search(config("space=refine", f"space.around={known}", "space.factor=1"))
     with pytest.raises(XaipruneError, match=r"space\.factor must be 1 or above, got 0\.5"):
         open_search(config("space=refine", f"space.around={known}", "space.factor=0.5"))

@@ -216,7 +216,7 @@ def test_postgresql_is_stopped_in_mid_trial(
 
     monkeypatch.setattr(PruningSession, "accuracy", stopping)
     try:
-        with pytest.raises(XaipruneError, match="see to the server and run the same command again") as caught:
+        with pytest.raises(XaipruneError, match="check the server and run the same command again") as caught:
             search(wanted)
         assert "\n" not in str(caught.value)
     finally:

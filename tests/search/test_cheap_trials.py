@@ -15,6 +15,7 @@ from xaiprune.pruning import compensate, masked
 from xaiprune.recipe import PRESETS
 from xaiprune.session import Caches, PruningSession
 from xaiprune.study import Ending, counts, open_search, open_study, recipe_of, run_trials, search
+from xaiprune.study.threads import fitting_threads
 from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run, saved
 
 
@@ -225,10 +226,18 @@ def test_reference_images_a_trial_asks_for(cnn: SearchSetup) -> None:
     torch.testing.assert_close(one.sums[name], all_.sums[name][sorted(first)], rtol=1e-4, atol=1e-6)
 
 
-def test_small_networks_are_known(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cnn.session.is_small
-    monkeypatch.setattr("xaiprune.session.session._SMALL", cnn.session.dense.cost().macs)
-    assert not cnn.session.is_small
+def test_a_small_network_runs_in_one_thread(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    with fitting_threads(cnn.session, None):
+        assert set_to == [1]
+    with fitting_threads(cnn.session, 3):
+        pass
+    monkeypatch.setattr("xaiprune.study.threads._SMALL", cnn.session.dense.cost().macs)
+    with fitting_threads(cnn.session, None):
+        pass
+    assert set_to == [1, 7, 7, 7]
 
 
 def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:

@@ -88,10 +88,10 @@ def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
     ("overrides", "message"),
     [
         (["objective.cost=macs"], r"objective\.cost has no effect with objective\.name=faithfulness"),
-        (["objective.rates=[0.5]"], r"objective\.rates says nothing"),
-        (["objective.constraints=['macs <= 0.5']"], r"objective\.constraints says nothing"),
+        (["objective.rates=[0.5]"], r"objective\.rates has no effect"),
+        (["objective.constraints=['macs <= 0.5']"], r"objective\.constraints has no effect"),
         (["pruner=wilcoxon"], "cannot race"),
-        (["space.rate=[0.3, 0.5]"], r"space\.rate says nothing"),
+        (["space.rate=[0.3, 0.5]"], r"space\.rate has no effect"),
     ],
 )
 def test_what_does_not_go_with_it(config: MakeConfig, overrides: list[str], message: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from xaiprune.cli import evaluate
 from xaiprune.cli.__main__ import main
-from xaiprune.config import Typed, compose, typed_here
+from xaiprune.config import CommandLine, compose, current_command_line
 from xaiprune.study import network_of, notes, open_search, open_study
 from xaiprune.study.notes import run_note
 from xaiprune.trial import SearchSetup
@@ -26,21 +26,21 @@ def test_every_way_a_study_was_run_once(config: MakeConfig, monkeypatch: pytest.
     open_study(setup)
     study = open_study(setup)
     assert [run["overrides"] for run in study.user_attrs["runs"]] == [None]  # from Python
-    typed = Typed("search", ("model=digits_resnet", "study.n_trials=30"))
-    monkeypatch.setattr(notes, "typed_here", lambda: typed)
+    typed = CommandLine("search", ("model=digits_resnet", "study.n_trials=30"))
+    monkeypatch.setattr(notes, "current_command_line", lambda: typed)
     runs = open_study(setup).user_attrs["runs"]
     assert [run["overrides"] for run in runs] == [None, ["model=digits_resnet", "study.n_trials=30"]]
     assert runs[-1]["config"]["data"]["reference_per_class"] == 1
     # Another task opens the study, too, but does not make it.
-    monkeypatch.setattr(notes, "typed_here", lambda: Typed("compare", ("study.name=test",)))
+    monkeypatch.setattr(notes, "current_command_line", lambda: CommandLine("compare", ("study.name=test",)))
     assert open_study(setup).user_attrs["runs"] == runs
 
 
 def test_no_more_than_ten_are_kept(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = open_search(config())
     for number in range(12):
-        typed = Typed("search", (f"study.n_trials={number}",))
-        monkeypatch.setattr(notes, "typed_here", lambda typed=typed: typed)
+        typed = CommandLine("search", (f"study.n_trials={number}",))
+        monkeypatch.setattr(notes, "current_command_line", lambda typed=typed: typed)
         study = open_study(setup)
     noted = [run["overrides"] for run in study.user_attrs["runs"]]
     assert noted == [[f"study.n_trials={number}"] for number in range(2, 12)]
@@ -48,7 +48,7 @@ def test_no_more_than_ten_are_kept(config: MakeConfig, monkeypatch: pytest.Monke
 
 def test_no_password_is_noted() -> None:
     url = "postgresql://me:secret@host/studies"
-    typed = Typed("search", (f"study.storage={url}", "study.name=one", f"++study.storage='{url}'"))
+    typed = CommandLine("search", (f"study.storage={url}", "study.name=one", f"++study.storage='{url}'"))
     noted = run_note(compose("search", typed.overrides[:2]), "cpu", typed)
     assert "secret" not in str(noted)
     assert noted["config"]["study"]["storage"] == "postgresql://me:***@host/studies"
@@ -57,13 +57,13 @@ def test_no_password_is_noted() -> None:
 
 def test_what_was_typed_is_known_inside_a_task(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
-    seen: list[Typed | None] = []
-    monkeypatch.setattr(evaluate, "run", lambda config: seen.append(typed_here()))
+    seen: list[CommandLine | None] = []
+    monkeypatch.setattr(evaluate, "run", lambda config: seen.append(current_command_line()))
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "own.yaml").write_text("# @package _global_\nprune: {rate: 0.3}\n")
     assert main(["evaluate", "experiment=own", "seed=3", "--config-dir", str(tmp_path / "mine")]) == 0
-    assert seen == [Typed("evaluate", ("experiment=own", "seed=3"), str(tmp_path / "mine"))]
+    assert seen == [CommandLine("evaluate", ("experiment=own", "seed=3"), str(tmp_path / "mine"))]
 
 
 def test_nothing_was_typed_in_python() -> None:
-    assert typed_here() is None
+    assert current_command_line() is None

@@ -20,7 +20,7 @@ from xaiprune.trial import ScoreCache, Stopwatch, constraint_of, run
 
 def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
     setup = open_search(
-        config("objective=max_rate_at_drop", "objective.keep=0.5", "data.validation_per_class=9")
+        config("objective=max_rate_at_drop", "objective.keep_top1=0.5", "data.validation_per_class=9")
     )
     found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert found.values is not None
@@ -32,7 +32,7 @@ def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
     if rate:
         assert measured[rate] >= enough
     assert round(rate + 0.01, 2) not in measured or measured[round(rate + 0.01, 2)] < enough
-    again = open_search(config("objective=max_rate_at_drop", "objective.keep=1"))
+    again = open_search(config("objective=max_rate_at_drop", "objective.keep_top1=1"))
     assert run(again, PRESETS["taylor"], 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
 
 

@@ -84,7 +84,7 @@ def test_repair(config: MakeConfig, storage: str, capsys: pytest.CaptureFixture[
     assert f"trial {dead.number} was left unfinished" in printed
     assert f"trial {far.number} is left alone: process 7 on elsewhere" in printed
     assert ("no heartbeats" in printed) is not has_heartbeats(open_storage(storage))
-    studies.run(compose("studies", [*typed, "studies.unseen=true"]))
+    studies.run(compose("studies", [*typed, "studies.assume_dead=true"]))
     trials = load_study(config(f"study.storage={storage}")).trials
     assert [trials[n].state for n in (dead.number, far.number)] == [TrialState.FAIL] * 2
     assert [t.user_attrs[stale.RETRY_OF] for t in trials[-2:]] == [dead.number, far.number]
@@ -182,7 +182,7 @@ def test_a_server_that_is_not_there() -> None:
     pytest.importorskip("psycopg", reason="pip install 'xaiprune[postgres]'")
     url = "postgresql://u:secret@127.0.0.1:1/x"
     require_driver(url)
-    with pytest.raises(XaipruneError, match="see to the server and run the same command again") as caught:
+    with pytest.raises(XaipruneError, match="check the server and run the same command again") as caught:
         open_storage(url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -14,7 +14,6 @@ from xaiprune.study import (
     best_trial,
     counts,
     dense_accuracy,
-    differences,
     load_study,
     open_search,
     open_study,
@@ -22,6 +21,7 @@ from xaiprune.study import (
     save_best,
     search,
 )
+from xaiprune.study.fingerprint import differences
 from xaiprune.study.sampler import make_sampler
 
 PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention

@@ -46,7 +46,7 @@ def test_interrupted(
     monkeypatch.setattr(task, "run_trials", lambda *_: Ending.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         task.run(config("study.n_trials=9"))
-    assert "stopped: 0 of 9 trials done; the same command goes on from here" in capsys.readouterr().out
+    assert "stopped: 0 of 9 trials done; the same command continues from here" in capsys.readouterr().out
 
 
 def test_nothing_is_written_before_the_set_up_fits(config: MakeConfig, tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
-"""Relevance of units: LRP (`attribute.lrp`), baselines (`attribute.criteria`), and their scores."""
+"""Relevance of units: LRP (`attribution.lrp`), baselines (`attribution.criteria`), and their scores."""
 
-from xaiprune.attribution.criteria.registry import CRITERIA, Scores, SelectsLogits, criterion
-from xaiprune.attribution.criteria.registry import register as register_criterion
+from xaiprune.attribution.criteria import Criterion, Scores, SelectsLogits, criterion
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.attribution.lrp.composite import Composite, Match, make_rule
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
-from xaiprune.attribution.lrp.explain import explanation
+from xaiprune.attribution.lrp.explain import explain, explanation
 from xaiprune.attribution.relevance import Aggregation, Relevance, aggregate
-from xaiprune.attribution.unit_relevance import Start, attribute
+from xaiprune.attribution.unit_relevance import Start, attribute, initial_relevance
+from xaiprune.registry import CRITERIA, register_criterion
 
 __all__ = [
     "CRITERIA",
     "Aggregation",
     "Composite",
+    "Criterion",
     "Match",
     "Relevance",
     "Scores",
@@ -21,8 +22,10 @@ __all__ = [
     "aggregate",
     "attribute",
     "criterion",
+    "explain",
     "explanation",
     "heatmaps",
+    "initial_relevance",
     "load_composite",
     "make_rule",
     "register_criterion",

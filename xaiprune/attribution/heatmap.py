@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, cat, nn
 
-from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.lrp.composite import Composite
-from xaiprune.attribution.lrp.linear import WeightCache
-from xaiprune.attribution.lrp.recording import Recording
-from xaiprune.attribution.unit_relevance import Start, seed
+from xaiprune.attribution.lrp.engine.linear_call import WeightCache
+from xaiprune.attribution.lrp.engine.recording import Recording
+from xaiprune.attribution.unit_relevance import Start, initial_relevance
 
 
 def heatmaps(
@@ -27,7 +27,7 @@ def heatmaps(
         model: In eval mode; left as it was.
         images: (N, 3, H, W), normalised.
         labels: (N,) index of the explained class among the task's classes.
-        composite: Rules; only here do rules of the layer that reads the image matter.
+        composite: Which layer gets which rule; rules of the layer that reads the image matter only here.
         task: Picks the task's logits.
         start: Relevance of the explained logit.
         batch_size: Images in one forward.
@@ -37,10 +37,10 @@ def heatmaps(
     """
     device = next(model.parameters()).device
     weights = WeightCache()
-    found = []
+    found: list[Tensor] = []
     for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         recording = Recording(model, batch.to(device), (), from_image=True, weights=weights)
-        initial = seed(recording.logits, target.to(device), start, task)
+        initial = initial_relevance(recording.logits, target.to(device), start, task)
         relevance = recording.backward(composite, initial, lambda *_: None, last=True)
         assert relevance is not None  # the recording begins at the image
         found.append(relevance.sum(1).cpu())

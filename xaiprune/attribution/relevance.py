@@ -1,4 +1,4 @@
-"""Relevance per sample and unit, and how it becomes one score a unit."""
+"""Relevance per sample and unit, and how it becomes one score per unit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xaiprune.attribution.criteria.registry import Scores
+from xaiprune.attribution.criteria.types import Scores
 from xaiprune.errors import XaipruneError
 
 AggregateMode = Literal["abs_of_sum", "signed", "sum_of_abs"]
@@ -17,7 +17,7 @@ ImageWeight = Literal["as_is", "equal", "confidence"]
 Normalize = Literal["none", "sum", "max", "l2"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Relevance:
     """Relevance of every unit for every reference image, under one composite.
 
@@ -31,10 +31,13 @@ class Relevance:
     abs_sums: Mapping[str, Tensor]
     confidence: Tensor
 
+    def __repr__(self) -> str:
+        return f"Relevance({len(self.confidence)} images, {len(self.sums)} unit layers)"
+
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How per-image relevance becomes one score a unit.
+    """How per-image relevance becomes one score per unit.
 
     Attributes:
         mode: ``abs_of_sum``: sum over images of |sum over space| (PXP); ``signed``: sum over both, so that
@@ -49,14 +52,13 @@ class Aggregation:
     normalize: Normalize = "none"
 
     def __post_init__(self) -> None:
-        for key, choices in (
-            ("mode", AggregateMode),
-            ("image_weight", ImageWeight),
-            ("normalize", Normalize),
-        ):
-            if getattr(self, key) not in get_args(choices):
-                known = ", ".join(get_args(choices))
-                raise XaipruneError(f"aggregation: {key} must be one of {known}, got '{getattr(self, key)}'")
+        choices = {"mode": AggregateMode, "image_weight": ImageWeight, "normalize": Normalize}
+        for key, allowed in choices.items():
+            value = getattr(self, key)
+            if value not in get_args(allowed):
+                raise XaipruneError(
+                    f"aggregation: {key} must be one of {', '.join(get_args(allowed))}, got '{value}'"
+                )
 
 
 def aggregate(relevance: Relevance, aggregation: Aggregation | None = None) -> Scores:
@@ -88,17 +90,12 @@ def _image_weights(relevance: Relevance, how: ImageWeight) -> Tensor:
         return confidence
     if how == "as_is":
         return torch.ones_like(confidence)
-    total = torch.zeros_like(confidence)
-    for values in relevance.abs_sums.values():
-        total += values.double().sum(1)
-    return torch.where(total > 0, 1 / total, torch.zeros_like(total))
+    total = torch.stack([values.double().sum(1) for values in relevance.abs_sums.values()]).sum(0)
+    return torch.where(total > 0, 1 / total, 0)
 
 
 def _normalized(score: Tensor, how: Normalize) -> Tensor:
-    size = {
-        "none": torch.ones((), dtype=score.dtype),
-        "sum": score.abs().sum(),
-        "max": score.abs().max(),
-        "l2": score.norm(),
-    }[how]
+    if how == "none":
+        return score
+    size = score.norm() if how == "l2" else score.abs().sum() if how == "sum" else score.abs().max()
     return score / size if size > 0 else score

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.criteria.taps import by_unit
+from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.lrp.composite import Composite
-from xaiprune.attribution.lrp.linear import WeightCache
-from xaiprune.attribution.lrp.recorder import TapPoint
-from xaiprune.attribution.lrp.recording import Recording
+from xaiprune.attribution.lrp.engine.linear_call import WeightCache
+from xaiprune.attribution.lrp.engine.recorder import TapPoint
+from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.lrp.rules import stabilized
 from xaiprune.attribution.relevance import Relevance
 from xaiprune.errors import UnsupportedOperation, XaipruneError
@@ -77,7 +77,7 @@ def attribute(
         task: Picks the task's logits (a `data.Task`); None: the model's outputs are the classes.
         start: Relevance of the right class's logit z. ``one``: R = 1, which weights each image by 1/z
             against ``logit``: R = z. ``contrast``: gradient of the class's log-probability among the task's
-            classes, so that the other classes' logits count against it. One for all, or one a composite.
+            classes, so that the other classes' logits count against it. One for all, or one per composite.
         batch_size: Images in one forward, at most.
         memory_budget: Bytes that one batch's activations may take; the batch shrinks to fit. By default
             2 GiB on a CPU, and 70 % of what is free on a GPU.
@@ -102,98 +102,81 @@ def attribute(
             f"got {int(labels.min())}..{int(labels.max())}"
         )
     size = max(1, min(batch_size, _budget(memory_budget, device) // max(1, per_image)))
-    collectors = [_Collector(units) for _ in composites]
+    sums = [_Sums(units, len(images)) for _ in composites]
     confidence: list[Tensor] = []
     first = 0
     while first < len(images):
-        batch, target = images[first : first + size].to(device), labels[first : first + size].to(device)
+        part = slice(first, min(first + size, len(images)))
+        batch, target = images[part].to(device), labels[part].to(device)
         try:
             recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)
-            parts = [
-                _batch_relevance(recording, c, s, target, task, units)
-                for c, s in zip(composites, starts, strict=True)
-            ]
+            for into, rules, at_logits in zip(sums, composites, starts, strict=True):
+                into.begin(part)
+                initial = initial_relevance(recording.logits, target, at_logits, task)
+                recording.backward(rules, initial, into.add)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise XaipruneError(
-                    "attribution ran out of memory with one image a batch; use a smaller input size"
+                    "attribution ran out of memory with one image per batch; use a smaller input size"
                 ) from None
             size = max(1, size // 2)
             continue
-        for collector, part in zip(collectors, parts, strict=True):
-            collector.extend(part)
         probabilities = _selected(recording.logits, task).softmax(1)
         confidence.append(probabilities.gather(1, target[:, None])[:, 0].cpu())
-        first += len(batch)
-    found = [collector.relevance(torch.cat(confidence)) for collector in collectors]
+        first = part.stop
+    found = [into.relevance(torch.cat(confidence)) for into in sums]
     return found[0] if isinstance(composite, Composite) else found
 
 
-@dataclass
-class _Part:
-    """Sums of one batch under one composite: per unit layer, (n, units) of R and of |R|."""
+class _Sums:
+    """Relevance of every unit under one composite, summed up batch by batch."""
 
-    sums: list[Tensor]
-    abs_sums: list[Tensor]
+    def __init__(self, units: Sequence[UnitLayer], images: int) -> None:
+        self._units = units
+        self._sums = [torch.zeros(images, unit.units) for unit in units]
+        self._abs_sums = [torch.zeros(images, unit.units) for unit in units]
+        self._part = slice(0, images)
 
+    def begin(self, part: slice) -> None:
+        """Start a batch: these images, whose relevance is zero so far."""
+        self._part = part
+        for total in (*self._sums, *self._abs_sums):
+            total[part] = 0
 
-class _Collector:
-    """Joins the batches of one composite."""
-
-    def __init__(self, units: Sequence[UnitLayer]) -> None:
-        self._names = [unit.name for unit in units]
-        self._parts: list[_Part] = []
-
-    def extend(self, part: _Part) -> None:
-        self._parts.append(part)
-
-    def relevance(self, confidence: Tensor) -> Relevance:
-        names = enumerate(self._names)
-        joined = {name: torch.cat([p.sums[i] for p in self._parts]) for i, name in names}
-        names = enumerate(self._names)
-        absolute = {name: torch.cat([p.abs_sums[i] for p in self._parts]) for i, name in names}
-        return Relevance(joined, absolute, confidence)
-
-
-def _batch_relevance(
-    recording: Recording,
-    composite: Composite,
-    start: Start,
-    target: Tensor,
-    task: SelectsLogits | None,
-    units: Sequence[UnitLayer],
-) -> _Part:
-    count = len(target)
-    zeros = [torch.zeros(count, unit.units) for unit in units]
-    part = _Part(zeros, [z.clone() for z in zeros])
-
-    def read(index: int, activation: Tensor, g: Tensor) -> None:
-        # As many images at once as stay in the processor's cache: of large layers one.
+    def add(self, index: int, activation: Tensor, g: Tensor) -> None:
+        """Add what a tap reports (a `Reader`)."""
+        start, count = self._part.start, self._part.stop - self._part.start
+        # Summed for as many images together as fit into the processor's cache; for large layers, one by one.
         step = max(1, _BLOCK // (activation.numel() // count))
         width = len(activation) // count  # of the first dimension, for each image: 1, or its windows (Swin)
         for first in range(0, count, step):
             block = slice(first * width, (first + step) * width)
             a, b = activation[block].detach(), g[block]
-            relevance = per_unit(a * b, units[index], len(a) // width)
-            part.sums[index][first : first + step] += relevance.sum((1, 3)).cpu()
-            part.abs_sums[index][first : first + step] += relevance.abs_().sum((1, 3)).cpu()
+            relevance = by_unit(a * b, self._units[index], len(a) // width)
+            images = slice(start + first, min(start + first + step, self._part.stop))
+            self._sums[index][images] += relevance.sum((1, 3)).cpu()
+            self._abs_sums[index][images] += relevance.abs_().sum((1, 3)).cpu()
 
-    recording.backward(composite, seed(recording.logits, target, start, task), read)
-    return part
-
-
-def per_unit(values: Tensor, unit: UnitLayer, count: int) -> Tensor:
-    """Rearrange the tapped tensor of ``count`` samples to (count, positions, units, width).
-
-    Windows and tokens count as positions: the first dimension is a sample's, or its windows' (Swin).
-    """
-    return values.movedim(unit.dim, -1).reshape(count, -1, unit.units, unit.width)
+    def relevance(self, confidence: Tensor) -> Relevance:
+        """The sums over all batches, with each image's confidence."""
+        names = [unit.name for unit in self._units]
+        sums, abs_sums = (dict(zip(names, s, strict=True)) for s in (self._sums, self._abs_sums))
+        return Relevance(sums, abs_sums, confidence)
 
 
-def seed(logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None) -> Tensor:
-    """Gradient-form relevance of the logits, (N, outputs), so that R = seed * logits.
+def initial_relevance(
+    logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None
+) -> Tensor:
+    """Gradient-form relevance g of the logits, so that their relevance is R = g * logits.
 
-    The gradient through ``task.select`` puts it at the right outputs.
+    Args:
+        logits: (N, outputs).
+        target: (N,) index of the right class among the task's classes.
+        start: As for `attribute`.
+        task: Picks the task's logits; the gradient through ``task.select`` finds the outputs they come from.
+
+    Returns:
+        (N, outputs).
     """
     with torch.inference_mode(False), torch.enable_grad():
         leaf, target = logits.detach().clone().requires_grad_(), target.clone()
@@ -219,10 +202,13 @@ def _probe(
     weights: WeightCache,
     task: SelectsLogits | None,
 ) -> tuple[int, int]:
-    """Record one image and compare with the plain forward; bytes that one image takes, number of classes.
+    """Record one image, and check that the recorded forward is the plain one.
 
-    The comparison catches what an operation-by-operation view could miss, such as a view of a tensor that
-    is changed in place later.
+    The check catches what cannot be seen operation by operation, such as a view of a tensor that is changed
+    in place later.
+
+    Returns:
+        Bytes that one image takes, and the number of classes.
     """
     recording = Recording(model, image, taps, weights=weights)
     with torch.no_grad():

@@ -74,4 +74,4 @@ def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, coun
     else:
         relevance[f"{removed} removed"] = maps(session.remove(plan).model)
     captions = [task.classes[int(label)] for label in shown.labels]
-    return draw_heatmaps(shown.pixels, captions, relevance, path)
+    return draw_heatmaps(shown.pictures(), captions, relevance, path)

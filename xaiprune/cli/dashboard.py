@@ -16,7 +16,7 @@ import optuna
 from xaiprune.cli.common.stored import stored_study
 from xaiprune.config.tasks import DashboardConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.storage import shown
+from xaiprune.storage import shown, storage_of, study_id
 from xaiprune.study import is_ours, storage_url
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def run(config: DashboardConfig) -> None:
         # What another program stored is shown as it is.
         with _ending_as_with_ctrl_c(), following(publisher) if is_ours(study) else nullcontext():
             try:
-                # Optuna has no public way to a study's storage
-                run_server(study._storage, host=host, port=port, artifact_store=publisher.store)
+                run_server(storage_of(study), host=host, port=port, artifact_store=publisher.store)
             except OSError as error:
                 raise XaipruneError(
                     f"dashboard.host={host} dashboard.port={port}: {error.strerror or error}; choose another"
@@ -105,9 +104,8 @@ def following(publisher: Publisher, every: float = 5.0) -> Iterator[None]:
 
 def address(study: optuna.Study, host: str, port: int) -> str:
     """The study's page."""
-    number = study._storage.get_study_id_from_name(study.study_name)
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/dashboard/studies/{number}"
+    return f"http://{shown}:{port}/dashboard/studies/{study_id(study)}"
 
 
 def is_loopback(host: str) -> bool:

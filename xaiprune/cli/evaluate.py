@@ -31,7 +31,7 @@ def run(config: EvaluateConfig) -> None:
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:
     """Of the configured composite's heatmaps, by patch flipping."""
     wanted, task, recipe = config.evaluate, opened.data.task, configured_recipe(config)
-    count = min(wanted.images, len(images))
+    count = min(wanted.faithfulness_images, len(images))
     # Images are in the order of their classes.
     part = images.subset(np.linspace(0, len(images) - 1, count).round().astype(int))
     pixels = part.tensor(device=opened.device)
@@ -50,7 +50,7 @@ def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages)
         part.labels,
         relevance,
         task,
-        patch=wanted.patch,
-        steps=wanted.steps,
+        patch=wanted.faithfulness_patch,
+        steps=wanted.faithfulness_steps,
         batch_size=config.data.batch_size,
     )

@@ -18,8 +18,14 @@ from xaiprune.attribution.lrp import zennit_code
 from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.cli.common.stored import require_ours, stored_study
 from xaiprune.cli.common.study_setup import as_searched, require_same
-from xaiprune.config import CompositeConfig, provenance_of, stored_recipe, take_along, typed_here
-from xaiprune.config.recipe import KEYS
+from xaiprune.config import (
+    RECIPE_KEYS,
+    CompositeConfig,
+    apply_recipe_file,
+    current_command_line,
+    provenance_of,
+    stored_recipe,
+)
 from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
@@ -120,7 +126,7 @@ def write_further(
     session = open_session(config)
     if study is not None:
         require_same(study, config, session)
-    typed = typed_here()
+    typed = current_command_line()
     for stem, path in files.items():
         own = replace(
             config,
@@ -128,7 +134,7 @@ def write_further(
             attribution=replace(config.attribution),
             prune=replace(config.prune),
         )
-        take_along(own, () if typed is None else typed.overrides)
+        apply_recipe_file(own, () if typed is None else typed.overrides)
         _write(own, session.with_prune(**asdict(own.prune)), path, folder / stem)
 
 
@@ -166,7 +172,7 @@ def usage(study: optuna.Study, path: Path) -> str:
         fingerprint = stored_fingerprint(study) or {}
         typed = [f"model={fingerprint['model']['name']}", f"units={fingerprint['units']['kind']}"]
         typed += [f"prune.{key}={value}" for key, value in fingerprint["prune"].items()]
-    recipe = {KEYS[name] for name in stored_recipe(path)}
+    recipe = {RECIPE_KEYS[name] for name in stored_recipe(path)}
     kept = [o for o in typed if not _of_search_alone(o.partition("=")[0].lstrip("+"), recipe)]
     return shlex.join([f"composite={path}", *kept])
 

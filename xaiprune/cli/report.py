@@ -14,7 +14,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.report import accuracy
 from xaiprune.report.best_network import write_best_network
-from xaiprune.report.page import Findings, gather, write_page
+from xaiprune.report.page import Findings, read_findings, write_page
 from xaiprune.storage import shown
 from xaiprune.study import RUNS, best_trial, fitting_threads, open_search, storage_url
 from xaiprune.trial import SearchSetup
@@ -36,7 +36,7 @@ def run(config: ReportConfig) -> None:
             setup = reopened(config, study)
             with fitting_threads(setup.session, config.threads):
                 write_best_network(setup, study, folder)
-        findings = gather(study, shown(storage_url(config)), folder)
+        findings = read_findings(study, shown(storage_url(config)), folder)
     write_page(findings, path)
     print(f"page      {path}")
     if settings.csv:

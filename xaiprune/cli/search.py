@@ -23,7 +23,7 @@ from xaiprune.trial import SearchSetup
 def run(config: Config) -> None:
     """Search, then compare and save; a study that has all its trials is compared at once.
 
-    One of several workers that were started by hand leaves the comparison to the command without ``worker``.
+    One of several workers that were started by hand does not compare: the command without ``worker`` does.
     """
     console = Console(highlight=False, soft_wrap=True)
     setup = open_search(config)
@@ -45,11 +45,11 @@ def _search(setup: SearchSetup, console: Console) -> None:
             ending = Ending.INTERRUPTED
     done = counts(study).done
     if ending is Ending.INTERRUPTED:
-        console.print(f"stopped: {done} of {wanted} trials done; the same command goes on from here")
+        console.print(f"stopped: {done} of {wanted} trials done; the same command continues from here")
         raise KeyboardInterrupt
     if ending is Ending.TIMEOUT:
         console.print(
-            f"study.timeout is over: {done} of {wanted} trials done; the same command goes on from here"
+            f"study.timeout is over: {done} of {wanted} trials done; the same command continues from here"
         )
     if ending is Ending.EXHAUSTED:
         console.print(f"the sampler has no further points: {done} of {wanted} trials done")

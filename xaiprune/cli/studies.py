@@ -11,6 +11,8 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
 
 from xaiprune.cli.common.stored import require_ours, require_studies, storages_in, stored_study
 from xaiprune.config import study_name
@@ -28,6 +30,7 @@ from xaiprune.storage import (
     shown,
     storage_file,
     storage_lock,
+    storage_of,
 )
 from xaiprune.study import (
     SCHEMA,
@@ -49,8 +52,8 @@ def run(config: StudiesConfig) -> None:
     settings = config.studies
     if settings.action != "copy" and (settings.to_storage or settings.to_name):
         raise XaipruneError("studies.to_storage and studies.to_name belong to studies.action=copy")
-    if settings.action != "repair" and settings.unseen:
-        raise XaipruneError("studies.unseen belongs to studies.action=repair")
+    if settings.action != "repair" and settings.assume_dead:
+        raise XaipruneError("studies.assume_dead belongs to studies.action=repair")
     actions: dict[str, Callable[[StudiesConfig], None]] = {
         "list": list_studies,
         "show": show,
@@ -139,22 +142,22 @@ def show(config: StudiesConfig) -> None:
 
 
 def repair(config: StudiesConfig) -> None:
-    """Queue the trials again whose workers are certainly gone: by their process, or by their heartbeat."""
+    """Queue the trials again whose workers have certainly ended, by their process or their heartbeat."""
     with stored_study(config) as study:
         require_ours(study)  # others do not sign their trials, and would look abandoned
         before = _retried(study)
         with storage_lock(storage_url(config)):
-            recover(study, unseen=config.studies.unseen)
+            recover(study, unseen=config.studies.assume_dead)
             optuna.storages.fail_stale_trials(study)
         for number in sorted(_retried(study) - before):
-            print(f"trial {number} was left unfinished; its parameters are queued again")
+            print(f"trial {number} was not finished; its parameters are queued again")
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
             print(f"trial {trial.number} is left alone: {_worker(trial)}")
-        if running and not has_heartbeats(study._storage):
+        if running and not has_heartbeats(storage_of(study)):
             print(
-                "this storage has no heartbeats, so nobody can tell from here whether those processes live; "
-                "if none does, studies.unseen=true queues their trials again"
+                "this storage has no heartbeats, so it is not known here whether those processes still run; "
+                "if none does, studies.assume_dead=true queues their trials again"
             )
         if _retried(study) == before and not running:
             print(f"nothing to repair: study '{study.study_name}' has no running trial")
@@ -195,7 +198,7 @@ def _copy(study: optuna.Study, storage: optuna.storages.BaseStorage, name: str, 
     try:
         optuna.copy_study(
             from_study_name=study.study_name,
-            from_storage=study._storage,  # Optuna has no public way from a study to its storage
+            from_storage=storage_of(study),
             to_storage=storage,
             to_study_name=name,
         )
@@ -222,14 +225,18 @@ def _rows(url: str) -> Iterator[Row]:
 
 
 def _print_table(rows: list[Row]) -> None:
-    columns = list(zip(*(vars(row).values() for row in rows), strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in ("done", "failed", "running", "best") else cell.ljust(width)
-            for (column, cell), width in zip(vars(row).items(), widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for column, heading in vars(rows[0]).items():
+        numbers = column in ("done", "failed", "running", "best", "last")
+        table.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*vars(row).values())
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:  # a file or a pipe has no width
+        console.width = 10_000
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def _line(name: str, text: str) -> None:

@@ -9,13 +9,14 @@ from torch import nn
 
 from xaiprune import models, pruning
 from xaiprune.config.tasks import TrainConfig
-from xaiprune.data import SOURCES, load_training
+from xaiprune.data import load_training
+from xaiprune.data.source import source_of
 from xaiprune.evaluation import Accuracy, accuracy
 
 log = logging.getLogger(__name__)
 
 
-_TUNING_EPOCHS = 5  # a pruned network's default: it has been trained already
+_TUNING_EPOCHS = 5  # default for a pruned network: it has been trained already
 _TUNING_RATE = 0.1  # of the recipe's learning rate, likewise
 
 
@@ -28,10 +29,10 @@ def run(config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
     model = _network(config)
     data = load_training(config.data, models.preprocess(model), models.outputs(model))
-    recipe = training_recipe(config)
+    settings = training_recipe(config)
     network = config.model.pruned or config.model.name
     log.info("training %s on %d images of %s", network, len(data.train), config.data.source)
-    models.train_(model, data.train, data.task, recipe, seed=config.seed, device=device)
+    models.train_(model, data.train, data.task, settings, seed=config.seed, device=device)
     found = {
         name: accuracy(model, split, data.task, batch_size=config.data.batch_size, device=device)
         for name, split in (("validation", data.validation), ("test", data.test))
@@ -39,17 +40,17 @@ def run(config: TrainConfig) -> None:
     if config.model.pruned is None:
         models.save_weights(model, path)
     else:
-        _save_pruned(model, Path(config.model.pruned).expanduser(), path, recipe, found)
+        _save_pruned(model, Path(config.model.pruned).expanduser(), path, settings, found)
     for name, top1 in found.items():
         print(f"{name:<10} top-1 {top1}")
     print(f"weights    {path.resolve()}")
 
 
 def _network(config: TrainConfig) -> nn.Module:
-    """A new network, one from a checkpoint, or a pruned one to go on with."""
+    """A new network, one from a checkpoint, or a pruned one."""
     if config.model.pruned is not None:
         return pruning.load_pruned(Path(config.model.pruned).expanduser())
-    classes = len(SOURCES[config.data.source](config.data).classes)
+    classes = len(source_of(config.data).open(config.data).classes)
     model = models.create(config.model, num_classes=classes)
     if config.model.checkpoint is not None:
         models.load_checkpoint_(model, config.model.checkpoint)
@@ -57,9 +58,9 @@ def _network(config: TrainConfig) -> nn.Module:
 
 
 def _save_pruned(
-    model: nn.Module, source: Path, folder: Path, recipe: models.TrainingRecipe, found: dict[str, Accuracy]
+    model: nn.Module, source: Path, folder: Path, settings: models.TrainingRecipe, found: dict[str, Accuracy]
 ) -> None:
-    """Keep a trained pruned network the way it came, with its new figures."""
+    """Write a pruned network that was trained on, with its new figures, in the format it was read from."""
     architecture, kwargs, replaced = pruning.architecture_of(source)
     pruning.save_pruned(
         model,
@@ -70,16 +71,16 @@ def _save_pruned(
         replaced=replaced,
         numbers={f"top-1 on the {name} split": str(top1) for name, top1 in found.items()},
         notes=[
-            f"Trained for {recipe.epochs} epochs after removal (from {source.name}), "
-            f"learning rate {recipe.learning_rate:g}."
+            f"Trained for {settings.epochs} epochs after removal (from {source.name}), "
+            f"learning rate {settings.learning_rate:g}."
         ],
     )
 
 
 def training_recipe(config: TrainConfig) -> models.TrainingRecipe:
-    """The network's own recipe (the digits networks have one), with what the configuration sets.
+    """The network's training recipe (the digits networks have their own), with what the configuration sets.
 
-    A pruned network is trained on, for few epochs and at a tenth of the learning rate.
+    A pruned network is trained further: for few epochs, at a tenth of the learning rate.
     """
     name = config.model.name
     if config.model.pruned is not None:
@@ -87,14 +88,14 @@ def training_recipe(config: TrainConfig) -> models.TrainingRecipe:
     recipe = models.TRAINING_RECIPES.get(name, models.TrainingRecipe())
     if config.model.pruned is not None:
         recipe = replace(recipe, epochs=_TUNING_EPOCHS, learning_rate=_TUNING_RATE * recipe.learning_rate)
-    recipe = replace(recipe, flip=config.data.source != "digits")  # a mirrored digit is another or none
-    known = {item.name for item in fields(models.TrainingRecipe)}
-    given = {key: value for key, value in vars(config.train).items() if value is not None and key in known}
+    recipe = replace(recipe, flip=source_of(config.data).mirrors)
+    names = {item.name for item in fields(models.TrainingRecipe)}
+    given = {key: value for key, value in vars(config.train).items() if value is not None and key in names}
     return replace(recipe, **given)
 
 
 def output_path(config: TrainConfig) -> Path:
-    """Where the weights go: ``train.output``, or a name made of model and data (a folder if pruned)."""
+    """Where weights are written: ``train.output``, or a name made of model and data (a folder if pruned)."""
     if config.train.output is not None:
         return Path(config.train.output).expanduser()
     source = config.data.source if config.data.root is None else Path(config.data.root).resolve().name

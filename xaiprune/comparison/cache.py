@@ -1,4 +1,4 @@
-"""Measurements on the test split, kept on disk: one that is killed goes on, and the next one is short."""
+"""Measurements on the test split, kept on disk: an interrupted comparison continues, a repeated is quick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ResultCache:
             path.write_text("".join([json.dumps({"key": key}) + "\n", *lines]), encoding="utf-8")
 
     def get(self, plan: str, images: int) -> dict[str, Any] | None:
-        """Figures of the plan (its hash) on that many images, if they are known."""
+        """Figures of the plan (its hash) on that many images, if they are cached."""
         return self._figures.get((plan, images))
 
     def add(self, plan: str, images: int, figures: dict[str, Any]) -> None:

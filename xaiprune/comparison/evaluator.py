@@ -89,7 +89,7 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
         images: The test split.
         pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
-    height, width = images.pixels.shape[1:3]
+    height, width = images.size
     classes = images.labels.unique()
     wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))
     chosen: list[int] = []
@@ -125,7 +125,7 @@ def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
         "correct": found.correct,
         "total": found.total,
     }
-    if with_images:  # a bit an image, so that a comparison that goes on can still be paired
+    if with_images:  # a bit an image, so that a continued comparison can still be paired
         assert found.per_image is not None
         figures["right"] = np.packbits(found.per_image).tobytes().hex()
     return figures

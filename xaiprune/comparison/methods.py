@@ -20,7 +20,7 @@ class Method:
     """A ranking, and how it is used where that differs from the configuration.
 
     Attributes:
-        name: For people.
+        name: As it is shown.
         kind: ``best``, ``preset``, ``criterion`` or ``random``.
         scores: One number per unit.
         seed: Of a random ranking.
@@ -46,7 +46,7 @@ class Method:
         """A recipe as a method.
 
         Args:
-            name: For people.
+            name: As it is shown.
             kind: As above.
             recipe: Says how the ranking is used.
             scores: The recipe's.
@@ -115,7 +115,7 @@ def rank(
 
     Args:
         session: Network, images and units.
-        name: What the best goes by.
+        name: Of the best recipe's row.
         best: It comes first.
         presets: By name.
         criteria: By name, without chance.

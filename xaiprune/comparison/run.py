@@ -106,7 +106,7 @@ def compare_on_test(
         session: Network, images, units and pruning settings.
         best: Composite, start and aggregation of the study's best trial.
         out_dir: Where ``comparison.csv``, ``comparison.json`` and ``summary.csv`` go.
-        name: What the best goes by.
+        name: Of the best recipe's row.
         rates: Of the curves, in [0, 1), rising.
         presets: Names of presets; None: all.
         criteria: Names of baseline criteria; None: all.

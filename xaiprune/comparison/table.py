@@ -54,7 +54,7 @@ class Comparison:
     against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def paired(self, method: str) -> Paired | None:
-        """The best found against a method on the same test images at the target rate; None if not compared."""
+        """The best found against a method on the same test images at the target rate; None if unknown."""
         found = self.against.get(method)
         return None if found is None else Paired(**found)
 

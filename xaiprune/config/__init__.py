@@ -1,12 +1,20 @@
-"""Typed schemas below the YAML files of ``conf/``, and composing them."""
+"""Typed schemas behind the YAML files of ``conf/``, and composing them."""
 
-from xaiprune.config.check import check, check_data
+from xaiprune.config.check import check, check_data, checked_section
+from xaiprune.config.command_line import CommandLine, current_command_line, without_config_dir
 from xaiprune.config.compose import compose, finish, prepare, register_schema
+from xaiprune.config.imports import import_modules
 from xaiprune.config.naming import fill_names, study_name
-from xaiprune.config.overrides import typed_keys_of
+from xaiprune.config.overrides import overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir
-from xaiprune.config.recipe import provenance_of, searched_with, stored_recipe, take_along
-from xaiprune.config.renamed import current_names, former_names
+from xaiprune.config.recipe_file import (
+    RECIPE_KEYS,
+    apply_recipe_file,
+    provenance_of,
+    search_conditions,
+    stored_recipe,
+)
+from xaiprune.config.renamed import RENAMED, current_names, former_names
 from xaiprune.config.schema import (
     AttributionConfig,
     CompositeConfig,
@@ -20,11 +28,13 @@ from xaiprune.config.schema import (
 )
 from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
-from xaiprune.config.typed import Typed, typed_here
 
 __all__ = [
+    "RECIPE_KEYS",
+    "RENAMED",
     "TASKS",
     "AttributionConfig",
+    "CommandLine",
     "CompositeConfig",
     "Config",
     "DataConfig",
@@ -34,26 +44,28 @@ __all__ = [
     "StudyConfig",
     "Sweep",
     "TaskSchema",
-    "Typed",
     "UnitsConfig",
+    "apply_recipe_file",
     "cache_dir",
     "check",
     "check_data",
+    "checked_section",
     "compose",
     "conf_dir",
+    "current_command_line",
     "current_names",
     "fill_names",
     "finish",
     "former_names",
+    "import_modules",
     "label_of",
+    "overridden_keys",
     "prepare",
     "provenance_of",
     "register_schema",
-    "searched_with",
+    "search_conditions",
     "stored_recipe",
     "study_name",
     "sweep_of",
-    "take_along",
-    "typed_here",
-    "typed_keys_of",
+    "without_config_dir",
 ]

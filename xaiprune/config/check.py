@@ -1,16 +1,19 @@
-"""Checks of a composed configuration: ranges, choices, and files that must be there."""
+"""Checks of a composed configuration: ranges, choices, and files that must exist."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule
-from xaiprune.config.model_names import DIGITS_NETWORKS, check_model_name
+from xaiprune.config.options import DIGITS_NETWORKS, check_model_name
 from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.registry import SOURCES
+
+Section = TypeVar("Section")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -46,6 +49,30 @@ def check_data(data: DataConfig) -> None:
     _check_root(data)
 
 
+def checked_section(schema: type[Section], name: str, settings: Mapping[str, Any]) -> Section:
+    """A section of the configuration from keyword arguments.
+
+    Args:
+        schema: Its dataclass.
+        name: Of the section, for messages.
+        settings: Key -> value; keys that are not there have their default.
+
+    Raises:
+        XaipruneError: Unknown key, or as `check`.
+    """
+    keys = [item.name for item in fields(schema)]  # type: ignore[arg-type]
+    for key in settings:
+        if key not in keys:
+            closest = did_you_mean(key, keys) or f"; there are {', '.join(keys)}"
+            raise XaipruneError(f"unknown key '{name}.{key}'{closest}")
+    section = schema(**settings)
+    if isinstance(section, DataConfig):
+        check_data(section)
+    else:
+        _check_rules(section, f"{name}.")
+    return section
+
+
 def _check_rules(node: Any, prefix: str = "") -> None:
     for key, value, rule in _rules(node, prefix):
         if value is not None and not rule.allows(value):
@@ -72,11 +99,11 @@ def _check_image_geometry(data: DataConfig) -> None:
 
 
 def _check_root(data: DataConfig) -> None:
-    if data.source == "digits":
-        return
-    if data.root is None:
+    if data.root is not None:
+        _require("data.root", data.root, folder=True)
+    # The default source needs no settings; others are asked, which imports them, and torch with them.
+    elif data.source != DataConfig.source and SOURCES[data.source].needs_root:
         raise XaipruneError(f"data.root is required with data={data.source}: the folder of the images")
-    _require("data.root", data.root, folder=True)
 
 
 def _check_files(config: Config) -> None:
@@ -99,7 +126,7 @@ def _check_digits(config: Config) -> None:
     own_weights = model.checkpoint is not None or model.pruned is not None
     if model.name in DIGITS_NETWORKS and not own_weights and config.data.source != "digits":
         raise XaipruneError(
-            f"model={model.name} knows only digits, but data.source is {config.data.source}; "
+            f"model={model.name} is trained on digits, but data.source is {config.data.source}; "
             "set model=NAME with model.pretrained=true or model.checkpoint=FILE"
         )
 

@@ -1,8 +1,7 @@
-"""Compose a task's configuration: what the command line, the Python API and the tests all go through."""
+"""Compose a task's configuration: the command line, the Python API and the tests all use this."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -15,22 +14,25 @@ from omegaconf.errors import OmegaConfBaseException
 
 from xaiprune.config import overrides as typed
 from xaiprune.config.check import check
+from xaiprune.config.command_line import CommandLine, current_command_line
 from xaiprune.config.errors import as_one_line
+from xaiprune.config.hydra_sources import register_plugins
+from xaiprune.config.imports import import_modules
 from xaiprune.config.keys import valid_keys
 from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
-from xaiprune.config.recipe import take_along
+from xaiprune.config.recipe_file import apply_recipe_file
 from xaiprune.config.schema import Config
 from xaiprune.config.tasks import TASKS
-from xaiprune.config.typed import typed_here
 from xaiprune.errors import XaipruneError, did_you_mean
 
 
 def register_schema(task: str) -> None:
-    """Put the task's schema into Hydra's ConfigStore, as ``<task>_schema``.
+    """Put the task's schema into Hydra's ConfigStore, as ``<task>_schema``, and our plugins into Hydra.
 
-    Only this task's: Hydra copies the whole store for every group it looks at.
+    Only this task's schema: Hydra copies the whole store for every group that it looks at.
     """
+    register_plugins()
     store = ConfigStore.instance()
     for other in TASKS:
         store.repo.pop(f"{other}_schema.yaml", None)
@@ -52,53 +54,53 @@ def compose(
         The task's schema, filled in.
 
     Raises:
-        XaipruneError: One line that names the key, and the closest valid name where one exists.
+        XaipruneError: One line that names the key, and the closest valid name if there is one.
     """
     if task not in TASKS:
         raise XaipruneError(f"unknown task '{task}'{did_you_mean(task, TASKS)}")
-    parsed = typed.parse(overrides)
+    parsed = typed.parse(overrides, config_dir)
     for override in parsed:
         if override.is_sweep_override():
             raise XaipruneError(
                 f"'{override.input_line}' names several values; add --multirun to sweep over them"
             )
-    search_path = _search_path(config_dir)
+    import_modules(typed.modules_to_import(parsed), config_dir)  # they may register options of groups
     with _hydra(task) as loader:
         try:
-            typed.check_overrides(task, parsed, loader, search_path)
-            composed = hydra_compose(task, [*typed.rewrite(parsed), *search_path])
+            typed.check_overrides(task, parsed, loader)
+            composed = hydra_compose(task, typed.rewrite(parsed))
         except (HydraException, OmegaConfBaseException) as error:
             raise as_one_line(error, valid_keys(task)) from error
-    return finish(composed, task, label, overrides)
+    return finish(composed, task, label, CommandLine(task, tuple(overrides), config_dir))
 
 
 def prepare(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> list[str]:
-    """Check what was typed, and return it as Hydra wants it.
+    """Check what was typed, and return it as Hydra wants it, with ``config_dir`` as an override.
 
     Raises:
         XaipruneError: As `compose`.
     """
     compose(task, overrides, config_dir=config_dir)
-    return typed.rewrite(typed.parse(overrides))
+    return typed.rewrite(typed.parse(overrides, config_dir))
 
 
 def compose_hydra(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> DictConfig:
     """Hydra's own section (launcher, folders) of a run.
 
     Raises:
-        XaipruneError: As `compose`, and where a launcher is not installed.
+        XaipruneError: As `compose`, and if a launcher is not installed.
     """
     with _hydra(task):
         try:
-            rewritten = typed.rewrite(typed.parse(overrides))
-            composed = hydra_compose(task, [*rewritten, *_search_path(config_dir)], return_hydra_config=True)
+            rewritten = typed.rewrite(typed.parse(overrides, config_dir))
+            composed = hydra_compose(task, rewritten, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise as_one_line(error, valid_keys(task)) from error
     return composed.hydra
 
 
 def finish(
-    composed: DictConfig, task: str, label: str = "", overrides: Sequence[str] | None = None
+    composed: DictConfig, task: str, label: str = "", command_line: CommandLine | None = None
 ) -> Config:
     """Turn what Hydra composed into the task's schema, checked, with the default names filled in.
 
@@ -106,32 +108,25 @@ def finish(
         composed: By Hydra.
         task: Whose schema.
         label: What the default names say beyond model, data, units and rate.
-        overrides: As typed, which win over what a composite file brings along; None: those of the running
-            Hydra application.
+        command_line: What was typed, which a composite file does not change; None: that of the running Hydra
+            application.
+
+    Raises:
+        XaipruneError: As `compose`.
     """
+    command_line = command_line or current_command_line() or CommandLine(task, ())
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise as_one_line(error, valid_keys(task)) from error
     if not isinstance(config, TASKS[task].schema):
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
+    import_modules(config.imports, command_line.config_dir)
     check(config, task)
-    if task != "search":  # which tries many composites, and none is the configuration's
-        if overrides is None:
-            typed_now = typed_here()
-            overrides = () if typed_now is None else typed_now.overrides
-        take_along(config, overrides)
+    if task != "search":  # a search tries many composites, and none is the configuration's
+        apply_recipe_file(config, command_line.overrides)
     fill_names(config, task, label)
     return config
-
-
-def _search_path(config_dir: str | None) -> list[str]:
-    if config_dir is None:
-        return []
-    folder = Path(config_dir).expanduser().resolve()
-    if not folder.is_dir():
-        raise XaipruneError(f"--config-dir: no such folder: {config_dir}")
-    return [f"hydra.searchpath=['file://{folder}']"]
 
 
 @contextmanager

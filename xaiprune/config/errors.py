@@ -23,7 +23,7 @@ _WANTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or
 
 
 def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[str]) -> XaipruneError:
-    """What a person can use of an exception raised while a configuration was composed.
+    """An exception raised while a configuration was composed, as one line for people.
 
     Args:
         error: The exception as Hydra raised it, with OmegaConf's as its cause.
@@ -36,7 +36,7 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
         return XaipruneError(" ".join(str(error).split()))
     key = cause.full_key
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        where = _FILE.match(str(error))  # None where it was typed, not read
+        where = _FILE.match(str(error))  # None if the key was typed
         return unknown_key(key, keys, f" in {where.group(1)}.yaml" if where else "")
     if isinstance(cause, MissingMandatoryValue):
         return XaipruneError(f"{key} is required")
@@ -50,7 +50,7 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
 
 
 def unknown_key(key: str, keys: Iterable[str], where: str = "") -> XaipruneError:
-    """The error for a key that no schema has."""
+    """The error for a key that the schema does not have."""
     closest = did_you_mean(key, keys)
     return XaipruneError(f"unknown key '{key}'{where}{closest or '; --cfg job lists the valid ones'}")
 
@@ -65,5 +65,5 @@ def _no_launcher(name: str) -> XaipruneError:
 
 def _omegaconf_cause(error: BaseException | None) -> OmegaConfBaseException | None:
     while error is not None and not isinstance(error, OmegaConfBaseException):
-        error = error.__cause__ or error.__context__  # Hydra does not always say "from"
+        error = error.__cause__ or error.__context__  # Hydra does not always raise from its cause
     return error

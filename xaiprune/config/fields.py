@@ -4,9 +4,11 @@ OmegaConf checks types; ranges and choices are kept in the dataclass field's met
 `xaiprune.config.check`, so that a schema reads as one line per key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
+
+from xaiprune.registry import Registry
 
 RULE = "xaiprune_rule"
 
@@ -17,21 +19,38 @@ class Rule:
 
     Attributes:
         allows: True for a value that is fine. Never called with None.
-        text: Completes "KEY must be ..." in the error.
-        choices: The valid values, where there is a closed list of them.
+        description: Completes "KEY must be ..." in the error; empty where there are choices.
+        choices: The valid values, where they can be listed. A registry grows as people register entries.
     """
 
     allows: Callable[[Any], bool]
-    text: str
-    choices: tuple[str, ...] = ()
+    description: str = ""
+    choices: Collection[str] = ()
+
+    @property
+    def text(self) -> str:
+        """Completes "KEY must be ..." in the error."""
+        return self.description or f"one of {', '.join(self.choices)}"
 
 
 def one_of(default: str | None, *choices: str) -> Any:
     """A field whose value is one of ``choices`` (or None, if that is the default)."""
-    return field(
-        default=default,
-        metadata={RULE: Rule(lambda v: v in choices, f"one of {', '.join(choices)}", choices)},
-    )
+    return field(default=default, metadata={RULE: Rule(lambda value: value in choices, choices=choices)})
+
+
+def registered(default: str, registry: Registry, *, combined: bool = False) -> Any:
+    """A field whose value is a name in a registry, as it is when the value is checked.
+
+    Args:
+        default: One of the names.
+        registry: Xaiprune's entries and those that people have registered.
+        combined: Several names may be joined by ``+``.
+    """
+
+    def allows(value: str) -> bool:
+        return value in registry or (combined and all(part in registry for part in value.split("+")))
+
+    return field(default=default, metadata={RULE: Rule(allows, choices=registry)})
 
 
 def within(default: Any, low: float, high: float = float("inf"), *, ends: str = "[]") -> Any:
@@ -69,7 +88,7 @@ def factors_of(what: str) -> Any:
     """A dictionary of factors above zero; empty by default.
 
     Args:
-        what: Says whose factors they are; which names there are is known to whom it is handed to.
+        what: Whose factors they are, for the error. Whether names exist is checked where factors are used.
     """
 
     def allows(values: dict[str, float]) -> bool:

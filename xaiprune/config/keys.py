@@ -1,4 +1,4 @@
-"""The keys that a task's schema knows, as people type them (``prune.rate``)."""
+"""The keys of a task's schema, as people type them (``prune.rate``)."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -8,8 +8,8 @@ from hydra.core.override_parser.types import ChoiceSweep
 
 from xaiprune.config.tasks import TASKS
 
-# Below these, any key may stand: they are handed to timm, Optuna and the search space as they are.
-OPEN = ("model.kwargs", "attribution.scale", "space", "sampler", "pruner")
+# Sections that take any keys: they are handed to timm, Optuna and the search space as they are.
+OPEN_SECTIONS = ("model.kwargs", "attribution.scale", "space", "sampler", "pruner")
 
 
 def valid_keys(task: str) -> tuple[str, ...]:
@@ -18,23 +18,23 @@ def valid_keys(task: str) -> tuple[str, ...]:
 
 
 def is_open(key: str) -> bool:
-    """Whether the key lies below one that takes any keys."""
-    return any(key.startswith(f"{prefix}.") for prefix in OPEN)
+    """Whether the key is in a section that takes any keys."""
+    return any(key.startswith(f"{prefix}.") for prefix in OPEN_SECTIONS)
 
 
-def takes_new_keys(key: str, value: object) -> bool:
-    """Whether ``key=value`` may bring keys that no schema has: ``model.kwargs.a=1``, ``sampler={a: 1}``.
+def adds_keys(key: str, value: object) -> bool:
+    """Whether ``key=value`` may add keys that no schema has: ``model.kwargs.a=1``, ``sampler={a: 1}``.
 
     Args:
         key: As typed.
-        value: As Hydra's parser reads it; a sweep counts as what it sweeps over.
+        value: As Hydra's parser reads it; for a sweep, each of its values counts.
     """
     values = value.list if isinstance(value, ChoiceSweep) else [value]
-    return any(is_open(path) for single in values for path in typed_keys(key, single))
+    return any(is_open(path) for single in values for path in keys_set(key, single))
 
 
-def typed_keys(key: str, value: object) -> Iterator[str]:
-    """The keys that ``key=value`` sets: itself, or those of the dictionary that the value is.
+def keys_set(key: str, value: object) -> Iterator[str]:
+    """The keys that ``key=value`` sets: itself, or those in the dictionary that the value is.
 
     Args:
         key: As typed.
@@ -44,7 +44,7 @@ def typed_keys(key: str, value: object) -> Iterator[str]:
         yield key
         return
     for name, inner in value.items():
-        yield from typed_keys(f"{key}.{name}", inner)
+        yield from keys_set(f"{key}.{name}", inner)
 
 
 def _walk(node: Any, prefix: str = "") -> Iterator[str]:

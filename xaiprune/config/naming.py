@@ -1,4 +1,4 @@
-"""Names that follow from a configuration: of a study, and of where it is stored."""
+"""Default names: of a study, its storage and the output folder."""
 
 import hashlib
 import re
@@ -10,13 +10,12 @@ _LONGEST = 120  # characters of a name: a file name may have 255, and suffixes f
 
 
 def fill_names(config: Config, task: str, label: str = "") -> None:
-    """Set ``study.name``, ``study.storage`` and ``output_dir`` in place, where they were left to default.
+    """Set ``study.name``, ``study.storage`` and ``output_dir`` in place, unless they are set.
 
     Args:
-        config: Complete but for these.
-        task: Says where output goes.
-        label: What tells this run from the others of a sweep; becomes part of the default name of a study
-            that is to be made.
+        config: Complete apart from these.
+        task: Decides where output is written.
+        label: What tells this run from the others of a sweep. A search puts it into the study's default name.
     """
     study = config.study
     if study.name is None:
@@ -28,7 +27,7 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
 
 
 def study_name(config: Config, label: str = "") -> str:
-    """``<model>-<data>-<units>-<rate>``, and ``-<label>`` where there is one; safe as a file name."""
+    """``<model>-<data>-<units>-<rate>``, then ``-<label>`` if there is one; safe as a file name."""
     network = Path(config.model.pruned).name if config.model.pruned else config.model.name
     data = Path(config.data.root).expanduser().resolve().name if config.data.root else config.data.source
     parts = [network, data, config.units.kind, f"{config.prune.rate:g}", *([label] if label else [])]

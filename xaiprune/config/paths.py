@@ -1,4 +1,4 @@
-"""Where the configuration files lie, and where caches go."""
+"""Where the configuration files are, and where caches are kept."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ def conf_dir() -> Path:
     """The folder of the YAML files: ``conf/`` of a checkout, or ``xaiprune/conf`` of an installed wheel.
 
     Raises:
-        XaipruneError: Neither is there.
+        XaipruneError: There is neither.
     """
     package = Path(__file__).resolve().parents[1]
-    # A wheel carries its own copy, which must win over a stranger's conf/ beside site-packages.
+    # A wheel has its own copy, which must be preferred to some other conf/ beside site-packages.
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "search.yaml").is_file():
             return folder
@@ -26,8 +26,8 @@ def cache_dir(configured: str | None = None) -> Path:
     """Folder of decoded images and trained digits networks.
 
     Args:
-        configured: ``data.cache_dir``, which wins over the environment: ``$XAIPRUNE_CACHE``, then
-            ``$XDG_CACHE_HOME/xaiprune``, then ``~/.cache/xaiprune``.
+        configured: ``data.cache_dir``; None: ``$XAIPRUNE_CACHE``, else ``$XDG_CACHE_HOME/xaiprune``, else
+            ``~/.cache/xaiprune``.
     """
     if configured:
         return Path(configured).expanduser()

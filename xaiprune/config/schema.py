@@ -1,4 +1,4 @@
-"""The typed schemas below the YAML files: every key, its type, its default and its range.
+"""The typed schemas behind the YAML files: every key with its type, default and range.
 
 The schema of a task is registered with Hydra under ``<task>_schema`` and comes first in the defaults list
 of ``conf/<task>.yaml``, so that an unknown key or a wrong type fails while the configuration is composed.
@@ -10,9 +10,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from xaiprune.config.fields import each_within, factors_of, one_of, within
-
-UNIT_KINDS = ("filters", "inner_filters", "neurons", "heads", "neurons+heads", "linear_outputs")
+from xaiprune.config.fields import each_within, factors_of, one_of, registered, within
+from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 
 @dataclass
@@ -41,31 +40,31 @@ class DataConfig:
 
     Attributes:
         source: Where images come from.
-        root: Folder of the images (not for digits).
+        root: Folder of the images, for sources that read one.
         classes: Restrict the task to these classes, by selecting their logits.
         label_space: What the network's outputs are. ``imagenet-1k`` maps wnids and class names to
             ImageNet's indices; ``folders`` means output i is the i-th class folder in sorted order; None
             decides from the data and the network, and refuses where that is ambiguous.
         task: ``classes`` selects the logits of the classes at hand ("10 of 1000"), ``all`` keeps every
             output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs.
-        reference_per_class: Images a class for attribution.
-        validation_per_class: Images a class that trials are scored on (None: all).
-        test_per_class: Images a class for the final comparison (None: all).
+        reference_per_class: Images per class for attribution.
+        validation_per_class: Images per class that trials are scored on (None: all).
+        test_per_class: Images per class for the final comparison (None: all).
         seed: Chooses the images, and the split of a source that has none of its own.
-        on_bad_image: What to do with a file that is no readable image.
+        on_bad_image: What to do with a file that cannot be read as an image.
         cache_dir: Where decoded images are kept (None: ``$XAIPRUNE_CACHE``, else ``xaiprune`` in
             ``$XDG_CACHE_HOME`` or ``~/.cache``).
-        image_size: Side of the square the network sees, in pixels (None: timm's for the network, as for
-            all that follow).
+        image_size: Side of the square that the network sees, in pixels (None: timm's for the network;
+            likewise for ``interpolation``, ``crop_pct``, ``mean`` and ``std``).
         resize: Shorter side before the centre crop, in pixels; overrides ``crop_pct``.
         interpolation: How to resize.
-        crop_pct: ``image_size`` as a part of the shorter side before the crop, in (0, 1].
+        crop_pct: ``image_size`` as a fraction of the shorter side before the crop, in (0, 1].
         mean: Subtracted per channel, in 0..1 units of the RGB values.
         std: Divided by, per channel.
         batch_size: Images in one forward pass.
     """
 
-    source: str = one_of("digits", "digits", "image_folder", "imagenet")
+    source: str = registered("digits", SOURCES)
     root: str | None = None
     classes: list[str] | None = None
     label_space: str | None = one_of(None, "imagenet-1k", "folders")
@@ -90,12 +89,12 @@ class UnitsConfig:
     """What is ranked and removed.
 
     Attributes:
-        kind: What one unit is.
+        kind: What one unit is. Kinds can be combined: ``neurons+heads``.
         include: Name patterns (``fnmatch``) of the unit layers to prune; empty: all.
         exclude: Name patterns of unit layers to leave alone.
     """
 
-    kind: str = one_of("filters", *UNIT_KINDS)
+    kind: str = registered("filters", UNIT_KINDS, combined=True)
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
 
@@ -105,9 +104,9 @@ class CompositeConfig:
     """Which LRP rule each layer gets: a composite file, or a preset by name.
 
     Attributes:
-        file: A composite as YAML; ``composite=FILE.yaml`` is short for it. One that a study wrote brings the
-            rest of its recipe along (start, aggregation, ...): that holds unless it is typed otherwise.
-        preset: Name of a preset; a file wins over it.
+        file: A composite as YAML; ``composite=FILE.yaml`` is short for it. A file that a study wrote also has
+            the rest of the recipe (start, aggregation, ...), which is used unless those keys are typed.
+        preset: Name of a preset; not used if there is a file.
     """
 
     file: str | None = None
@@ -116,20 +115,21 @@ class CompositeConfig:
 
 @dataclass
 class PruneConfig:
-    """How many units go, which may go together, and what is done about the loss.
+    """How many units are removed, how they are chosen, and how the loss is compensated.
 
     Attributes:
         rate: Fraction removed.
         budget: What the rate counts.
         scope: Rank all layers together, or each for itself.
-        order: Of a layer's units: each by its own score, or by what consumers lose of all that leave (joint).
+        order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
+            with all removed units together (``joint``).
         min_units: Units that every layer keeps.
-        compensate: Fold what the removed units contributed into what stays.
+        compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
-        bn: Keep BatchNorm's statistics or measure them again on the reference images.
+        bn: Keep BatchNorm's statistics, or recompute them on the reference images.
         rounds: Rank and prune in this many rounds.
-        sequential: Compensate layer after layer, each on the already pruned input.
-        plan: A plan (JSON) to carry out, in place of a ranking.
+        sequential: Compensate layer by layer, each on the input that the pruned layers before it give.
+        plan: A plan (JSON) to apply in place of a ranking.
     """
 
     rate: float = within(0.5, 0, 1, ends="[)")
@@ -147,15 +147,15 @@ class PruneConfig:
 
 @dataclass
 class AttributionConfig:
-    """How relevance starts and how it is summed up over images.
+    """How relevance starts at the output and how it is summed over images.
 
     Attributes:
         aggregate: ``abs_of_sum`` (PXP), ``signed`` or ``sum_of_abs`` (Yeom et al.).
         start: Relevance at the target's logit: 1, the logit, or its softmax contrast.
-        image_weight: What each reference image counts.
+        image_weight: Weight of each reference image.
         normalize: Per-layer normalisation of the scores.
-        scale: Factor of the scores of a depth group's (low, mid, high, classifier) or a unit layer's units.
-        references: Reference images a class that are used, the first so many (None: all).
+        scale: Depth group (low, mid, high, classifier) or unit layer -> factor of its units' scores.
+        references: Use only the first so many reference images of each class (None: all).
         batch_size: Reference images in one pass.
     """
 
@@ -174,22 +174,22 @@ class ObjectiveConfig:
 
     Attributes:
         name: The objective.
-        rates: Rates of the objectives that look at a whole curve.
+        rates: Rates at which trials are scored, for objectives that look at a whole curve.
         validation_limit: Score on at most this many validation images (None: all).
-        keep: Part of the dense top-1 that ``max_rate_at_drop`` keeps.
-        cost: A second value to minimise: what the smaller network costs, as a part of the dense one's. The
-            study then has a Pareto front in place of one best trial.
-        precision: Of the networks that trials classify with. ``bfloat16`` is several times as fast on GPUs
-            and on CPUs with AMX, slower on others, and moves top-1 a little; attribution and the comparison
-            on the test split stay in float32.
-        constraints: Bounds such as ``macs <= 0.5`` or ``top1 >= 0.7``, all fractions, costs as a part of
-            the dense network's. A trial that misses one is never the best.
+        keep_top1: Fraction of the dense network's top-1 that must remain, for ``max_rate_at_drop``.
+        cost: A second value to minimise: the cost of the smaller network as a fraction of the dense one's.
+            The study then has a Pareto front in place of one best trial.
+        precision: Precision in which trials classify. ``bfloat16`` is several times as fast on GPUs and on
+            CPUs with AMX, slower on others, and changes top-1 a little; attribution and the comparison on the
+            test split always use float32.
+        constraints: Bounds such as ``macs <= 0.5`` or ``top1 >= 0.7``; costs are fractions of the dense
+            network's. A trial that violates one is never the best.
     """
 
-    name: str = "top1_at_rate"
+    name: str = registered("top1_at_rate", OBJECTIVES)
     rates: list[float] | None = each_within(None, 0, 1, ends="[)")
     validation_limit: int | None = within(None, 1)
-    keep: float = within(0.95, 0, 1, ends="(]")
+    keep_top1: float = within(0.95, 0, 1, ends="(]")
     cost: str | None = one_of(None, "params", "macs", "latency")
     precision: str = one_of("float32", "float32", "bfloat16")
     constraints: list[str] = field(default_factory=list)
@@ -200,7 +200,7 @@ class SearchSettings:
     """How trials are run.
 
     Attributes:
-        batch: Trials that are asked for together and share one forward pass of the reference images.
+        batch: Trials that are sampled together and share one forward pass of the reference images.
     """
 
     batch: int = within(1, 1)
@@ -212,7 +212,7 @@ class StudyConfig:
 
     Attributes:
         name: Name of the study (None: made of model, data, units and rate).
-        n_trials: Trials wanted in total; the same command again runs what is missing.
+        n_trials: Trials wanted in total; running the same command again adds those that are missing.
         storage: Any Optuna storage URL (None: ``sqlite:///studies/<name>.db``).
         timeout: Stop after this many seconds.
         load_only: Open an existing study, never create one.
@@ -227,15 +227,18 @@ class StudyConfig:
 
 @dataclass
 class Config:
-    """What every task knows. Tasks with settings of their own extend it (`xaiprune.config.tasks`).
+    """The keys that every task has. Tasks with settings of their own extend it (`xaiprune.config.tasks`).
 
     Attributes:
+        imports: Python modules to import first, by name. What they register (data sources, unit kinds, rules,
+            criteria, objectives) can then be named in the configuration. They are looked for in the current
+            folder, in the folder of ``--config-dir`` and beside it, and among the installed packages.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        seed: Base seed of everything that draws (the images are drawn by ``data.seed``).
+        seed: Base seed of everything random but the choice of images (``data.seed``).
         threads: CPU threads (None: torch's default, or a worker's share of the processor).
-        worker: Number of this process among several that work on one study (None: it works alone). It chooses
+        worker: Number of this process among several that work on one study (None: it works alone). It decides
             the GPU and the sampler's seed.
-        output_dir: Folder of what a task writes (None: ``studies/<name>``; for train: ``outputs``).
+        output_dir: Folder for what a task writes (None: ``studies/<name>``; for train: ``outputs``).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -250,6 +253,7 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
     search: SearchSettings = field(default_factory=SearchSettings)
+    imports: list[str] = field(default_factory=list)
     device: str = "auto"
     seed: int = within(0, 0)
     threads: int | None = within(None, 1)

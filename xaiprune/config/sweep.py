@@ -1,4 +1,4 @@
-"""A sweep (``--multirun``): its runs, checked before the first one starts, and names that keep them apart."""
+"""A sweep (``--multirun``): its runs, checked before the first one starts, each with a name of its own."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from xaiprune.config.compose import compose, compose_hydra
 from xaiprune.config.schema import Config
 from xaiprune.errors import XaipruneError
 
-# These tell runs apart without a label: they are part of a study's default name, or meant to share it.
+# Keys that are left out of the label: a study's default name has them already, or runs share a study by them.
 _NOT_LABELLED = (
     "worker",
     "model",
@@ -23,7 +23,7 @@ _NOT_LABELLED = (
     "study.storage",
     "output_dir",
 )
-_AT_ONCE = "joblib (this machine), submitit_slurm (a cluster) or ray"
+_PARALLEL_LAUNCHERS = "joblib (this machine), submitit_slurm (a cluster) or ray"
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Sweep:
 
     Attributes:
         runs: One checked configuration for each combination, in Hydra's order.
-        overrides: What was typed, as Hydra wants it.
+        overrides: What was typed, as Hydra wants it, with the folder of ``--config-dir``.
         swept: Keys with several values.
-        folder: ``hydra.sweep.dir``, absolute; nobody else's, unless it was typed.
+        folder: ``hydra.sweep.dir``, absolute; a new folder, unless it was typed.
         launcher: What follows ``hydra/launcher=``.
         jobs: How many runs the launcher starts at once on this machine (0: as many as there are processors).
     """
@@ -60,11 +60,11 @@ class Sweep:
 
 
 def sweep_of(task: str, overrides: Sequence[str], *, config_dir: str | None = None) -> Sweep:
-    """Compose and check every combination, so that a typo in the last does not wait for the first to end.
+    """Compose and check every combination before any runs, so that a mistake in the last shows at once.
 
     Args:
         task: A task of the command line.
-        overrides: As typed, several values with commas.
+        overrides: As typed; several values are separated by commas.
         config_dir: As for `compose`.
 
     Raises:
@@ -83,14 +83,14 @@ def sweep_of(task: str, overrides: Sequence[str], *, config_dir: str | None = No
     launcher = str(hydra.runtime.choices["hydra/launcher"])
     sweep = Sweep(
         runs=runs,
-        overrides=tuple(typed.rewrite(parsed)),
+        overrides=tuple(typed.rewrite(typed.parse(overrides, config_dir))),
         swept=swept,
         folder=folder,
         launcher=launcher,
         jobs=_jobs(hydra, launcher, len(runs)),
     )
     if task == "search":
-        _keep_apart(sweep, [_named(single, swept) for single in combinations])
+        _check_distinct(sweep, [_named(single, swept) for single in combinations])
     return sweep
 
 
@@ -109,16 +109,16 @@ def _named(overrides: Iterable[str], keys: Sequence[str]) -> list[str]:
     return [f"{o.key_or_group}={o.get_value_element_as_str()}" for o in chosen]
 
 
-def _keep_apart(sweep: Sweep, names: Sequence[Sequence[str]]) -> None:
-    """Refuse runs that would mix in a study or overwrite each other's files, and workers that cannot work."""
-    said = {id(run): ", ".join(name) for run, name in zip(sweep.runs, names, strict=True)}
+def _check_distinct(sweep: Sweep, names: Sequence[Sequence[str]]) -> None:
+    """Refuse runs that would share a study or overwrite each other's files, and workers that cannot work."""
+    typed_in = {id(run): ", ".join(name) for run, name in zip(sweep.runs, names, strict=True)}
     folders: dict[str, str] = {}
     numbers = {run.worker for run in sweep.runs}
     for (storage, study), runs in sweep.studies().items():
         workers = [run.worker for run in runs]
         twice = next((w for w in workers if workers.count(w) > 1), None) if len(runs) > 1 else None
         if (None in workers and len(runs) > 1) or twice is not None:
-            same = [said[id(run)] for run in runs if run.worker == twice]
+            same = [typed_in[id(run)] for run in runs if run.worker == twice]
             raise XaipruneError(
                 f"{len(same)} runs of the sweep would share study '{study}' in {storage} "
                 f"({'; '.join(same)}); leave out study.name, or put the difference into it: "
@@ -131,7 +131,8 @@ def _keep_apart(sweep: Sweep, names: Sequence[Sequence[str]]) -> None:
             )
         if len(runs) > 1 and sweep.launcher == "basic":
             raise XaipruneError(
-                f"{len(runs)} workers need a launcher that runs them at once: hydra/launcher={_AT_ONCE}"
+                f"{len(runs)} workers need a launcher that runs them at once: "
+                f"hydra/launcher={_PARALLEL_LAUNCHERS}"
             )
         folder = str(Path(str(runs[0].output_dir)).absolute())
         if (other := folders.setdefault(folder, study)) != study:

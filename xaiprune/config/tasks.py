@@ -11,16 +11,17 @@ from xaiprune.config.schema import Config
 class TrainSettings:
     """How `xaiprune train` trains: AdamW, warm-up and cosine schedule, shifts and mirroring.
 
-    What is None comes from the recipe: the digits networks have their own, others the general one.
+    Settings that are None come from the network's training recipe: the digits networks have their own, all
+    others share one.
 
     Attributes:
         epochs: Passes over the training images.
-        learning_rate: At its peak.
+        learning_rate: Its peak.
         weight_decay: AdamW's.
         label_smoothing: Of the cross-entropy.
-        shift: Random shifts up to this part of the image's side.
+        shift: Random shifts by up to this fraction of the image's side.
         flip: Mirror half of the images left to right.
-        batch_size: Images in a step.
+        batch_size: Images per step.
         output: Weights file to write (None: ``<output_dir>/<model>-<data>.safetensors``).
     """
 
@@ -39,18 +40,19 @@ class EvaluateSettings:
     """What `xaiprune evaluate` measures.
 
     Attributes:
-        split: The images.
-        latency: Batch sizes to time; timing takes seconds each.
-        patch: Side in pixels of the patches that faithfulness flips (None: a fourteenth of the image's).
-        steps: Points of its curves after the first.
-        images: It looks at this many images, spread over the classes.
+        split: Which images.
+        latency: Batch sizes to time; each takes seconds.
+        faithfulness_patch: With ``faithfulness``: side of the patches that are flipped, in pixels (None: a
+            fourteenth of the image's side).
+        faithfulness_steps: With ``faithfulness``: points of the curves after the first.
+        faithfulness_images: With ``faithfulness``: number of images, spread over the classes.
     """
 
     split: str = one_of("test", "test", "validation", "reference")
     latency: list[int] | None = each_within(None, 1, 4096)
-    patch: int | None = within(None, 1)
-    steps: int = within(10, 1)
-    images: int = within(100, 1)
+    faithfulness_patch: int | None = within(None, 1)
+    faithfulness_steps: int = within(10, 1)
+    faithfulness_images: int = within(100, 1)
 
 
 @dataclass
@@ -58,7 +60,7 @@ class AttributeSettings:
     """What `xaiprune attribute` writes beside the relevance of every unit.
 
     Attributes:
-        heatmaps: Test images that it draws heatmaps of, before and after pruning.
+        heatmaps: Number of test images to draw heatmaps of, before and after pruning.
     """
 
     heatmaps: int = within(8, 0)
@@ -72,7 +74,7 @@ class CompareSettings:
         rates: Rates of the curves, rising.
         criteria: Baseline criteria by name (None: all).
         presets: Composite presets by name (None: all).
-        seeds: Seeds of the random baseline.
+        seeds: Number of seeds of the random baseline.
     """
 
     rates: list[float] = each_within(lambda: [round(0.05 * step, 2) for step in range(20)], 0, 1, ends="[)")
@@ -87,13 +89,13 @@ class ExportSettings:
 
     Attributes:
         trial: Trial number (None: the best).
-        top: The best this many; of trials that remove the same units only one counts.
-        front: All trials of the Pareto front, of a study with a cost.
-        format: ``yaml``, or ``zennit``: beside the YAML Python code that builds the same composite for zennit
-            (also ``--format zennit``).
-        plan: Write the units that go at ``prune.rate``, as JSON.
-        pruned: Write the smaller network, measured, as a folder of its own.
-        onnx: Write it as ONNX, too.
+        top: The best so many; trials that remove the same units count once.
+        front: All trials of the Pareto front, if the study has a cost.
+        format: ``yaml``, or ``zennit``: also Python code that builds the same composite for zennit
+            (``--format zennit`` is short for it).
+        plan: Write the plan at ``prune.rate`` as JSON.
+        pruned: Write the smaller network with its figures, as a folder.
+        onnx: Also write it as ONNX.
     """
 
     trial: int | None = within(None, 0)
@@ -122,8 +124,8 @@ class ReportSettings:
 
     Attributes:
         output: The page (None: ``<output_dir>/report.html``).
-        csv: Also trials, layers and (where there is a comparison) accuracy as CSV, beside the page.
-        network: Open network and images again for cost and heatmaps, where the search has not left them.
+        csv: Also write trials, layers and (if there is a comparison) accuracy as CSV, beside the page.
+        network: Open network and images for cost and heatmaps that the search has not written.
     """
 
     output: str | None = None
@@ -136,8 +138,8 @@ class DashboardSettings:
     """Where `xaiprune dashboard` listens.
 
     Attributes:
-        host: Address; the default is reached from this machine only.
-        port: Number.
+        host: Address; the default can be reached from this machine only.
+        port: TCP port.
     """
 
     host: str = "127.0.0.1"
@@ -149,17 +151,17 @@ class StudiesSettings:
     """What `xaiprune studies` does with the studies of a storage.
 
     Attributes:
-        action: List, show, repair (queue the trials of workers that are gone again) or copy.
+        action: List, show, repair (queue the trials of workers that died) or copy.
             ``xaiprune studies show`` is short for ``xaiprune studies studies.action=show``.
-        unseen: With repair, also trials of workers that cannot be looked up from here (on other machines,
-            with a journal file): only once no search is running on the study.
+        assume_dead: With repair: take workers for dead that cannot be checked from here (on other machines,
+            with a journal file). Only while no search is running on the study.
         to_storage: Storage to copy to (None: ``sqlite:///studies/<to_name>.db``, where the other tasks look
             for a study of that name).
         to_name: Name of the copy (None: the same).
     """
 
     action: str = one_of("list", "list", "show", "repair", "copy")
-    unseen: bool = False
+    assume_dead: bool = False
     to_storage: str | None = None
     to_name: str | None = None
 
@@ -171,7 +173,7 @@ class TrainConfig(Config):
 
 @dataclass
 class EvaluateConfig(Config):
-    """What `xaiprune evaluate` knows beside what every task does.
+    """The keys of `xaiprune evaluate`.
 
     Attributes:
         evaluate: What is measured.

@@ -1,22 +1,29 @@
-"""Data sources, their splits, and the decoded-once cache."""
+"""Data sources, their splits, the decoded-once cache, and images that are in memory already."""
 
-from xaiprune.data.images import LabelledImages
-from xaiprune.data.load import Dataset, TrainingData, load, load_training
+from xaiprune.data.dataset import Dataset, TrainingData
+from xaiprune.data.images import LabelledImages, PixelImages
+from xaiprune.data.load import load, load_training
 from xaiprune.data.preprocess import Preprocess
 from xaiprune.data.progress import progress
-from xaiprune.data.source import Picture, Source
-from xaiprune.data.sources import SOURCES
+from xaiprune.data.source import DataSource, Picture, Source
 from xaiprune.data.task import Task
+from xaiprune.data.tensors import ImagesLike, MissingImages, TensorImages, as_dataset, as_images
 
 __all__ = [
-    "SOURCES",
+    "DataSource",
     "Dataset",
+    "ImagesLike",
     "LabelledImages",
+    "MissingImages",
     "Picture",
+    "PixelImages",
     "Preprocess",
     "Source",
     "Task",
+    "TensorImages",
     "TrainingData",
+    "as_dataset",
+    "as_images",
     "load",
     "load_training",
     "progress",

@@ -1,4 +1,4 @@
-"""ImageNet-1k's label space: wnids and class names -> the index every ImageNet network uses."""
+"""ImageNet-1k's label space: wnids and class names -> the output index that ImageNet networks use."""
 
 from collections import defaultdict
 from functools import cache
@@ -23,7 +23,7 @@ def index_of(name: str) -> int:
     """The output index of a wnid or a class name (``tench``, ``golden_retriever``).
 
     Raises:
-        XaipruneError: No such class, or a name that two classes share.
+        XaipruneError: There is no such class, or two classes have the name.
     """
     if name in _indices():
         return _indices()[name]

@@ -1,6 +1,7 @@
-"""One split of labelled images: uint8 pixels that are normalised when they are asked for."""
+"""Labelled images: what every split of a dataset can do, and the kind that is read from a data source."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,66 @@ import torch
 Index = Sequence[int] | slice | torch.Tensor | np.ndarray
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """Images, labels and where they came from.
+class LabelledImages(ABC):
+    """Images as a network takes them, with their labels.
+
+    Attributes:
+        labels: (N,) int64, indices into the task's classes.
+        files: N names, unique, for people: where each image came from.
+    """
+
+    labels: torch.Tensor
+    files: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @abstractmethod
+    def tensor(self, index: Index = slice(None), device: torch.device | str = "cpu") -> torch.Tensor:
+        """Normalised images.
+
+        Args:
+            index: Positions, or a slice.
+            device: Of the result.
+
+        Returns:
+            (n, channels, H, W) float32.
+        """
+
+    @abstractmethod
+    def pictures(self, index: Index = slice(None)) -> np.ndarray:
+        """The images as people look at them: (n, H, W, 3) uint8."""
+
+    @abstractmethod
+    def subset(self, index: Index) -> "LabelledImages":
+        """Only these images, in the order given."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of images and labels in their order, the same on every machine."""
+
+    def batches(
+        self, size: int, device: torch.device | str = "cpu"
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(images (n, channels, H, W), labels (n,)) in order, ``size`` at a time, the last one smaller."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.tensor(part, device), self.labels[part].to(device)
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        classes = len(self.labels.unique())
+        return f"{type(self).__name__}({len(self)} images, {height}x{width} pixels, {classes} classes)"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PixelImages(LabelledImages):
+    """Images of a data source: uint8 pixels that are normalised when they are asked for.
 
     Attributes:
         pixels: (N, H, W, 3) uint8, usually memory-mapped.
@@ -20,7 +78,7 @@ class LabelledImages:
         files: Where each image came from, relative to the source's root.
         mean: Subtracted per channel, in 0..1 units.
         std: Divided by, per channel.
-        digests: Hash of each image's pixels, where known (saves `fingerprint` from reading them all).
+        digests: Hash of each image's pixels; None: `fingerprint` computes them.
     """
 
     pixels: np.ndarray
@@ -39,44 +97,33 @@ class LabelledImages:
                 f"{len(self.pixels)} images, {len(self.labels)} labels and {len(self.files)} files differ"
             )
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[2]
 
     def tensor(self, index: Index = slice(None), device: torch.device | str = "cpu") -> torch.Tensor:
-        """Normalised images.
-
-        Args:
-            index: Which ones: positions or a slice.
-            device: Where the result lies.
-
-        Returns:
-            (n, 3, H, W) float32.
-        """
+        """Normalised images, (n, 3, H, W) float32."""
         chosen = np.array(self.pixels[_numpy(index)])  # a copy: torch wants writable memory
         images = torch.from_numpy(chosen).to(device).permute(0, 3, 1, 2).float().div_(255).contiguous()
         mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std)
 
-    def batches(
-        self, size: int, device: torch.device | str = "cpu"
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(images (n, 3, H, W), labels (n,)) in order, ``size`` at a time, the last one smaller."""
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield self.tensor(part, device), self.labels[part].to(device)
+    def pictures(self, index: Index = slice(None)) -> np.ndarray:
+        """The pixels, (n, H, W, 3) uint8."""
+        return self.pixels[_numpy(index)]
 
-    def subset(self, index: Index) -> "LabelledImages":
+    def subset(self, index: Index) -> "PixelImages":
         """Only these images, in the order given. A slice keeps the memory map."""
-        where = _numpy(index)
-        positions = np.arange(len(self))[where]
-        return LabelledImages(
-            pixels=self.pixels[where],
-            labels=self.labels[torch.from_numpy(positions)],
-            files=tuple(self.files[i] for i in positions),
+        chosen = positions(index, len(self))
+        return PixelImages(
+            pixels=self.pixels[_numpy(index)],
+            labels=self.labels[chosen],
+            files=tuple(self.files[i] for i in chosen.tolist()),
             mean=self.mean,
             std=self.std,
-            digests=None if self.digests is None else tuple(self.digests[i] for i in positions),
+            digests=None if self.digests is None else tuple(self.digests[i] for i in chosen.tolist()),
         )
 
     def fingerprint(self) -> str:
@@ -91,6 +138,11 @@ class LabelledImages:
 def pixel_digest(pixels: np.ndarray) -> str:
     """Hash of one image's pixels, (H, W, 3) uint8."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=8).hexdigest()
+
+
+def positions(index: Index, count: int) -> torch.Tensor:
+    """Positions that an index chooses among ``count`` images, (n,) int64."""
+    return torch.from_numpy(np.arange(count)[_numpy(index)])
 
 
 def _numpy(index: Index) -> slice | np.ndarray:

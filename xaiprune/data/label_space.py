@@ -1,4 +1,4 @@
-"""From a source's classes to the network's outputs, and to the task."""
+"""Which of the network's outputs each class of a source is, and the task that follows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Labelling:
 
     Attributes:
         task: What is told apart.
-        labels: Source label -> label in the task; classes that are left out are missing.
+        labels: Source label -> label in the task, without classes that are left out.
     """
 
     task: Task
@@ -26,15 +26,15 @@ class Labelling:
 
 
 def labelling(source: Source, config: DataConfig, outputs: int | None) -> Labelling:
-    """Find out which output each class is, and make the task.
+    """Find which output each class is, and the task.
 
     Args:
         source: Whose classes.
         config: ``label_space``, ``classes`` and ``task``.
-        outputs: How many outputs the network has; None where there is no network (yet).
+        outputs: How many outputs the network has; None if that is not known.
 
     Raises:
-        XaipruneError: The classes do not fit the network, or it is not clear how.
+        XaipruneError: The classes do not fit the network, or fit it in two ways.
     """
     space = config.label_space or _guess(source, outputs)
     if space == "imagenet-1k":
@@ -45,7 +45,7 @@ def labelling(source: Source, config: DataConfig, outputs: int | None) -> Labell
             )
         kept = _restrict(source, config.classes, by_name=True)
         index = {label: imagenet_labels.index_of(source.classes[label]) for label in kept}
-        _refuse_twice(source, index)
+        _refuse_duplicates(source, index)
         names = imagenet_labels.wnids()
     else:
         if outputs not in (None, len(source.classes)):
@@ -62,7 +62,7 @@ def labelling(source: Source, config: DataConfig, outputs: int | None) -> Labell
 
 
 def _guess(source: Source, outputs: int | None) -> str:
-    """The label space where ``data.label_space`` does not say; never silently 0..n-1 for wnids."""
+    """The label space if ``data.label_space`` is not set; never silently 0..n-1 for wnids."""
     if not all(imagenet_labels.is_wnid(name) for name in source.classes) or outputs == len(source.classes):
         return "folders"
     if outputs == _IMAGENET_OUTPUTS:
@@ -78,13 +78,13 @@ def _guess(source: Source, outputs: int | None) -> str:
 def _mismatch(source: Source, outputs: int | None) -> str:
     return (
         f"{source.name} has {len(source.classes)} classes, but the network has {outputs} outputs; "
-        f"set model.kwargs.num_classes={len(source.classes)} with fitting weights, or "
+        f"set model.kwargs.num_classes={len(source.classes)} with weights for them, or "
         "data.label_space=imagenet-1k for a network with ImageNet's outputs"
     )
 
 
 def _restrict(source: Source, wanted: Sequence[str] | None, *, by_name: bool) -> list[int]:
-    """Labels of the wanted classes, ascending: the task does not depend on the order they were typed in."""
+    """Labels of the wanted classes, ascending: the order in which they were typed has no effect."""
     if wanted is None:
         return list(range(len(source.classes)))
     labels = {name: label for label, name in enumerate(source.classes)}
@@ -108,7 +108,7 @@ def _restrict(source: Source, wanted: Sequence[str] | None, *, by_name: bool) ->
     return sorted(kept)
 
 
-def _refuse_twice(source: Source, index: dict[int, int]) -> None:
+def _refuse_duplicates(source: Source, index: dict[int, int]) -> None:
     seen: dict[int, str] = {}
     for label, output in index.items():
         if output in seen:

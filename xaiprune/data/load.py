@@ -1,59 +1,23 @@
-"""From a configuration to the three splits and the task."""
+"""From a configuration to a dataset: three splits and the task."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import torch
 
 from xaiprune.config import DataConfig, cache_dir
-from xaiprune.data.images import LabelledImages
+from xaiprune.data.dataset import Dataset, TrainingData
+from xaiprune.data.images import PixelImages
 from xaiprune.data.label_space import Labelling, labelling
 from xaiprune.data.preprocess import Preprocess
-from xaiprune.data.source import Picture, Source
-from xaiprune.data.sources import SOURCES
+from xaiprune.data.source import Picture, Source, source_of
 from xaiprune.data.split import Pools, pick, pools, require_enough
 from xaiprune.data.store import decoded
-from xaiprune.data.task import Task
 from xaiprune.errors import XaipruneError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Three splits that share no picture, and what is to be told apart.
-
-    Attributes:
-        reference: Few images a class, for attribution.
-        validation: What trials are scored on.
-        test: Only for the final comparison.
-        task: The classes and their logits.
-    """
-
-    reference: LabelledImages
-    validation: LabelledImages
-    test: LabelledImages
-    task: Task
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a network is trained on: disjoint from the validation and test images that `load` gives.
-
-    Attributes:
-        train: All images that may be learned from.
-        validation: To look at while tuning.
-        test: Held out.
-        task: The classes; output i is class i.
-    """
-
-    train: LabelledImages
-    validation: LabelledImages
-    test: LabelledImages
-    task: Task
 
 
 def load(config: DataConfig, preprocess: Preprocess, outputs: int | None = None) -> Dataset:
@@ -62,21 +26,20 @@ def load(config: DataConfig, preprocess: Preprocess, outputs: int | None = None)
     Args:
         config: The ``data`` section.
         preprocess: What the network expects (`xaiprune.models.preprocess`); ``data.*`` overrides it.
-        outputs: How many outputs the network has. Tells what a folder of wnids means.
+        outputs: How many outputs the network has; decides what a folder of wnids means.
 
     Raises:
         XaipruneError: Names the folder, file or class that does not fit, and the key that helps.
     """
     reader = _Reader(config, preprocess, outputs)
-    dataset = Dataset(
-        reference=reader.read("reference", config.reference_per_class),
-        validation=reader.read("validation", config.validation_per_class),
-        test=reader.read("test", config.test_per_class),
-        task=reader.labelling.task,
-    )
-    _check_disjoint({"reference": dataset.reference, "validation": dataset.validation, "test": dataset.test})
+    splits = {
+        "reference": reader.read("reference", config.reference_per_class),
+        "validation": reader.read("validation", config.validation_per_class),
+        "test": reader.read("test", config.test_per_class),
+    }
+    _check_disjoint(splits)
     reader.report()
-    return dataset
+    return Dataset(**splits, task=reader.labelling.task)
 
 
 def load_training(config: DataConfig, preprocess: Preprocess, outputs: int | None = None) -> TrainingData:
@@ -86,15 +49,14 @@ def load_training(config: DataConfig, preprocess: Preprocess, outputs: int | Non
         XaipruneError: As `load`.
     """
     reader = _Reader(config, preprocess, outputs)
-    data = TrainingData(
-        train=reader.read("train", None),
-        validation=reader.read("validation", config.validation_per_class),
-        test=reader.read("test", config.test_per_class),
-        task=reader.labelling.task,
-    )
-    _check_disjoint({"train": data.train, "validation": data.validation, "test": data.test})
+    splits = {
+        "train": reader.read("train", None),
+        "validation": reader.read("validation", config.validation_per_class),
+        "test": reader.read("test", config.test_per_class),
+    }
+    _check_disjoint(splits)
     reader.report()
-    return data
+    return TrainingData(**splits, task=reader.labelling.task)
 
 
 class _Reader:
@@ -103,13 +65,13 @@ class _Reader:
     def __init__(self, config: DataConfig, preprocess: Preprocess, outputs: int | None) -> None:
         self.config = config
         self.preprocess = preprocess.override(config)
-        self.source: Source = SOURCES[config.source](config)
+        self.source: Source = source_of(config).open(config)
         self.labelling: Labelling = labelling(self.source, config, outputs)
         self.pools: Pools = pools(self.source, config.seed)
         self.cache: Path = cache_dir(config.cache_dir)
         self.skipped: dict[str, str] = {}
 
-    def read(self, part: str, per_class: int | None) -> LabelledImages:
+    def read(self, part: str, per_class: int | None) -> PixelImages:
         candidates = [p for p in getattr(self.pools, part) if p.label in self.labelling.labels]
         while True:
             self._require(candidates, part, per_class)
@@ -119,11 +81,11 @@ class _Reader:
                 break
             self._note(found.bad)
             candidates = [picture for picture in candidates if picture not in found.bad]
-            if per_class is None:  # no others to put in their place
+            if per_class is None:  # there are no others to replace them
                 self._require(candidates, part, per_class)
                 break
         labels = [self.labelling.labels[picture.label] for picture in found.kept]
-        return LabelledImages(
+        return PixelImages(
             pixels=found.pixels,
             labels=torch.tensor(labels, dtype=torch.int64),
             files=tuple(picture.file for picture in found.kept),
@@ -149,19 +111,19 @@ class _Reader:
             file = str(Path(self.source.name) / picture.file)
             if self.config.on_bad_image == "error":
                 raise XaipruneError(
-                    f"{file} is no readable image ({reason}); remove it or set data.on_bad_image=skip"
+                    f"{file} cannot be read as an image ({reason}); remove it or set data.on_bad_image=skip"
                 )
             self.skipped[file] = reason
 
 
-def _check_disjoint(splits: dict[str, LabelledImages]) -> None:
+def _check_disjoint(splits: dict[str, PixelImages]) -> None:
     for (one, a), (other, b) in combinations(splits.items(), 2):
         if shared := set(a.files) & set(b.files):
             raise XaipruneError(f"{min(shared)} is in both the {one} and the {other} split")
         same = _digests(a) & _digests(b)
         if same:
-            log.warning("%d pictures of the %s split have an identical twin in %s", len(same), one, other)
+            log.warning("%d pictures of the %s split are identical to one in %s", len(same), one, other)
 
 
-def _digests(images: LabelledImages) -> set[str]:
+def _digests(images: PixelImages) -> set[str]:
     return set(images.digests or ())

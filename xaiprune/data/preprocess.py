@@ -1,4 +1,4 @@
-"""From a picture to the uint8 pixels a network expects: timm's evaluation transform, up to normalisation."""
+"""From a picture to uint8 pixels as a network expects them: timm's evaluation transform, not normalised."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ class Preprocess:
     """What a network expects of its images.
 
     Attributes:
-        size: Height and width the network sees, in pixels.
-        crop_pct: ``size`` as a part of the resized picture, in (0, 1].
+        size: Height and width that the network sees, in pixels.
+        crop_pct: ``size`` as a fraction of the resized picture, in (0, 1].
         interpolation: ``bilinear``, ``bicubic``, ...
         mean: Subtracted per channel, in 0..1 units of RGB.
         std: Divided by, per channel.
@@ -37,7 +37,7 @@ class Preprocess:
     resize: int | None = None
 
     def override(self, data: DataConfig) -> "Preprocess":
-        """The same with what ``data.*`` sets in place."""
+        """The same, with what ``data.*`` sets."""
         changes: dict[str, Any] = {}
         if data.image_size is not None:
             changes["size"] = (data.image_size, data.image_size)
@@ -55,7 +55,7 @@ class Preprocess:
             to_tensor = create_transform(
                 (3, *self.size),
                 is_training=False,
-                use_prefetcher=True,  # stops timm at uint8: normalisation is done per batch
+                use_prefetcher=True,  # makes timm stop at uint8; normalisation is done per batch
                 interpolation=self.interpolation,
                 mean=self.mean,
                 std=self.std,
@@ -77,8 +77,8 @@ class Preprocess:
         return apply
 
     def geometry(self) -> str:
-        """Everything that changes the uint8 pixels, as text (part of the cache's key)."""
-        # Borders are filled with the mean, so it counts there.
+        """Everything that the uint8 pixels depend on, as text (part of the cache's key)."""
+        # Borders are filled with the mean.
         fill = f" fill={self.mean}" if self.crop_mode == "border" else ""
         return (
             f"size={self.size} resize={self.resize} crop={self.crop_pct:.6g} {self.crop_mode} "

@@ -1,4 +1,4 @@
-"""Progress bars: only on a terminal, and only for what takes longer than two seconds."""
+"""Progress bars, only on a terminal and only for what takes longer than two seconds."""
 
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -14,13 +14,13 @@ PATIENCE = 2.0  # seconds without a bar
 def progress(
     items: Iterable[T], description: str, *, total: int | None = None, console: Console | None = None
 ) -> Iterator[T]:
-    """Iterate over ``items`` and show a bar on stderr once two seconds have passed.
+    """Iterate over ``items``, with a bar on stderr once two seconds have passed.
 
     Args:
         items: What to iterate over.
         description: Left of the bar, for example ``"decoding"``.
-        total: Number of items, where ``len(items)`` does not tell.
-        console: Where to draw (stderr). Nothing is drawn where it is no terminal.
+        total: Number of items, if they have no ``len``.
+        console: Where to draw (None: stderr). Nothing is drawn unless it is a terminal.
     """
     console = console or Console(stderr=True)
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""Which picture belongs where: deterministic, by the hash of its file name and a seed."""
+"""Which picture belongs to which split: decided by a hash of its file name and a seed."""
 
 import hashlib
 from collections import defaultdict
@@ -14,7 +14,7 @@ _HALVES: dict[Part, float] = {"validation": 0.5, "test": 0.5}
 
 @dataclass(frozen=True)
 class Pools:
-    """The pictures that each use may draw from.
+    """The pictures that each split may be chosen from.
 
     Attributes:
         train: For `xaiprune train`.
@@ -30,7 +30,7 @@ class Pools:
 
 
 def rank(file: str, seed: int | str) -> bytes:
-    """A pseudo-random sort key that depends on nothing but the file's name and the seed."""
+    """A pseudo-random sort key that depends only on the file's name and the seed."""
     return hashlib.blake2b(f"{seed}\0{file}".encode(), digest_size=16).digest()
 
 
@@ -43,7 +43,7 @@ def by_hash(
         files: Unique names.
         labels: Class of each file.
         shares: Part -> its share of every class; they sum to 1.
-        seed: Another seed, another division.
+        seed: Other seeds give other divisions.
 
     Returns:
         File -> part.
@@ -64,11 +64,11 @@ def by_hash(
 
 
 def pools(source: Source, seed: int) -> Pools:
-    """Divide a source's pictures, following its own parts as far as it has them.
+    """Divide a source's pictures by the parts that it has.
 
-    ``reference`` falls back to ``train``. Where only one of ``validation`` and ``test`` exists it is
-    halved, by file and seed. Pictures without parts are divided 60 : 20 : 20 within each class; so are
-    those of a source that has only one part.
+    Without ``reference``, reference images come from ``train``. If only one of ``validation`` and ``test``
+    exists, it is halved, by file and seed. Pictures without parts are divided 60 : 20 : 20 within each class;
+    so are those of a source that has only one part.
     """
     own = defaultdict(list)
     for picture in source.pictures:
@@ -77,7 +77,7 @@ def pools(source: Source, seed: int) -> Pools:
     validation, test = own["validation"], own["test"]
     held_out = validation or test
     if not (train or reference) or not held_out:
-        if validation and test:  # nothing to learn from: take it out of what tuning may see
+        if validation and test:  # no train part: take it from validation
             cut = _cut(validation, {"train": 0.5, "validation": 0.5}, seed)
             return _pools(cut["train"], [], cut["validation"], test)
         cut = _cut(list(source.pictures), _WHOLE, seed)
@@ -89,14 +89,14 @@ def pools(source: Source, seed: int) -> Pools:
 
 
 def pick(pictures: Sequence[Picture], per_class: int | None, seed: int) -> tuple[Picture, ...]:
-    """At most ``per_class`` pictures of each class (None: all), mixed: any first n are a fair sample."""
+    """At most ``per_class`` pictures of each class (None: all), shuffled: any first n are a fair sample."""
     chosen: list[Picture] = []
     taken: dict[int, int] = defaultdict(int)
     for picture in sorted(pictures, key=lambda p: rank(p.file, seed)):
         if per_class is None or taken[picture.label] < per_class:
             taken[picture.label] += 1
             chosen.append(picture)
-    # Ordered without the seed: where all are taken, another seed finds the same decoded cache.
+    # Ordered without the seed: if all are taken, another seed finds the same decoded cache.
     return tuple(sorted(chosen, key=lambda p: rank(p.file, "order")))
 
 

@@ -1,8 +1,7 @@
 """The decoded-once cache: uint8 pixels in a memory map, keyed by files and transform.
 
-An entry is a folder ``images/<key>/`` with ``pixels.npy`` and ``index.json``. It is written under a
-temporary name and renamed when complete, so that a killed or a second process never leaves or sees half of
-one.
+An entry is a folder ``images/<key>/`` with ``pixels.npy`` and ``index.json``. It is written under a temporary
+name and renamed when it is complete, so that no process leaves or sees an incomplete one.
 """
 
 import hashlib
@@ -39,7 +38,7 @@ class Decoded:
         pixels: (n, H, W, 3) uint8, memory-mapped, read-only.
         kept: The n pictures, in the order asked for.
         digests: Hash of each one's pixels.
-        bad: The unreadable ones and what was wrong.
+        bad: Unreadable picture -> what was wrong.
     """
 
     pixels: np.ndarray
@@ -115,7 +114,7 @@ def _write(folder: Path, source: Source, pictures: Sequence[Picture], preprocess
         try:
             temporary.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same content
+            if not folder.is_dir():  # else another process was faster, and wrote the same
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,11 +1,13 @@
-"""The task: which classes there are to tell apart, and which of the network's outputs is which."""
+"""The task: which classes are told apart, and which of the network's outputs each of them is."""
 
 from dataclasses import dataclass
 
 import torch
 
+_SHOWN = 3  # classes named in the short form
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Task:
     """Classes, and their logits among the network's outputs.
 
@@ -21,6 +23,11 @@ class Task:
         if self.logits is not None and len(self.logits) != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes, but {len(self.logits)} logits")
 
+    def __repr__(self) -> str:
+        more = ", ..." if len(self.classes) > _SHOWN else ""
+        selected = "" if self.logits is None else "; logits selected among the network's outputs"
+        return f"Task({len(self.classes)} classes: {', '.join(self.classes[:_SHOWN])}{more}{selected})"
+
     def select(self, logits: torch.Tensor) -> torch.Tensor:
         """Pick the classes' logits.
 
@@ -28,7 +35,7 @@ class Task:
             logits: (N, outputs), as the network gives them.
 
         Returns:
-            (N, classes). Other outputs are left out, never zeroed: a zero could win.
+            (N, classes). Other outputs are left out, not set to zero: zero could be the largest.
         """
         if self.logits is None:
             return logits

@@ -1,4 +1,4 @@
-"""Faithfulness of heatmaps: patches are flipped in order of relevance, from the most and from the least relevant."""
+"""Faithfulness of heatmaps: patches are flipped, the most relevant first and the least relevant first."""
 
 from __future__ import annotations
 
@@ -80,9 +80,11 @@ def faithfulness(
         images: (N, 3, H, W), normalised.
         labels: (N,) index of the right class among the task's.
         relevance: (N, H, W), from `xaiprune.attribution.heatmap.heatmaps`; patches are ordered by the sum
-            over their pixels. task: Selects the logits of its classes. patch: Side of a patch in pixels;
-            None: a fourteenth of the image's shorter side. steps: Points of the curves after the first,
-            evenly spaced over the patches. batch_size: Images in one forward.
+            over their pixels.
+        task: Selects the logits of its classes.
+        patch: Side of a patch in pixels; None: a fourteenth of the image's shorter side.
+        steps: Points of the curves after the first, evenly spaced over the patches.
+        batch_size: Images in one forward.
 
     Raises:
         XaipruneError: Relevance is not finite, its size is not the images', or patches are larger than

@@ -24,7 +24,7 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """Two-sided p of McNemar's exact test (1947): of equal classifiers, each wins half the disagreements."""
+        """Two-sided p of McNemar's exact test (1947): equal classifiers win half the disagreements each."""
         total = self.only_first + self.only_second
         return 1.0 if total == 0 else float(binomtest(self.only_first, total, 0.5).pvalue)
 

@@ -1,16 +1,14 @@
 """Networks and their images for notebooks: by name and file, without a configuration."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from xaiprune.config import DataConfig, ModelConfig, check_data
+from xaiprune.config import DataConfig, ModelConfig, checked_section
 from xaiprune.data import Dataset, TrainingData
 from xaiprune.data import load as read
 from xaiprune.data import load_training as read_training
-from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.models.load import load
 from xaiprune.models.preprocess import outputs, preprocess
 
@@ -27,7 +25,7 @@ def load_model(
         kwargs: Further arguments of ``timm.create_model`` (``num_classes=10``).
 
     Raises:
-        XaipruneError: Unknown name, or weights that cannot be had or do not fit.
+        XaipruneError: Unknown name, or weights that cannot be loaded.
     """
     file = None if checkpoint is None else str(checkpoint)
     return load(ModelConfig(name=name, checkpoint=file, pretrained=pretrained, kwargs=kwargs))
@@ -37,9 +35,9 @@ def load_data(source: str, model: nn.Module, **settings: Any) -> Dataset:
     """Images as a network wants them: reference, validation and test split, and the task.
 
     Args:
-        source: ``digits``, ``image_folder`` or ``imagenet``.
-        model: The network that will see them. A timm network says how large and how normalised; for any
-            other, give ``image_size``, ``mean`` and ``std``.
+        source: ``digits``, ``image_folder``, ``imagenet``, or one that you have registered.
+        model: The network that they are for. timm's networks say how large and how normalised; for any other,
+            give ``image_size``, ``mean`` and ``std``.
         settings: Further keys of the ``data`` section (``root="photos"``, ``reference_per_class=5``).
 
     Raises:
@@ -69,13 +67,6 @@ def load_training_data(source: str, model: nn.Module, **settings: Any) -> Traini
 
 
 def _section(source: str, settings: dict[str, Any]) -> DataConfig:
-    known = [item.name for item in fields(DataConfig) if item.name != "source"]
-    for key in settings:
-        if key not in known:
-            closest = did_you_mean(key, known) or f"; there are {', '.join(known)}"
-            raise XaipruneError(f"unknown key 'data.{key}'{closest}")
     if settings.get("root") is not None:
         settings = {**settings, "root": str(settings["root"])}
-    data = DataConfig(source=source, **settings)
-    check_data(data)
-    return data
+    return checked_section(DataConfig, "data", {**settings, "source": source})

@@ -1,4 +1,4 @@
-"""Weights from a file: safetensors or torch, never running code that lies in it."""
+"""Weights from a file, safetensors or torch; code in the file is never run."""
 
 import pickle
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ _SHOWN = 4  # keys named in a message
 
 
 def load_checkpoint_(model: nn.Module, path: str | Path) -> None:
-    """Put a file's weights into the network, in place.
+    """Load a file's weights into the network, in place.
 
     Args:
-        model: Gets the weights; half precision on disk becomes the network's own precision.
+        model: Gets the weights, converted to its own precision.
         path: ``.safetensors``, or a torch file (a state dict, or a training checkpoint with one in it).
 
     Raises:
-        XaipruneError: No such file, no readable weights, or weights of another network (its keys named).
+        XaipruneError: No such file, no readable weights, or weights of another network; names the keys.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise XaipruneError(f"model.checkpoint: no such file: {path}")
     weights = _read(file)
     own = model.state_dict()
-    # Files from before torch counted batches lack the counters; nothing at inference reads them.
+    # Files of old torch versions lack BatchNorm's counters of batches; inference does not use them.
     missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in weights if k not in own]
     shapes = [
@@ -56,7 +56,7 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
             f"model.checkpoint: cannot read weights from {file} ({reason}); expected safetensors or a torch "
             "state dict"
         ) from error
-    except AttributeError as error:  # what timm runs into where the file holds no dictionary
+    except AttributeError as error:  # timm's, if the file holds no dictionary
         raise XaipruneError(f"model.checkpoint: {file} holds no state dict") from error
     if not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise XaipruneError(f"model.checkpoint: {file} holds no state dict of tensors")
@@ -69,7 +69,7 @@ def _advice(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:
         found = len(weights[f"{classifier}.weight"])
         if found != getattr(model, "num_classes", found):
             return f"; its classifier has {found} outputs: set model.kwargs.num_classes={found}"
-    return "; is it of another model, or of other model.kwargs?"
+    return "; is it for another model, or for other model.kwargs?"
 
 
 def _name(model: nn.Module) -> str:

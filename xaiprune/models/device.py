@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device to compute on."""
 
 import torch
 
@@ -6,11 +6,11 @@ from xaiprune.errors import XaipruneError
 
 
 def device_of_worker(name: str, worker: int | None) -> str:
-    """``auto``, for one of several processes: each its own GPU, in turn where there are fewer.
+    """``auto`` for one of several processes: a GPU for each, shared in turn if there are fewer.
 
     Args:
-        name: As `resolve_device` takes it; anything but ``auto`` is left as it is.
-        worker: The number of this process; None: it is alone.
+        name: As `resolve_device` takes it; anything but ``auto`` is returned as it is.
+        worker: Number of this process; None: there is only one.
     """
     if name != "auto" or worker is None or not torch.cuda.is_available():
         return name
@@ -24,7 +24,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         name: ``auto`` (CUDA, else Apple's MPS, else CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
-        XaipruneError: The device is not there.
+        XaipruneError: There is no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():

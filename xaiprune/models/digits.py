@@ -1,9 +1,7 @@
-"""The digits networks with weights: trained at first use, then found in the cache."""
+"""The digits networks with their weights: trained at first use, then kept in the cache."""
 
 import hashlib
 import logging
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,13 +13,14 @@ from torch import nn
 
 from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data import load_training
+from xaiprune.files import replacing
 from xaiprune.models import small
 from xaiprune.models.preprocess import preprocess
 from xaiprune.models.train import TrainingRecipe, train_
 
 log = logging.getLogger(__name__)
 
-# Found on the validation part; digits must not be mirrored.
+# Chosen on the validation part. Digits must not be mirrored.
 TRAINING_RECIPES: dict[str, TrainingRecipe] = {
     "digits_vgg": TrainingRecipe(epochs=8, learning_rate=2e-3, flip=False),
     "digits_resnet": TrainingRecipe(epochs=12, learning_rate=3e-3, flip=False),
@@ -30,7 +29,7 @@ TRAINING_RECIPES: dict[str, TrainingRecipe] = {
 
 
 def trained_weights(name: str, *, seed: int = 0, cache: str | None = None) -> Path:
-    """The weights file of a digits network, trained now where the cache does not have it.
+    """The weights file of a digits network, which is trained now if the cache does not have it.
 
     Args:
         name: ``digits_vgg``, ``digits_resnet`` or ``digits_vit``.
@@ -49,8 +48,8 @@ def trained_weights(name: str, *, seed: int = 0, cache: str | None = None) -> Pa
 def train_digits(name: str, *, seed: int = 0, cache: str | None = None) -> nn.Module:
     """A digits network trained on the digits' train part; in eval mode.
 
-    It is trained on one thread: so small a network gains little from more, a busy machine cannot slow
-    threads down that wait for each other, and the weights do not depend on how many there are.
+    It is trained on one thread: so small a network gains little from more, on a busy machine threads would
+    wait for each other, and the weights do not depend on the number of threads.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -67,18 +66,14 @@ def train_digits(name: str, *, seed: int = 0, cache: str | None = None) -> nn.Mo
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors; complete, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(weights, temporary)
 
 
 def _key(name: str, seed: int) -> str:
-    source = Path(small.__file__).read_text()  # the shapes of the networks
+    # How the networks are built and trained.
+    source = "".join(Path(__file__).with_name(file).read_text() for file in ("small.py", "train.py"))
     versions = (torch.__version__, timm.__version__, sklearn.__version__)
     text = f"{name} {seed} {asdict(TRAINING_RECIPES[name])} {versions} {source}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A short name for exactly this network: architecture and weights."""
+"""A hash that identifies a network: architecture and weights."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(f"{name}:{type(module).__name__}\n".encode())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        # Through bytes, because numpy knows no bfloat16.
+        # As bytes, because numpy has no bfloat16.
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

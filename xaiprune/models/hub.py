@@ -1,4 +1,4 @@
-"""timm's pretrained weights from the hub, failing at once where there is no network."""
+"""timm's pretrained weights from the hub, failing at once if the hub cannot be reached."""
 
 import os
 import socket
@@ -11,9 +11,9 @@ from huggingface_hub import constants
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Look only into the hub's local cache where its host cannot even be resolved.
+    """Use only the hub's local cache if its host name cannot be resolved.
 
-    The hub's client would otherwise repeat each request for most of a minute before it gives up.
+    The hub's client would otherwise repeat each request for most of a minute.
     """
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not _reachable()

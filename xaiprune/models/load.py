@@ -1,4 +1,4 @@
-"""From a configuration to a network that is ready to be looked at."""
+"""From a configuration to a network with its weights."""
 
 import logging
 
@@ -20,11 +20,11 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
 
     Args:
         config: The ``model`` section.
-        num_classes: Outputs, unless ``model.kwargs.num_classes`` says so; None: the architecture's own.
+        num_classes: Outputs, unless ``model.kwargs.num_classes`` is set; None: the architecture's default.
         cache: ``data.cache_dir``, where the digits networks' weights are kept.
 
     Raises:
-        XaipruneError: Names the key (``model.name``, ``model.checkpoint``, ...) and the way out.
+        XaipruneError: Names the key (``model.name``, ``model.checkpoint``, ...) and what to do.
     """
     model = create(config, num_classes)
     if config.checkpoint is not None:
@@ -37,10 +37,10 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
 
 
 def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
-    """The architecture alone, with timm's weights where ``model.pretrained`` asks for them.
+    """The architecture, with timm's weights if ``model.pretrained`` is set.
 
     Raises:
-        XaipruneError: Unknown name, arguments it does not take, or weights that cannot be had.
+        XaipruneError: Unknown name, arguments it does not take, or weights that cannot be loaded.
     """
     if config.pruned is not None:
         raise XaipruneError("model.pruned is a pruned network's folder; open it with xaiprune.load_pruned")
@@ -56,8 +56,8 @@ def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
         raise XaipruneError(f"model.kwargs: {config.name} does not take them ({error})") from error
     except (OSError, HfHubHTTPError) as error:
         raise XaipruneError(
-            f"cannot download the weights of {config.name} (offline?); get them elsewhere and set "
-            "model.checkpoint=FILE in place of model.pretrained=true"
+            f"cannot download the weights of {config.name} (offline?); set model.checkpoint=FILE in place of "
+            "model.pretrained=true"
         ) from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())

@@ -1,5 +1,6 @@
-"""What a network expects of its images, from timm's own data configuration."""
+"""What a network expects of its images, from timm's own data configuration, and how many outputs it has."""
 
+import torch
 from timm.data import resolve_data_config
 from torch import nn
 
@@ -31,7 +32,17 @@ def preprocess(model: nn.Module) -> Preprocess:
     )
 
 
-def outputs(model: nn.Module) -> int | None:
-    """How many outputs a network has, where it says (timm's do)."""
+def outputs(model: nn.Module, example: torch.Tensor | None = None) -> int | None:
+    """How many outputs a network has; None if that is not known.
+
+    Args:
+        model: timm's networks say it.
+        example: (N, channels, H, W); another network is run on them, in eval mode.
+    """
     found = getattr(model, "num_classes", None)
-    return found if isinstance(found, int) else None
+    if isinstance(found, int):
+        return found
+    if example is None:
+        return None
+    with torch.inference_mode():
+        return int(model.eval()(example).shape[1])

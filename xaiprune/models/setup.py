@@ -1,4 +1,4 @@
-"""A network and the images it is looked at with, opened together: each needs to know of the other."""
+"""A network and its images, opened together: the network decides the preprocessing, both the task."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,24 @@ from xaiprune.models.load import load
 from xaiprune.models.preprocess import outputs, preprocess
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setup:
-    """What every task that computes starts from.
+    """A network with its images: what every task that computes starts from.
 
     Attributes:
         model: On ``device``, in eval mode.
         data: Splits and task.
         preprocess: As used for the images.
-        device: Where the model lies.
+        device: Of the model.
     """
 
     model: nn.Module
     data: Dataset
     preprocess: Preprocess
     device: torch.device
+
+    def __repr__(self) -> str:
+        return f"Setup({type(self.model).__name__} on {self.device}, {self.data})"
 
     def example(self, count: int = 1) -> torch.Tensor:
         """The first reference images, (count, 3, H, W), on the device."""
@@ -43,7 +46,7 @@ def setup(
         model: The ``model`` section.
         data: The ``data`` section.
         device: As `resolve_device` takes it.
-        network: A network that is already there (a pruned one); ``model`` is then not opened.
+        network: A network to use as it is, for example a pruned one; ``model`` has no effect then.
 
     Raises:
         XaipruneError: As `load` and `xaiprune.data.load`.

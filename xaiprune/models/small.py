@@ -1,6 +1,6 @@
 """Three small networks for the digits, built from timm's own classes and registered with timm.
 
-They have what the big ones have (BatchNorm after each convolution, residual stages with projection
+They have the parts of large networks (BatchNorm after each convolution, residual stages with projection
 shortcuts, a fused qkv) at a size that trains in seconds on two processor cores.
 """
 

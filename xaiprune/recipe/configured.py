@@ -28,7 +28,7 @@ def configured_composite(config: CompositeConfig) -> Composite:
 def configured_recipe(config: Config) -> Recipe:
     """Composite, start, aggregation, scale and references of a configuration.
 
-    Scope, order, compensation, rounds and rate stay with the ``prune`` section, which a composite file's own
+    Scope, order, compensation, rounds and rate are the ``prune`` section's, which a composite file's own
     settings have been copied to as well.
 
     Raises:
@@ -45,7 +45,7 @@ def configured_recipe(config: Config) -> Recipe:
 
 
 def recipe_of_file(path: str, attribution: AttributionConfig) -> Recipe:
-    """The recipe in a composite file; what it leaves out comes from the ``attribution`` section.
+    """The recipe in a composite file; what it does not set comes from the ``attribution`` section.
 
     Raises:
         XaipruneError: It is no composite, or its recipe has a value that is not allowed.

@@ -154,7 +154,7 @@ class Recipe:
     def summary(self) -> str:
         """One line for people: ``low gamma 0.3, mid zplus, high gradient; softmax cp; start logit``."""
         composite, aggregation = self.composite, self.aggregation
-        parts = [", ".join(_rules(composite))]
+        parts = [composite.summary()]
         if composite.activation == "gradient":
             parts.append("gradient between")
         elif composite.softmax != "attnlrp":
@@ -192,14 +192,3 @@ def _factors(scale: Mapping[str, float]) -> str:
     if many:
         factors.append(f"{len(own)} layers by {min(own.values()):.2g} to {max(own.values()):.2g}")
     return ", ".join(factors)
-
-
-def _rules(composite: Composite) -> list[str]:
-    """Which layers get which rule; single layers are counted where there are many."""
-    own = [entry for entry in composite.layers if entry[0].names]
-    many = len(own) > _NAMED
-    shown: Sequence[Any] = [entry for entry in composite.layers if not (many and entry in own)]
-    rules = [f"{match} {rule.short}" for match, rule in shown]
-    if many:
-        rules.append(f"{len(own)} layers with rules of their own")
-    return rules or [f"{composite.default.short} everywhere"]

@@ -92,4 +92,4 @@ def _draw(session: PruningSession, recipe: Recipe, plan: Plan, smaller: nn.Modul
     if not all(torch.isfinite(values).all() for values in relevance.values()):
         raise XaipruneError("relevance of the pixels is not finite")
     captions = [task.classes[int(label)] for label in shown.labels]
-    draw_heatmaps(shown.pixels, captions, relevance, path, across=True)
+    draw_heatmaps(shown.pictures(), captions, relevance, path, across=True)

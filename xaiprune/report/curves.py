@@ -18,11 +18,11 @@ from xaiprune.report.palette import Style, method_styles
 def draw_curves(comparison: Comparison, path: Path) -> Path:
     """Draw top-1 over the rate for every method into a PNG.
 
-    Figures are made without pyplot, so that a user's backend and open figures are left alone.
+    It is drawn without pyplot, so that a user's backend and open figures do not change.
 
     Args:
         comparison: What was measured.
-        path: The file to write; complete, or as it was before.
+        path: The file to write; on an error it stays as it was.
     """
     figure = Figure(figsize=(8.8, 5.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -48,7 +48,7 @@ def _curves(comparison: Comparison) -> dict[str, pd.Series]:
     """Method -> top-1 by rate (seeds averaged), the best found first."""
     rows = comparison.frame[comparison.frame.kind != "dense"]
     if comparison.curve_images < comparison.test_images:
-        rows = rows[rows.part == "curve"]  # the target's figures are of other images
+        rows = rows[rows.part == "curve"]  # the target rows are of other images
     return {
         str(method): part.groupby("rate").top1.mean().sort_index()
         for method, part in rows.groupby("method", sort=False)
@@ -65,7 +65,7 @@ def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
     axes.set(xlim=(0, highest), ylim=(0, 1.06))
     axes.set_xlabel(f"rate: part of the {comparison.unit_count:,} {comparison.units} removed, no fine-tuning")
     axes.set_ylabel(f"top-1 on {comparison.curve_images} test images")
-    axes.set_title(f"{comparison.network}: which units go first?", loc="left", fontsize=12)
+    axes.set_title(f"{comparison.network}: which units are removed first?", loc="left", fontsize=12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(alpha=0.15, lw=0.6)
@@ -73,16 +73,17 @@ def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
 
 
 def _label(axes: Axes, comparison: Comparison, styles: dict[str, Style]) -> None:
-    """Names beside the axes, best first at the target rate, with the table's top-1 there.
+    """Names beside the axes, ordered by top-1 at the target rate, which stands there, too.
 
-    Beside and not at the curves: at high rates they all meet at chance.
+    Not at the ends of the curves: at high rates they all meet at chance.
     """
     target = comparison.frame[comparison.frame.part == "target"].groupby("method").top1.mean()
     ranking = sorted(styles, key=lambda method: target[method], reverse=True)
     _beside(axes, 0, f"top-1 at {100 * comparison.rate:g} % removed", "black")
     for position, method in enumerate(ranking, start=1):
         style = styles[method]
-        line = {":": " (dotted)", "-.": " (dash-dotted)"}.get(style.line, "")  # its colour is another's, too
+        # Needed where another method has the same colour.
+        line = {":": " (dotted)", "-.": " (dash-dotted)"}.get(style.line, "")
         text = f"{100 * target[method]:.1f} %  {method}{line}"
         _beside(axes, position, text, style.color, bold=style.bold)
 

@@ -1,15 +1,13 @@
-"""What optuna-dashboard shows of a study beside its numbers: notes, composites and pictures of trials.
+"""Publishes to optuna-dashboard what it shows beside numbers: notes, composites and pictures of trials.
 
-Everything is derived from what the study holds, so it is made when somebody looks, not in the search: a study
-needs no dashboard, and one that was made without gets its notes later. Notes and files of trials are kept in
-the study's system attributes, in the form that the dashboard itself writes: Optuna lets nobody change a trial
-that has ended.
+All of it follows from what the study holds, so it is made when somebody looks and not in the search: a study
+needs no dashboard, and one that was made without gets its notes later. Trials that have ended stay as they
+are.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -17,23 +15,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.attribution.lrp.composite_io import save_composite
+from xaiprune.attribution import save_composite
 from xaiprune.errors import XaipruneError
+from xaiprune.report.dashboard_attributes import DashboardAttributes
 from xaiprune.report.notes import study_note, trial_note
 from xaiprune.report.trial_picture import draw_trial
-from xaiprune.study import best_trial, recipe_of
-from xaiprune.study.best import provenance
-from xaiprune.study.notes import network_of
+from xaiprune.study import best_trial, network_of, provenance, recipe_of
 
-_PREFIX, _NOTED = "artifacts:", "xaiprune:note:"
-_TYPES = {".png": "image/png", ".yaml": "text/plain"}  # a browser shows plain text, and saves YAML
+_TYPES = {".png": "image/png", ".yaml": "text/plain"}  # a browser shows plain text, but downloads YAML
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -42,30 +37,29 @@ class Publisher:
     """Writes what is missing, trial by trial.
 
     Args:
-        study: One of ours.
-        folder: Of the study's results (``studies/<name>``): its pictures are shown, too, and artifacts go
-            into ``artifacts`` below it.
+        study: Made by a search.
+        folder: Of the study's results (``studies/<name>``): its pictures are shown, too, and artifacts are
+            written into ``artifacts`` below it.
     """
 
     study: optuna.Study
     folder: Path
     _published: set[int] = field(default_factory=set, init=False)
-    _attrs: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.artifacts = self.folder / "artifacts"
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self.store = FileSystemArtifactStore(str(self.artifacts))
+        self._attributes = DashboardAttributes(self.study)
 
     def publish(self) -> Iterator[int]:
-        """Publish the study itself and every ended trial that has not been: the best, then the newest.
+        """Publish the study and each ended trial that has not been published: the best, then the newest.
 
         Yields:
             The number of each trial, when it is done.
         """
         trials = self.study.get_trials(deepcopy=False)
-        # Read once: of a thousand trials they are many. What others write meanwhile is not ours.
-        self._attrs = dict(self.study._storage.get_study_system_attrs(self.study._study_id))
+        self._attributes.reload()
         best = -1
         missing = [t for t in trials if t.state in _ENDED and t.number not in self._published]
         if missing or not self._published:
@@ -84,7 +78,7 @@ class Publisher:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self.study.set_metric_names([first, *([objective["cost"]] if objective.get("cost") else [])])
-        self._note(None, study_note(self.study, trials))
+        self._attributes.write_note(None, study_note(self.study, trials))
         for name in ("curves.png", "compare/curves.png", "best.yaml"):
             path = self.folder / name
             if path.is_file():
@@ -96,11 +90,11 @@ class Publisher:
             with TemporaryDirectory() as temporary:
                 self._attach_composite(trial, Path(temporary))
                 picture = self._attach_picture(trial, trials, Path(temporary))
-        self._note(trial, trial_note(self.study, trial, picture))
+        self._attributes.write_note(trial, trial_note(self.study, trial, picture))
 
     def _attach_composite(self, trial: FrozenTrial, temporary: Path) -> None:
         path = temporary / f"trial-{trial.number}.yaml"
-        if not self._is_there(trial, path.name):
+        if not self._is_here(trial, path.name):
             recipe = recipe_of(trial)
             save_composite(path, recipe.composite, provenance(self.study, trial, recipe))
             self._attach(trial, path.name, path.read_bytes())
@@ -110,7 +104,7 @@ class Publisher:
         if not trial.user_attrs["scores"]:  # nothing was pruned
             return None
         path = temporary / f"trial-{trial.number}.png"
-        if not self._is_there(trial, path.name):
+        if not self._is_here(trial, path.name):
             network = network_of(self.study)
             draw_trial(
                 trial,
@@ -120,54 +114,18 @@ class Publisher:
                 units=None if network is None else network.units,
             )
             self._attach(trial, path.name, path.read_bytes())
-        identifier = self._attached(trial)[path.name]
-        return f"/artifacts/{self.study._study_id}/{trial._trial_id}/{identifier}"
-
-    def _note(self, trial: FrozenTrial | None, text: str) -> None:
-        """Write a note, unless it is there already, or people have changed it."""
-        from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
-
-        trial_id = None if trial is None else trial._trial_id
-        now = get_note_from_system_attrs(self._attrs, trial_id)
-        version, key = int(now["version"]), f"{_NOTED}{trial_id}"
-        if now["body"] == text or version != self._attrs.get(key, 0):
-            return
-        # Ours is the version that is noted here; whoever edits a note raises it.
-        self._set(key, version + 1)
-        save_note_with_version(self.study._storage, self.study._study_id, trial_id, version + 1, text)
+        return self._attributes.address(trial, path.name)
 
     def _attach(self, trial: FrozenTrial | None, name: str, content: bytes) -> None:
         """Attach a file to a trial or the study; one of that name is replaced."""
-        known = self._attached(trial)
+        known = self._attributes.files(trial)
         identifier = known.get(name) or str(uuid.uuid4())
-        # The file first: the dashboard must not show what is not there.
+        # The file first: the dashboard must not list what does not exist.
         self.store.write(identifier, io.BytesIO(content))
-        if name in known:
-            return
-        about = {
-            "artifact_id": identifier,
-            "filename": name,
-            "mimetype": _TYPES[Path(name).suffix],
-            "encoding": None,
-        }
-        key = f"{_PREFIX if trial is None else _trial_prefix(trial)}{identifier}"
-        self._set(key, json.dumps(about))
+        if name not in known:
+            self._attributes.add_file(trial, name, identifier, _TYPES[Path(name).suffix])
 
-    def _attached(self, trial: FrozenTrial | None) -> dict[str, str]:
-        """Name -> identifier of the files that a trial or the study has."""
-        prefix = _PREFIX if trial is None else _trial_prefix(trial)
-        entries = [json.loads(value) for key, value in self._attrs.items() if key.startswith(prefix)]
-        return {entry["filename"]: entry["artifact_id"] for entry in entries if entry is not None}
-
-    def _set(self, key: str, value: Any) -> None:
-        self.study._storage.set_study_system_attr(self.study._study_id, key, value)
-        self._attrs[key] = value
-
-    def _is_there(self, trial: FrozenTrial, name: str) -> bool:
-        """Whether a file is attached, and also on this machine."""
-        identifier = self._attached(trial).get(name)
+    def _is_here(self, trial: FrozenTrial, name: str) -> bool:
+        """Whether a file is attached and lies on this machine."""
+        identifier = self._attributes.files(trial).get(name)
         return identifier is not None and (self.artifacts / identifier).is_file()
-
-
-def _trial_prefix(trial: FrozenTrial) -> str:
-    return f"dashboard:{_PREFIX}{trial._trial_id}:"

@@ -22,18 +22,19 @@ log = logging.getLogger(__name__)
 def faithfulness(study: optuna.Study, session: PruningSession) -> pd.DataFrame:
     """Patch flipping of the heatmaps of every finished trial's composite, on the validation images.
 
-    Trials whose heatmaps are the same (composite and start; the aggregation says nothing to a heatmap) are
-    computed once.
+    It costs some 25 forwards of each image for every composite; ``objective.validation_limit`` limits the
+    images. Trials with the same composite and start have the same heatmaps (aggregation has no effect on
+    them), which are computed once.
 
     Args:
         study: Of any objective.
-        session: Its network and images (`xaiprune.study.open_search(config).session`). It costs some 25
-            forwards of each image for every composite; ``objective.validation_limit`` says how many images.
+        session: Its network and images (`xaiprune.study.open_search(config).session`).
 
     Returns:
-        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's, fraction for
-        ours); ``faithfulness`` (area between the curves, in logits, higher is better) with its 95 % interval
-        ``low`` to ``high`` over images; NaN where heatmaps are not finite.
+        One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's);
+            ``faithfulness``
+        (area between the curves, in logits, higher is better) with its 95 % interval ``low`` to ``high`` over
+        images; NaN where heatmaps are not finite.
 
     Example:
         >>> frame = faithfulness(study, session)

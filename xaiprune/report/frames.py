@@ -1,7 +1,7 @@
 """Studies and comparisons as tidy pandas frames: one row a trial, a layer of a trial, a rate of a method.
 
-Columns are typed: numbers are ``float64``, counts that may be missing ``Int64``, what is one of a few texts
-is categorical in a meaningful order, other texts are pandas' strings, times are UTC.
+Columns are typed: numbers are ``float64``, counts that may be missing ``Int64``, choices categorical in a
+meaningful order, other texts pandas' strings, times UTC.
 """
 
 from __future__ import annotations
@@ -17,38 +17,41 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from xaiprune.comparison.table import Comparison, summary
-from xaiprune.report.reading import StoredTrials, read_trials
-from xaiprune.study.notes import network_of
+from xaiprune.registry import OBJECTIVES
+from xaiprune.report.reading import read_trials
+from xaiprune.report.stored_trials import StoredTrials
+from xaiprune.study import network_of
 
 STATES = ("complete", "pruned", "fail", "running", "waiting")
 STEPS = ("suggest", "attribute", "plan", "evaluate")
 _ATTRS = ("seconds", "evaluated", "images", "preset", "reused_from", "retry_of", "reason", "kept", "scores")
 _KIND_ORDER = ("dense", "best", "preset", "criterion", "random")
-# Missing texts are NaN from pandas 3 on, as in every other column; before, this is the closest there is.
+# From pandas 3 on, missing texts are NaN as in every other column; before, this is the closest.
 _TEXT = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"
 
 
 def trials(study: optuna.Study) -> pd.DataFrame:
-    """Every trial of a study, one row each, in the order they were asked.
+    """Every trial of a study, one row each, in the order of their numbers.
 
-    Works on any study of Optuna's; what only a search of xaiprune's stores is missing in others. From a
-    database 10,000 trials take about two seconds.
+    Works on any study of Optuna; columns that only xaiprune's searches store are missing values in others.
+    From a database 10,000 trials take about two seconds (more with several objectives, whose front Optuna
+    finds).
 
     Args:
-        study: As `xaiprune.search.load_study` or Optuna opens it.
+        study: From `xaiprune.study.load_study` or `optuna.load_study`.
 
     Returns:
-        ``number``; ``state`` (categorical: complete, pruned, fail, running, waiting); ``value`` (the first
-        objective's: for ours top-1 on the validation images, a fraction, or the highest rate kept);
-        ``value_low`` and ``value_high``, its 95 % interval over images (where one rate was measured);
-        ``cost.<name>`` (part of the dense network's, where it was measured), else ``value.1`` and so on for
-        further objectives; ``best`` (best value up to here that keeps the constraints); ``feasible``
-        (whether a finished trial keeps them); with several objectives ``front`` (no other trial beats it);
-        ``started`` (UTC); ``seconds`` in all and ``seconds.suggest``, ``.attribute``, ``.plan``,
-        ``.evaluate``; ``evaluated`` and ``images`` (image evaluations that were made and that there were to
-        make); ``removed`` and ``kept`` (units of the plan, at the last rate); ``preset``; ``reused_from``
-        (the earlier trial that removed the same units) and ``retry_of`` (the cut-off trial this repeats);
-        ``reason`` (of a failure).
+        ``number``; ``state`` (categorical: complete, pruned, fail, running, waiting); ``value`` (of the first
+        objective: in xaiprune's studies top-1 on the validation images, a fraction, or what
+        ``objective.name`` says); ``value_low`` and ``value_high``, its 95 % interval over images (where one
+        rate was measured); ``cost.<name>`` (as a part of the dense network's, where it was measured), else
+        ``value.1`` and so on for further objectives; ``best`` (best value so far that keeps the constraints);
+        ``feasible`` (whether a finished trial keeps them); with several objectives ``front`` (whether it is
+        on the Pareto front); ``started`` (UTC); ``seconds`` in all and ``seconds.suggest``, ``.attribute``,
+        ``.plan``, ``.evaluate``; ``evaluated`` of ``images`` (image evaluations made, and needed without
+        racing and reuse); ``removed`` and ``kept`` (units of the plan, at the last rate); ``preset``;
+        ``reused_from`` (the earlier trial that removed the same units) and ``retry_of`` (the interrupted
+        trial that this one repeats); ``reason`` (of a failure).
 
         Then one column a parameter, by its name (``low.rule``, ``low.gamma``, ``start``): rules and other
         choices are categorical in the space's order, numbers ``float64``, whole numbers ``Int64``; missing
@@ -67,8 +70,8 @@ def trials(study: optuna.Study) -> pd.DataFrame:
     columns |= {key: _whole(len(stored), stored.attrs[key]) for key in ("evaluated", "images")}
     kept = {place: sum(layers.values()) for place, layers in kept_by_trial(stored).items()}
     found = study.user_attrs.get("fingerprint", {}).get("units", {}).get("found")
-    gone = {} if found is None else {place: found - units for place, units in kept.items()}
-    columns |= {"removed": _whole(len(stored), gone), "kept": _whole(len(stored), kept)}
+    removed = {} if found is None else {place: found - units for place, units in kept.items()}
+    columns |= {"removed": _whole(len(stored), removed), "kept": _whole(len(stored), kept)}
     columns["preset"] = _text(len(stored), stored.attrs["preset"])
     columns |= {key: _whole(len(stored), stored.attrs[key]) for key in ("reused_from", "retry_of")}
     columns["reason"] = _text(len(stored), stored.attrs["reason"])
@@ -80,10 +83,10 @@ def trials(study: optuna.Study) -> pd.DataFrame:
 
 
 def layers(study: optuna.Study) -> pd.DataFrame:
-    """What every trial's plan leaves of every unit layer, one row a trial and layer.
+    """How many units every trial's plan keeps in every unit layer, one row a trial and layer.
 
-    A trial that removed the same units as an earlier one has that one's rows; trials without a plan (failed
-    ones) have none. With several rates it is the last one's plan.
+    A trial that removed the same units as an earlier one has the earlier one's rows; trials without a plan
+    (failed ones) have none. With several rates the plan is that of the last one.
 
     Args:
         study: Made by a search.
@@ -91,8 +94,8 @@ def layers(study: optuna.Study) -> pd.DataFrame:
     Returns:
         ``number`` and ``value`` of the trial; ``layer`` (categorical, in execution order); ``position`` of
         the layer (from 0) and ``depth`` (0 for the first, 1 for the last); ``units`` it has, ``kept`` of
-        them, and ``share`` kept. Units and share are missing in studies of versions that did not note the
-        layers' sizes; the same search command, run again, notes them.
+        them, and ``share`` kept. Units and share are missing in studies of older versions, which did not
+        store the layers' sizes; running the same search command again stores them.
     """
     stored = read_trials(study, ("kept", "reused_from"))
     kept = kept_by_trial(stored)
@@ -122,12 +125,12 @@ def accuracy(comparison: Comparison) -> pd.DataFrame:
     """Top-1 of every method along the rates, one row a method, seed and rate.
 
     Args:
-        comparison: As `xaiprune.comparison.table.load` reads it from a study's folder.
+        comparison: From `xaiprune.comparison.table.load` on a study's folder.
 
     Returns:
         ``method`` (categorical, in the order of comparison), ``kind`` (categorical: dense, best, preset,
         criterion, random), ``part`` (categorical: ``curve``, the rates of the curves on the curve images;
-        ``target``, the target rate on all test images), ``rate``, ``seed`` (where there is chance), ``top1``
+        ``target``, the target rate on all test images), ``rate``, ``seed`` (random only), ``top1``
         with its 95 % interval ``low`` to ``high`` over images (fractions), ``images``.
     """
     frame = _compared(comparison.frame.rename(columns={"total": "images"}))
@@ -159,7 +162,7 @@ def by_part(names: Sequence[str]) -> list[str]:
 
 
 def kept_by_trial(stored: StoredTrials) -> dict[int, Mapping[str, int]]:
-    """Place of a trial -> unit layer -> units that stay; a repeated plan is looked up where it was made."""
+    """Position of a trial -> unit layer -> units kept; a reused plan is looked up at its first trial."""
     place_of = {int(number): place for place, number in enumerate(stored.numbers)}
     found: dict[int, Mapping[str, int]] = {}
     for place in range(len(stored)):
@@ -183,11 +186,12 @@ def _intervals(stored: StoredTrials) -> dict[str, np.ndarray]:
 
 
 def _costs(study: optuna.Study, stored: StoredTrials) -> dict[str, np.ndarray]:
-    """Costs as parts of the dense network's: means over the rates, or those of the rate that was found."""
+    """Costs as parts of the dense network's: means over the rates, or those at the rate that was found."""
     objective = study.user_attrs.get("fingerprint", {}).get("objective", {})
+    finds_rate = objective.get("name") in OBJECTIVES and OBJECTIVES[objective["name"]].finds_rate
     found: dict[str, np.ndarray] = {}
     for place, scores in stored.attrs["scores"].items():
-        if objective.get("name") == "max_rate_at_drop":
+        if finds_rate:
             scores = [score for score in scores if score["rate"] == stored.values[place, 0]]
         for name in scores[0].get("cost", {}) if scores else ():
             column = found.setdefault(f"cost.{name}", np.full(len(stored), np.nan))
@@ -198,28 +202,18 @@ def _costs(study: optuna.Study, stored: StoredTrials) -> dict[str, np.ndarray]:
 
 
 def _standing(study: optuna.Study, stored: StoredTrials) -> dict[str, Any]:
-    """Best so far, constraints kept, and the Pareto front."""
+    """Best so far, whether the constraints are kept, and the Pareto front."""
     complete = np.array([state is TrialState.COMPLETE for state in stored.states], dtype=bool)
-    kept = ~(stored.excess > 0)  # also where there are none
-    signs = np.array([-1.0 if d is StudyDirection.MINIMIZE else 1.0 for d in study.directions])
-    goals = np.where((complete & kept)[:, None], stored.values * signs, -np.inf)
-    best = np.maximum.accumulate(goals[:, 0]) * signs[0] if len(stored) else np.empty(0)
+    kept = ~(stored.excess > 0)  # true without constraints
+    sign = -1.0 if study.directions[0] is StudyDirection.MINIMIZE else 1.0
+    goals = np.where(complete & kept, stored.values[:, 0] * sign, -np.inf)
+    best = np.maximum.accumulate(goals) * sign
     feasible = pd.array(kept, dtype="boolean")
     feasible[~complete] = pd.NA
     columns: dict[str, Any] = {"best": np.where(np.isinf(best), np.nan, best), "feasible": feasible}
-    if len(signs) > 1:
-        columns["front"] = _front(goals) & complete & kept
+    if len(study.directions) > 1:
+        columns["front"] = np.isin(stored.numbers, [trial.number for trial in study.best_trials])
     return columns
-
-
-def _front(goals: np.ndarray) -> np.ndarray:
-    """Which rows no other row beats: (rows, objectives), higher is better; equals are all on the front."""
-    on = np.ones(len(goals), dtype=bool)
-    for place, row in enumerate(goals):
-        if on[place]:
-            beaten = (goals <= row).all(axis=1) & (goals < row).any(axis=1)
-            on &= ~beaten
-    return on
 
 
 def _times(stored: StoredTrials) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Heatmaps as a picture: image, relevance of the dense network, relevance of the pruned one."""
+"""Heatmaps as a picture: each image, and its relevance in one or several networks."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def draw_heatmaps(
     *,
     across: bool = False,
 ) -> Path:
-    """Draw a row (or column) an image: the image and its heatmap by each network.
+    """Draw a row (or column) an image: the image and its heatmap in each network.
 
-    Red speaks for the class and blue against it; each heatmap has its own scale, symmetric around zero.
+    Red is relevance for the class and blue against it; each heatmap has its own scale, symmetric around zero.
 
     Args:
         pixels: (N, H, W, 3) uint8.
-        captions: (N,) what is explained in each image.
-        relevance: Network -> (N, H, W).
-        path: The file to write; complete, or as it was before.
-        across: Images beside each other, for a page; else one below the other.
+        captions: (N,) the class that is explained in each image.
+        relevance: Name of a network -> (N, H, W).
+        path: The file to write; on an error it stays as it was.
+        across: Images side by side, for a page; else one below the other.
     """
     images, maps = len(pixels), 1 + len(relevance)
     rows, columns = (maps, images) if across else (images, maps)
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
-    cells = grid.T if across else grid  # a row an image
+    cells = grid.T if across else grid  # one row for each image
     for image in range(images):
         cells[image, 0].imshow(pixels[image])
         cells[image, 0].set_title(captions[image], fontsize=8)
@@ -54,6 +54,6 @@ def draw_heatmaps(
 
 
 def _draw(axes: Axes, heatmap: np.ndarray) -> None:
-    # The 99.5th percentile, else a single pixel would leave the rest white.
+    # The 99.5th percentile: the maximum may be a single pixel, beside which all others look white.
     limit = float(np.quantile(np.abs(heatmap), 0.995)) or 1.0
     axes.imshow(heatmap, cmap="seismic", vmin=-limit, vmax=limit, interpolation="nearest")

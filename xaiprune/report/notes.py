@@ -10,17 +10,16 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.attribution.lrp.composite_io import composite_to_dict
-from xaiprune.study import best_trial, is_feasible, recipe_of, value_text
-from xaiprune.study.best import command_of
+from xaiprune.study import best_trial, command_of, is_feasible, recipe_of, stored_fingerprint, value_text
 
 
 def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = None) -> str:
-    """What a trial tried and found, and how its composite is taken along.
+    """What a trial tried and found, and how to export its composite.
 
     Args:
         study: The trial's.
-        trial: It has ended.
-        picture: Address of its picture, which is shown in the note.
+        trial: One that has ended.
+        picture: Address of its picture, to be shown in the note.
     """
     attrs = trial.user_attrs
     preset = attrs.get("preset")
@@ -50,18 +49,18 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
     if trial.state is TrialState.COMPLETE:
         name = study.study_name
         lines += [
-            "To take it along:",
+            "To export it:",
             "",
             "```",
             f"xaiprune export study.name={name} export.trial={trial.number}",
+            "```",
         ]
-        lines += ["```"]
     return "\n".join(lines)
 
 
 def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
-    """What is searched, on what, how far it is and what is best."""
-    fingerprint = study.user_attrs["fingerprint"]
+    """What is searched, on what, and the best trial so far."""
+    fingerprint = stored_fingerprint(study) or {}
     model, data, units, prune = (fingerprint[key] for key in ("model", "data", "units", "prune"))
     settings = ", ".join(f"{key} {value}" for key, value in prune.items())
     dense = study.user_attrs.get("dense")
@@ -95,7 +94,7 @@ def _standing(study: optuna.Study, trial: FrozenTrial) -> str:
 
 
 def _scores(trial: FrozenTrial) -> list[str]:
-    """A table of the rates that were measured; the interval of a faithfulness."""
+    """A table of the rates that were measured; of a faithfulness its interval."""
     found = trial.user_attrs.get("faithfulness")
     if found and math.isfinite(found["low"]):
         return [f"95 % interval {found['low']:.3f} to {found['high']:.3f} over {found['images']} images", ""]

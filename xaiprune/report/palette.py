@@ -1,14 +1,14 @@
-"""Colours that mean the same in every picture, table and page."""
+"""Colours, the same for a method in every picture, table and page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# Okabe and Ito's palette: told apart with any common colour blindness.
+# Okabe and Ito's palette, which people with any common colour blindness can tell apart.
 BEST, TAYLOR, RANDOM = "#D55E00", "#0072B2", "#7A7A7A"
 _MUTED = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#8C7B00", "#6A51A3", "#3B7A8C", "#A65628", "#5B8C5A")
-# From early to late layers: one hue that darkens would vanish on a dark page.
+# From early to late layers. Not one hue that darkens: it would vanish on a dark page.
 PARTS = {"low": "#56B4E9", "mid": "#009E73", "high": "#E69F00", "classifier": "#CC79A7"}
 
 
@@ -21,7 +21,7 @@ class Style:
         width: Of the line, in points.
         line: Matplotlib's line style.
         alpha: Opacity.
-        bold: Whether it is the one to look at.
+        bold: Whether it is emphasised.
     """
 
     color: str
@@ -35,8 +35,8 @@ def method_styles(methods: Sequence[str], best: str = "best found") -> dict[str,
     """A style for each method; the best found, Taylor and random always have the same.
 
     Args:
-        methods: By name; where they are more than there are colours, further ones are dotted.
-        best: What the best found goes by.
+        methods: By name; those beyond the number of colours are dotted.
+        best: Name of the best found.
     """
     styles = {}
     muted = iter([Style(color, 1.2, line, 0.75) for line in ("-", ":", "-.") for color in _MUTED] * 9)

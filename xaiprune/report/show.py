@@ -1,4 +1,4 @@
-"""Show a comparison to a person: the table on the screen, the curves as a picture."""
+"""Show a comparison: the table on the screen, the curves as a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def show_comparison(comparison: Comparison, out_dir: Path, *, console: Console |
     """Print the table and draw ``<out_dir>/curves.png``.
 
     Args:
-        comparison: What `xaiprune.comparison.run.compare_on_test` found.
+        comparison: From `xaiprune.comparison.run.compare_on_test`.
         out_dir: Folder of the picture.
         console: Where the table goes (stdout).
 

@@ -1,34 +1,57 @@
-"""The comparison as a table: boxed on a terminal, aligned plain text everywhere else."""
+"""The comparison as a table of at most 80 columns: coloured on a terminal, plain text everywhere else."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
+from rich.box import SIMPLE_HEAVY
 from rich.console import Console
 from rich.table import Table
 
 from xaiprune.comparison.table import Comparison, rivals, summary
 
-_COLUMNS = ("method", "top-1", "95 % interval", "p", "mean over rates", "trapezoid", "rate at 95 %")
+# In several lines, so that the longest method names fit beside them.
+_HEADINGS = ("method", "top-1", "95 %\ninterval", "p", "mean\nover\nrates", "trapezoid", "rate at\n95 %")
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print who was compared and how each did on the test split.
 
     Args:
-        comparison: What `xaiprune.comparison.run.compare_on_test` found.
+        comparison: From `xaiprune.comparison.run.compare_on_test`.
         console: Where to print (stdout).
     """
     console = console or Console()
-    title = caption(comparison)
-    rows = table_rows(summary(comparison))
-    if console.is_terminal:
-        console.print(_boxed(title, rows, comparison.best))
-    else:
-        console.print(plain_text(title, rows), markup=False, highlight=False, soft_wrap=True)
+    console.print(caption(comparison), style="bold", markup=False, highlight=False, soft_wrap=True)
+    table = comparison_table(table_rows(summary(comparison)), comparison.best, boxed=console.is_terminal)
+    # At its natural width also where the console is narrower: a cell that is cut off is lost.
+    table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, crop=False)
     for line in footnotes(comparison):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def comparison_table(rows: Sequence[Sequence[str]], best: str = "", *, boxed: bool = False) -> Table:
+    """Cells as a table.
+
+    Args:
+        rows: One a method, from `table_rows`.
+        best: Method whose row stands out.
+        boxed: Draw a line below the headings; else there are only spaces.
+    """
+    table = Table(
+        box=SIMPLE_HEAVY if boxed else None,
+        padding=(0, 1 if boxed else 2, 0, 0),  # a box adds a space between columns
+        pad_edge=False,
+        show_edge=False,
+    )
+    for number, heading in enumerate(_HEADINGS):
+        table.add_column(heading, justify="right" if number else "left", vertical="bottom", no_wrap=True)
+    for row in rows:
+        table.add_row(*row, style="bold green" if row[0] == best else None)
+    return table
 
 
 def caption(comparison: Comparison) -> str:
@@ -40,7 +63,7 @@ def caption(comparison: Comparison) -> str:
 
 
 def footnotes(comparison: Comparison) -> list[str]:
-    """What a reader must know to take the figures for what they are."""
+    """What a reader must know to read the figures right."""
     lines = _paired_lines(comparison)
     rates = sorted(comparison.frame[comparison.frame.kind == "best"].query("part == 'curve'").rate)
     if rates:
@@ -55,13 +78,13 @@ def footnotes(comparison: Comparison) -> list[str]:
 
 
 def _paired_lines(comparison: Comparison) -> list[str]:
-    """The best found against its strongest rivals, image by image."""
+    """The best found against the most accurate others, image by image."""
     if not comparison.against:
         return []
     lines = [f"p: {comparison.best} against the method on the same images, exact McNemar test, two-sided"]
     for kind, method in sorted(rivals(comparison).items(), reverse=True):
         found = comparison.paired(method)
-        # Taylor is compared as a criterion and counts as a preset.
+        # Taylor is compared as a criterion but counts as a preset.
         what = {"preset": "best preset", "criterion": "best other criterion"}[kind]
         if found is not None:
             lines.append(
@@ -87,19 +110,6 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     return rows
 
 
-def plain_text(title: str, rows: list[tuple[str, ...]]) -> str:
-    """Aligned columns without any drawing characters."""
-    lines = [_COLUMNS, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
-    text = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in lines
-    ]
-    return "\n".join([title, *(line.rstrip() for line in text)])
-
-
 def p_text(p: float) -> str:
     """``"0.031"``, ``"<0.001"``; nothing for NaN."""
     return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
@@ -108,12 +118,3 @@ def p_text(p: float) -> str:
 def percent(fraction: float) -> str:
     """``"67.2 %"``; nothing for NaN."""
     return "" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
-
-
-def _boxed(title: str, rows: list[tuple[str, ...]], best: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for number, column in enumerate(_COLUMNS):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*row, style="bold green" if row[0] == best else None)
-    return table

@@ -1,4 +1,4 @@
-"""One trial as a picture: how far its network keeps its accuracy, and what is left of each layer."""
+"""One trial as a picture: its accuracy by rate, and the units kept in each layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from xaiprune.files import replacing
 
-_THIS, _OTHERS, _GONE = "#D55E00", "#9A9A9A", "#E6E6E6"
+_THIS, _OTHERS, _REMOVED = "#D55E00", "#9A9A9A", "#E6E6E6"
 _NAMED_LAYERS = 40  # more names than that cannot be read
 
 
@@ -28,15 +28,16 @@ def draw_trial(
 ) -> Path:
     """Draw a finished trial into a PNG.
 
-    Left: top-1 on the validation images over the rates that it was measured at, with 95 % intervals, and what
-    other trials reached there. Right: units kept in each layer, at the last of these rates.
+    Left: top-1 on the validation images at the rates that were measured, with 95 % intervals, and that of
+        other
+    trials. Right: units kept in each layer, at the last of these rates.
 
     Args:
         trial: Finished, of a study that prunes.
-        path: The file to write; complete, or as it was before.
+        path: The file to write; on an error it stays as it was.
         others: The study's other trials.
         dense: Top-1 of the dense network, a fraction.
-        units: Unit layer -> its units, in execution order; None: only the numbers that stay are drawn.
+        units: Unit layer -> its units, in execution order; None: only the units kept are drawn.
     """
     kept: Mapping[str, int] = trial.user_attrs.get("kept", {})
     height = min(9.0, max(3.4, 0.16 * len(kept) + 1.0))
@@ -78,14 +79,14 @@ def _draw_top1(axes: Axes, trial: FrozenTrial, others: Sequence[FrozenTrial], de
 
 
 def _draw_kept(axes: Axes, kept: Mapping[str, int], units: Mapping[str, int]) -> None:
-    """A bar a layer, the first at the top: what stays, and in light grey what goes."""
+    """A bar a layer, the first at the top: units kept, and in light grey those removed."""
     if not kept:
         axes.set_axis_off()
         return
     names = [name for name in units if name in kept] or list(kept)
     places = range(len(names))
     totals = [units.get(name, kept[name]) for name in names]
-    axes.barh(places, totals, color=_GONE, height=0.8)
+    axes.barh(places, totals, color=_REMOVED, height=0.8)
     axes.barh(places, [kept[name] for name in names], color=_THIS, height=0.8)
     axes.invert_yaxis()
     if len(names) <= _NAMED_LAYERS:
@@ -103,6 +104,6 @@ def _draw_kept(axes: Axes, kept: Mapping[str, int], units: Mapping[str, int]) ->
 
 
 def _points(scores: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """Rates and top-1 of what was measured on images."""
+    """Rates and top-1 of the scores that were measured on images."""
     measured = [score for score in scores if score.get("images")]
     return [s["rate"] for s in measured], [s["correct"] / s["images"] for s in measured]

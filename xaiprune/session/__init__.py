@@ -1,9 +1,11 @@
 """A session: network, data, units and caches that recipes run on."""
 
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
+from xaiprune.session.one_call import prune
 from xaiprune.session.opening import limited, open_session, open_setup, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
-from xaiprune.session.session import Pruned, PruningSession
+from xaiprune.session.pruned import Pruned
+from xaiprune.session.session import PruningSession
 
 __all__ = [
     "LATENCY_BATCH",
@@ -17,5 +19,6 @@ __all__ = [
     "limited",
     "open_session",
     "open_setup",
+    "prune",
     "shuffled",
 ]

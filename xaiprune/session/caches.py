@@ -14,7 +14,7 @@ from xaiprune.recipe import AttributionKey
 from xaiprune.units import UnitLayer, unit_costs
 
 LATENCY_BATCH = 32
-# What compensation layer by layer needs of the dense network stays in memory up to here.
+# Samples of the dense network, for compensation layer by layer, are kept in memory up to this size, bytes.
 _SHARED_SAMPLES = 1 << 30
 
 
@@ -35,7 +35,7 @@ class BatchSizes:
         self.attribution, self.forward = max(1, self.attribution // 2), max(1, self.forward // 2)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class DenseNetwork:
     """The dense network on its reference images, and what compensation, orders and budgets need of it.
 
@@ -109,9 +109,9 @@ class DenseNetwork:
         return self._costs[timed]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Caches:
-    """The last results of a session, which the next call often asks for again.
+    """The last results of a session, which the next call often needs.
 
     Attributes:
         relevances: Relevance of the last recipes that were attributed.

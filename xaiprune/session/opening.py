@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from xaiprune import models
-from xaiprune.attribution.lrp import trace_layers
 from xaiprune.config import Config
 from xaiprune.data import LabelledImages
 from xaiprune.pruning import load_pruned
-from xaiprune.session.caches import BatchSizes, DenseNetwork
+from xaiprune.session.caches import BatchSizes
 from xaiprune.session.session import PruningSession
 from xaiprune.units import find_units
 
@@ -47,19 +47,16 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
     example = opened.example()
     units = find_units(opened.model, settings.kind, settings.include, settings.exclude, example=example)
     validation = limited(opened.data.validation, config.objective.validation_limit, seed)
-    images = opened.data.reference.tensor(device=opened.device)
-    batch = BatchSizes(config.attribution.batch_size, config.data.batch_size)
-    return PruningSession(
-        dense=DenseNetwork(opened.model, units, images, batch),
+    session = PruningSession.of(
+        opened.model,
+        opened.data,
+        units,
         name=config.model.pruned or config.model.name,
-        dataset=opened.data,
-        validation=shuffled(validation, seed),
         unit_kind=settings.kind,
-        layers=trace_layers(opened.model, example),
-        network=models.fingerprint(opened.model),
-        device=opened.device,
         prune=config.prune,
+        batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
     )
+    return replace(session, validation=shuffled(validation, seed))
 
 
 def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from xaiprune.config import ModelConfig
 from xaiprune.evaluation import Accuracy, Cost
-from xaiprune.pruning import Plan, Removal, architecture_of, export_onnx, save_pruned
+from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
 from xaiprune.session.session import PruningSession
 
 _BATCHES = (1, 32)
@@ -19,21 +19,21 @@ _SECONDS = 0.5  # to time each batch size for
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pruning a network came to.
+    """The result of pruning a network.
 
     Attributes:
         session: That it was pruned in.
         plan: What was removed.
         removal: The smaller network, and what became of the plan's units.
-        before: Top-1 on the test split and cost of the dense network.
+        before: Top-1 on the test split (None: there is none) and cost of the dense network.
         after: Of the smaller one.
     """
 
     session: PruningSession
     plan: Plan
     removal: Removal
-    before: tuple[Accuracy, Cost]
-    after: tuple[Accuracy, Cost]
+    before: tuple[Accuracy | None, Cost]
+    after: tuple[Accuracy | None, Cost]
 
     @property
     def model(self) -> nn.Module:
@@ -43,8 +43,8 @@ class Outcome:
     def numbers(self) -> dict[str, str]:
         """Name -> dense -> pruned, as text."""
         (dense, full), (pruned, small) = self.before, self.after
-        numbers = {
-            "top-1 on the test split": f"{dense} -> {pruned}",
+        numbers = {} if dense is None else {"top-1 on the test split": f"{dense} -> {pruned}"}
+        numbers |= {
             "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
             "MACs of one image": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
             "bytes": f"{full.bytes:,} -> {small.bytes:,}",
@@ -54,27 +54,35 @@ class Outcome:
         return numbers
 
     def lines(self) -> Iterator[str]:
-        """What came of it, for people."""
+        """The result as readable lines."""
         plan = self.plan
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
         yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
 
-    def save(self, model: ModelConfig, folder: Path | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        architecture: str,
+        kwargs: Mapping[str, Any] | None = None,
+        replaced: Sequence[str] = (),
+    ) -> Path:
         """Write the smaller network as a folder.
 
         Args:
-            model: Says which architecture it is made of.
-            folder: Where to; None: one in ``outputs``, named after network, units and rate.
+            folder: Where to.
+            architecture: As `save_pruned` takes it.
+            kwargs: As `save_pruned` takes them.
+            replaced: Attention modules that earlier removals replaced.
 
         Returns:
             The folder.
+
+        Raises:
+            XaipruneError: As `save_pruned`.
         """
-        name, kwargs, replaced = model.name, dict(model.kwargs), list(self.removal.replaced)
-        if model.pruned is not None:
-            name, kwargs, earlier = architecture_of(Path(model.pruned).expanduser())
-            replaced = [*earlier, *replaced]
         prune = self.session.prune
         how = "layer by layer" if prune.sequential else "at once"
         notes = [
@@ -84,11 +92,11 @@ class Outcome:
         ]
         return save_pruned(
             self.model,
-            folder or Path("outputs") / f"{name}-{self.session.unit_kind}-{self.plan.rate:g}",
-            architecture=name,
+            folder,
+            architecture=architecture,
             kwargs=kwargs,
             plan=self.plan,
-            replaced=replaced,
+            replaced=[*replaced, *self.removal.replaced],
             numbers=self.numbers(),
             notes=notes,
         )
@@ -108,10 +116,10 @@ def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
         session: Network, images and units; its ``prune`` settings say how the loss is compensated.
         plan: What is removed.
     """
-    removal = session.remove(plan)
+    removal, test = session.remove(plan), session.dataset.test
 
-    def measured(model: nn.Module) -> tuple[Accuracy, Cost]:
-        top1 = session.accuracy(model, session.dataset.test)
+    def measured(model: nn.Module) -> tuple[Accuracy | None, Cost]:
+        top1 = session.accuracy(model, test) if len(test) else None
         return top1, session.cost(model, _BATCHES, _SECONDS)
 
     return Outcome(session, plan, removal, measured(session.model), measured(removal.model))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
-from xaiprune.attribution.lrp import LayerInfo
+from xaiprune.attribution.lrp import LayerInfo, trace_layers
 from xaiprune.config import PruneConfig
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
+from xaiprune.models import fingerprint
 from xaiprune.pruning import (
     Plan,
     Rank,
@@ -28,28 +28,15 @@ from xaiprune.pruning import (
     masked,
 )
 from xaiprune.recipe import Recipe, relevances_of
-from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
+from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.pruned import Pruned
 from xaiprune.units import UnitLayer
 
 # To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
 _WORTH_REMOVING = 2e11
-_SMALL = 4e7  # MACs of one image
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A network with a plan applied, ready to be measured.
-
-    Attributes:
-        model: The smaller network, or the dense one, to be masked.
-        mask: Unit layer -> units that have to be masked in it.
-    """
-
-    model: nn.Module
-    mask: Mapping[str, Sequence[int]] | None = None
-
-
-@dataclass
+@dataclass(repr=False)
 class PruningSession:
     """Network, data, units and caches: scores, plans, compensation, removal, accuracy, cost.
 
@@ -57,14 +44,14 @@ class PruningSession:
 
     Attributes:
         dense: The dense network in eval mode on its reference images; nothing here changes it.
-        name: Of the network, for people.
+        name: The network's name, as it is shown.
         dataset: Splits and task.
         validation: The images that trials are scored on.
         unit_kind: What a unit is.
         layers: What LRP rules are given to, in execution order.
         network: Fingerprint of the network.
         device: Where the network lies.
-        prune: What recipes leave open: rate, budget, scope, order, compensation, rounds and so on.
+        prune: Settings that a recipe does not make itself: rate, budget, scope, order, compensation, rounds.
         caches: The last results.
     """
 
@@ -118,12 +105,50 @@ class PruningSession:
         """The same session with other ``prune`` settings; both share the dense network and all caches."""
         return replace(self, prune=replace(self.prune, **changes))
 
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        dataset: Dataset,
+        units: Sequence[UnitLayer],
+        *,
+        name: str | None = None,
+        unit_kind: str = "units",
+        prune: PruneConfig | None = None,
+        batch: BatchSizes | None = None,
+    ) -> PruningSession:
+        """A session for an existing network, which is put into eval mode and not moved to another device.
+
+        Args:
+            model: The dense network.
+            dataset: Its images; trials are scored on all validation images.
+            units: Of the network, as `find_units` finds them.
+            name: The network's name, as it is shown; None: the name of its class.
+            unit_kind: What a unit is, as it is shown.
+            prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
+            batch: Images in one pass.
+        """
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        images = dataset.reference.tensor(device=device)
+        dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
+        return cls(
+            dense=dense,
+            name=name or type(model).__name__,
+            dataset=dataset,
+            validation=dataset.validation,
+            unit_kind=unit_kind,
+            layers=trace_layers(model, dense.example),
+            network=fingerprint(model),
+            device=device,
+            prune=prune or PruneConfig(),
+        )
+
     # -- scores ------------------------------------------------------------------------------------------
 
     def relevances(self, recipes: Sequence[Recipe]) -> list[Relevance]:
         """Relevance of the units on the reference images, one forward for all recipes.
 
-        What the last call computed is not computed again: in a space that varies only how relevance is
+        Results of the last call are reused: in a space that varies only how relevance is
         ranked, all trials share it.
         """
         cached = dict(self.caches.relevances)
@@ -154,7 +179,7 @@ class PruningSession:
 
         Args:
             recipe: How relevance is computed and aggregated.
-            relevance: Under the recipe's composite, where it is known.
+            relevance: Under the recipe's composite, if it has been computed already.
         """
         if relevance is None:
             (relevance,) = self.relevances([recipe])
@@ -217,7 +242,7 @@ class PruningSession:
         Args:
             recipe: Gives scores, scope, order, compensation and rounds.
             rate: Fraction removed; None: the recipe's, else the session's.
-            scores: The recipe's, where they are known.
+            scores: The recipe's, if they have been computed already.
         """
         if rate is None:
             rate = self.prune.rate if recipe.rate is None else recipe.rate
@@ -231,23 +256,13 @@ class PruningSession:
             rounds=recipe.rounds,
         )
 
-    def load_plan(self, path: str | Path) -> Plan:
-        """A plan from a file.
-
-        Raises:
-            XaipruneError: The file is no plan, or one for another network.
-        """
-        plan = Plan.load(path)
-        plan.check(self.units, self.network)
-        return plan
-
     def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
         """Equal for plans whose networks give the same answers: what is removed, and its compensation."""
         method = compensate or self.prune.compensate
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
 
     def _in_joint_order(self, scores: Scores, method: str) -> Scores:
-        """Scores in the joint order; those of the last call are not ordered again for another rate."""
+        """Scores in the joint order; the result of the last call is reused at another rate."""
         last = self.caches.ordered
         if last is None or last[0] is not scores or last[1] != method:
             last = (scores, method, self.dense.joint_order(method).scores(scores))
@@ -349,9 +364,10 @@ class PruningSession:
         """
         if not isinstance(pruned, Pruned):
             pruned = Pruned(self.model if pruned is None else pruned)
-        with self._entered(pruned) as model:
+        mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
+        with mask:
             return accuracy(
-                model,
+                pruned.model,
                 self.validation if images is None else images,
                 self.task,
                 batch_size=self.batch.forward,
@@ -359,37 +375,9 @@ class PruningSession:
                 precision=precision,
             )
 
-    @contextmanager
-    def _entered(self, pruned: Pruned) -> Iterator[nn.Module]:
-        if pruned.mask is None:
-            yield pruned.model
-        else:
-            with masked(pruned.model, pruned.mask, self.units):
-                yield pruned.model
-
     def cost(self, model: nn.Module, batches: Sequence[int] = (), min_seconds: float = 0.5) -> Cost:
         """Parameters, MACs and bytes of a network, and its latency at each batch size."""
         return cost(model, self.example, batches, min_seconds)
-
-    def relative_cost(self, plan: Plan, pruned: Pruned, names: Sequence[str]) -> dict[str, float]:
-        """Costs of the smaller network as parts of the dense one's.
-
-        Args:
-            plan: What is removed.
-            pruned: The plan applied; a masked network is made smaller for this.
-            names: Of ``params``, ``macs``, ``latency``.
-        """
-        if not names:
-            return {}
-        if pruned.mask is not None:
-            pruned = self.pruned(plan, "none", smaller=True)
-        timed = "latency" in names
-        dense = self.dense.cost(timed=timed)
-        now = self.cost(pruned.model, (LATENCY_BATCH,) if timed else ())
-        parts = {"params": now.params / dense.params, "macs": now.macs / dense.macs}
-        if timed:
-            parts["latency"] = now.latency[0].median / dense.latency[0].median
-        return {name: parts[name] for name in names}
 
     def dense_accuracy(self, precision: Precision = "float32") -> Accuracy:
         """Top-1 of the dense network on the validation images."""
@@ -398,7 +386,5 @@ class PruningSession:
             found[precision] = self.accuracy(precision=precision)
         return found[precision]
 
-    @property
-    def is_small(self) -> bool:
-        """Whether one CPU thread is as good as several (the digits networks, for example)."""
-        return self.device.type == "cpu" and self.dense.cost().macs < _SMALL
+    def __repr__(self) -> str:
+        return f"PruningSession({self.name}, {self.unit_count} {self.unit_kind}, {self.dataset})"

@@ -2,6 +2,7 @@
 
 from xaiprune.space.around import CENTRE
 from xaiprune.space.inverse import NotInSpace, params_of
+from xaiprune.space.named import search_space
 from xaiprune.space.reader import read_space
 from xaiprune.space.reduce import reached, reduce
 from xaiprune.space.sample import suggest
@@ -15,5 +16,6 @@ __all__ = [
     "reached",
     "read_space",
     "reduce",
+    "search_space",
     "suggest",
 ]

@@ -1,4 +1,4 @@
-"""The neighbourhood of a known composite: its rules, with their numbers within a factor of what they were."""
+"""The neighbourhood of a composite: the same rules, with their parameters varied by at most a factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset
 from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
-_VARIED = {"epsilon": "epsilon", "gamma": "gamma", "alphabeta": "alpha"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def known_recipe(path: Any) -> KnownRecipe:
     Args:
         path: ``space.around``: a composite file, or the name of a preset. A file that a study wrote
             (``best.yaml``, `xaiprune export`) brings its start, aggregation and so on along, and so does a
-            preset; a plain composite leaves them to ``attribution.*``.
+            preset; for a plain composite ``attribution.*`` sets them.
 
     Raises:
         XaipruneError: No file is named, it is missing, or it is no composite.
@@ -67,9 +66,9 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
     """One part for each of a composite's entries: its rule, and that rule's number within a factor.
 
     Args:
-        composite: The known one.
+        composite: The one to vary.
         factor: From 1. A number x becomes the range x / factor to x * factor, as far as the rule allows it,
-            on a log scale; zero stays zero, and with 1 everything stays.
+            on a log scale; zero is not varied, and with 1 nothing is.
 
     Raises:
         XaipruneError: The factor is too small.
@@ -86,7 +85,7 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
 
 
 def centre_of(known: KnownRecipe, space: Space) -> Recipe:
-    """The known recipe; where the space does not let it be what it was, the nearest that it does."""
+    """The recipe itself, or the nearest one that the space contains."""
     given = known.choices
 
     def choice(name: str) -> Any:
@@ -120,7 +119,7 @@ def check_around(space: Space, names: list[str]) -> None:
     if space.centre is None or names:
         return
     raise XaipruneError(
-        f"space.around={space.around} leaves nothing to vary on this network: its rules "
+        f"space.around={space.around} has nothing to vary on this network: its rules "
         f"({', '.join(dict.fromkeys(part.options[0].name for part in space.parts))}) have no numbers, zeros, "
         "or numbers that space.factor=1 keeps; choose another composite or factor, space=balance or "
         "space=depth_groups"
@@ -133,7 +132,7 @@ def _name(match: Match) -> str:
 
 
 def _option(rule: Rule, factor: float) -> RuleOption:
-    parameter = _VARIED.get(rule.name)
+    parameter = rule.main
     if parameter is None:
         return RuleOption(rule.name, rule.name, base=rule)
     value, (lowest, highest) = getattr(rule, parameter), rule.ranges[parameter]

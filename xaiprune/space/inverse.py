@@ -1,4 +1,4 @@
-"""Which point of a space a known recipe is: how presets are enqueued, so that a sampler learns from them."""
+"""Which point of a space a given recipe is: how presets are enqueued, so that a sampler learns from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def params_of(space: Space, recipe: Recipe) -> dict[str, Any]:
 
     Args:
         space: As reduced to the network.
-        recipe: Where it says nothing (references, scope, compensation, rate) it means what is configured.
+        recipe: Fields that it does not set (references, scope, compensation, rate) have the configured value.
 
     Raises:
         NotInSpace: There are none.
@@ -170,7 +170,7 @@ def _choice(space: Space, name: str, value: Any) -> dict[str, Any]:
 
 
 def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str, Any]:
-    """As `_choice`; a space that says nothing has what is configured."""
+    """As `_choice`; a space without the dimension has the configured value."""
     if getattr(space, name).choices:
         return _choice(space, name, value)
     if value != configured:

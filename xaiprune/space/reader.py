@@ -17,7 +17,8 @@ from xaiprune.space.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part,
 from xaiprune.space.values import check_keys, check_value, extremes, float_of, number_of, texts
 
 SCHEMA = "xaiprune/space/1"
-# Every trial has these; a space that leaves one out takes what attribution.* (or the known recipe) says.
+# Every trial has these; where a space does not list one, attribution.* (or the recipe in space.around) sets
+# it.
 _ATTRIBUTION: dict[str, tuple[str, ...]] = {
     "start": get_args(Start),
     "aggregate": get_args(AggregateMode),
@@ -44,7 +45,7 @@ def read_space(data: Mapping[str, Any], attribution: AttributionConfig | None = 
     Args:
         data: The ``space`` section: ``rules`` and ``parts``, or the file that it lies ``around``. A choice
             that is not there (``start: [...]``) is not searched.
-        attribution: Gives the choices that the space leaves out.
+        attribution: Sets what the space does not list.
 
     Raises:
         XaipruneError: Names the key and what it must be, or the file that cannot be used.
@@ -151,7 +152,7 @@ def _option(name: str, data: Any) -> RuleOption:
         raise XaipruneError(f"{key} must say its rule: {{rule: epsilon, epsilon: 0.01}}")
     rule = str(data["rule"])
     check_value(f"{key}.rule", rule, RULES)
-    known = [p for p in RULES[rule].ranges if p != "beta"]
+    known = RULES[rule].searchable
     check_keys(key, data, ["rule", *known])
     parameters = {p: _numbers(f"{key}.{p}", value) for p, value in data.items() if p != "rule"}
     option = RuleOption(name, rule, parameters)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from xaiprune.attribution import Composite, Match, Relevance, SelectsLogits, attribute
 from xaiprune.attribution.lrp import DepthGroup, Epsilon, LayerInfo, Softmax, ZPlus
-from xaiprune.config import PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import check_scale, unit_groups
+from xaiprune.session import PruningSession
 from xaiprune.space.around import check_around
 from xaiprune.space.sample import GRADIENT
 from xaiprune.space.space import Configured, Number, Part, Space, nearest, times
@@ -23,48 +23,30 @@ from xaiprune.units import UnitLayer
 _RANKS = ("aggregate", "image_weight", "compensate", "order", "references")
 
 
-def reduce(
-    space: Space,
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    units: Sequence[UnitLayer],
-    layers: Sequence[LayerInfo],
-    *,
-    task: SelectsLogits | None = None,
-    prune: PruneConfig | None = None,
-    rate: float | None = None,
-    prunes: bool = True,
-) -> Space:
+def reduce(space: Space, session: PruningSession, *, rate: float | None = None, prunes: bool = True) -> Space:
     """Keep what can change a ranking of this network's units, or its heatmaps.
 
-    Parts whose layers all lie below the lowest unit layer are dropped: the relevance pass never gets there. A
-        layer
-    that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of everything
-    else between linear layers, makes a difference is tried on one image (in a ReLU network without attention
-    it makes none). Where all units lie in one layer, or each layer is ranked for itself, the sizes of scores
-    mean nothing from layer to layer: no normalisation, no scale.
+    Parts whose layers all lie below the lowest unit layer are dropped: the relevance pass never gets there.
+    A layer that is alone in its part needs no rule of its own. Whether the treatment of softmax, and of
+    everything else between linear layers, makes a difference is tried on one image (in a ReLU network without
+    attention it makes none). Scores of different layers are not compared if all units lie in one layer or
+    each layer is ranked for itself: no normalisation, no scale.
 
     Args:
         space: As read from YAML.
-        model: In eval mode.
-        images: (N, 3, H, W) reference images; the first is used.
-        labels: (N,) index of the right class.
-        units: Where relevance is read.
-        layers: The network's layers in execution order (`trace_layers`).
-        task: Picks the task's logits.
-        prune: What recipes mean where the space leaves something out.
+        session: Network, images, units, and the ``prune`` settings of what the space does not vary.
         rate: The rate that trials are measured at; None where there are several.
         prunes: Whether trials prune. If not, heatmaps count: every layer's rule matters then, and nothing
-            that turns relevance into a ranking does.
+            that turns relevance into a ranking has an effect.
 
     Raises:
         XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
-            more references than there are, or a name pattern of its known composite matches nothing.
+            more references than there are, or a name pattern of its base composite matches nothing.
     """
+    units, layers, prune = session.units, session.layers, session.prune
+    labels = session.dataset.reference.labels.to(session.device)
     if space.centre is not None:
         space.centre.composite.renamed(space.around).resolve(layers)
-    prune = prune or PruneConfig()
     above = reached(layers, units) if prunes else tuple(layers)
     parts = assign(space, above)
     check_scale("space.scale", space.scale, units)
@@ -77,7 +59,7 @@ def reduce(
         prune.order,
     )
     space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
-    probe = _Probe(model, images[:1], labels[:1], units, task)
+    probe = _Probe(session.model, session.example, labels[:1], units, session.task)
     treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]
     softmax, between = probe.differ(treatments), probe.differ([GRADIENT, *treatments])
     competing = (

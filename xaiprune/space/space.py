@@ -1,7 +1,7 @@
 """A search space: which rules and parameters each part of a network may get, as data.
 
 A space is read from YAML (`reader`), reduced to what matters on one network (`reduce`), sampled (`sample`),
-and asked which point a known recipe is (`inverse`).
+and asked which point a given recipe is (`inverse`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xaiprune.attribution import Composite, Match, make_rule
+from xaiprune.attribution import Composite, Match
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, LayerType, Rule
 from xaiprune.recipe import Recipe
+from xaiprune.registry import RULES
 
 INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
 BETWEEN = ("lrp", "gradient")
@@ -100,8 +101,7 @@ class RuleOption:
         name: As the parameter ``<part>.rule`` says it.
         rule: The LRP rule's name.
         parameters: Parameter -> layer type -> number; the type is `ANY` where all types share the number.
-            An alphabeta rule has alpha only: beta is alpha - 1.
-        base: Gives what ``parameters`` leave out; None: the rule's defaults.
+        base: Sets the parameters that ``parameters`` does not list; None: the rule's defaults.
     """
 
     name: str
@@ -115,11 +115,11 @@ class RuleOption:
         Raises:
             XaipruneError: A number is out of the rule's range.
         """
-        if self.rule == "alphabeta" and "alpha" in numbers:
-            numbers = {**numbers, "beta": numbers["alpha"] - 1}
-        if self.base is not None:
-            return replace(self.base, **numbers)
-        return make_rule(self.rule, **numbers)
+        if self.base is not None and not numbers:
+            return self.base
+        given = {} if self.base is None else self.base.parameters()
+        rule: type[Rule] = RULES.find(self.rule)
+        return rule.from_numbers(**{**given, **numbers})
 
     def for_type(self, layer_type: LayerType) -> RuleOption:
         """The same option with the numbers of one layer type."""
@@ -187,7 +187,7 @@ class Dimension:
 
     @property
     def first(self) -> Any:
-        """What is taken where nothing is asked; None where the space says nothing."""
+        """The value when Optuna is not asked; None if the space does not have the dimension."""
         return self.choices[0] if self.choices else None
 
     def suggest(self, trial: BaseTrial, name: str) -> Any:
@@ -196,7 +196,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Configured:
-    """What a recipe means where it says nothing.
+    """The values of a recipe's fields that it does not set.
 
     Attributes:
         scope: ``prune.scope``.
@@ -233,18 +233,18 @@ class Space:
         scope: `Recipe.scope`.
         compensate: `Recipe.compensate`.
         order: `Recipe.order`.
-        rate: `Recipe.rate`; None: the space says nothing about it.
+        rate: `Recipe.rate`; None: not searched.
         scale: `Recipe.scale`: depth group or unit layer -> factor; what is left out has 1.
         scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them;
-            times that of the known recipe.
+            times that of the recipe in ``around``.
         each: Rules that a layer may have in place of its part's, and which layers; None: every layer has
             its part's.
         own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
         groups: `Composite.groups`.
         treatment: What a composite has in place of ``between`` and ``softmax`` (its four treatments).
-        centre: The known recipe that the space lies around.
+        centre: The recipe that the space lies around.
         around: The file that the centre comes from.
-        configured: What a recipe means where it says nothing; `reduce` fills it in.
+        configured: The values of fields that a recipe does not set; `reduce` fills them in.
     """
 
     parts: tuple[Part, ...]
@@ -272,7 +272,7 @@ class Space:
 
     def dimensions(self) -> dict[str, Dimension]:
         """The choices that are one for the whole network, by parameter name, in the order they are asked."""
-        # Scope before normalize, which says nothing where each layer is ranked for itself.
+        # Scope before normalize, which has no effect if each layer is ranked separately.
         names = ("between", "softmax", "start", "aggregate", "image_weight", "scope", "normalize")
         return {name: getattr(self, name) for name in (*names, "references", "compensate", "order")}
 

@@ -1,4 +1,4 @@
-"""Where studies lie: URLs, locks, journals, heartbeats and the trials of workers that are gone."""
+"""Where studies are stored: URLs, locks, journals, heartbeats, and abandoned trials."""
 
 from xaiprune.storage.connect import (
     LOCK_SECONDS,
@@ -10,6 +10,7 @@ from xaiprune.storage.connect import (
 from xaiprune.storage.heartbeat import beating
 from xaiprune.storage.journal import is_journal, open_journal
 from xaiprune.storage.lock import storage_lock
+from xaiprune.storage.private import storage_of, study_id, trial_id
 from xaiprune.storage.stale import RETRY_OF, WORKER, recover, retry, running, sign
 from xaiprune.storage.urls import (
     JOURNAL,
@@ -44,4 +45,7 @@ __all__ = [
     "sqlite_file",
     "storage_file",
     "storage_lock",
+    "storage_of",
+    "study_id",
+    "trial_id",
 ]

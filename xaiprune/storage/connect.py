@@ -101,11 +101,11 @@ def _write_ahead(storage: RDBStorage) -> None:
     with storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     event.listen(storage.engine, "connect", relax)
-    storage.engine.dispose()  # what is open already has not been told
+    storage.engine.dispose()  # connections that are open already do not have it yet
 
 
 def has_heartbeats(storage: BaseStorage) -> bool:
-    """Whether other machines can see that a worker is gone."""
+    """Whether other machines can see that a worker has ended."""
     interval = getattr(storage, "get_heartbeat_interval", None)  # a journal file has none
     return interval is not None and interval() is not None
 
@@ -123,7 +123,7 @@ def _explained(message: str, url: str) -> str:
     if any(sign in message for sign in ("full", "disk I/O", "No space left", "File too large", "quota")):
         return f"{message}; free some space and run the same command again, finished trials are kept"
     if any(sign in message for sign in _UNREACHABLE):
-        return f"{message}; see to the server and run the same command again, finished trials are kept"
+        return f"{message}; check the server and run the same command again, finished trials are kept"
     return message
 
 

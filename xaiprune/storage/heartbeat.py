@@ -13,6 +13,7 @@ from optuna.trial import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from xaiprune.storage.connect import has_heartbeats
+from xaiprune.storage.private import trial_id
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def beating(trials: Sequence[Trial]) -> Iterator[None]:
         return
     interval = storage.get_heartbeat_interval()  # type: ignore[attr-defined]
     ended = threading.Event()
-    ids = [trial._trial_id for trial in trials]
+    ids = [trial_id(trial) for trial in trials]
     thread = threading.Thread(target=_beat, args=(storage, ids, interval, ended), daemon=True)
     thread.start()
     try:

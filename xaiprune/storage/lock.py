@@ -22,7 +22,7 @@ _MYSQL_KEY = "xaiprune"
 def storage_lock(url: str) -> Iterator[None]:
     """Wait for one's turn, and hold it until the block ends.
 
-    A dead holder does not block: locks of SQLite and of servers end with their process, a journal's is
+    A dead owner does not block: locks of SQLite and of servers end with their process, a journal's is
     broken after 30 s.
 
     Raises:

@@ -1,7 +1,8 @@
-"""Trials whose worker is gone: found, failed, and queued again with the same parameters.
+"""Trials whose worker has ended without finishing them: found, failed, and queued again with the same
+parameters.
 
 A worker that was killed leaves its trial RUNNING. On the same machine its process is looked up, so that a
-restart goes on at once; elsewhere its heartbeat tells, after `GRACE_SECONDS` without one.
+restart continues at once; on other machines its heartbeat decides, after `GRACE_SECONDS` without one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RETRY_OF = "retry_of"
 KEPT = ("preset", "outside_space", "given")  # what makes a trial what it is, beside its parameters
 
 
-_mine: set[str] = set()  # runs of this process that are going on
+_mine: set[str] = set()  # this process's trials that are running
 
 
 def sign(trial: Trial, run: str, number: int | None = None) -> None:
@@ -57,23 +58,23 @@ def running() -> Iterator[str]:
 
 
 def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
-    """Fail the running trials whose worker is certainly gone, and queue them again.
+    """Fail the running trials whose worker has certainly ended, and queue them again.
 
     Args:
         study: Of any storage.
         unseen: Also those whose worker cannot be looked up from this machine; only where somebody knows
-            that it is gone.
+            that it has ended.
 
     Returns:
         Their numbers.
     """
     unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    gone = [trial for trial in unfinished if _gone(trial) or (unseen and not _can_be_seen(trial))]
+    abandoned = [trial for trial in unfinished if _has_ended(trial) or (unseen and not _can_be_seen(trial))]
     found = []
     # The study's own sampler must not take this for the end of one of its trials: a grid would stop.
     sampler, study.sampler = study.sampler, optuna.samplers.RandomSampler()
     try:
-        for trial in gone:
+        for trial in abandoned:
             try:
                 study.tell(trial.number, state=TrialState.FAIL)
             except (ValueError, UpdateFinishedTrialError):  # its worker, or another restart, was faster
@@ -88,7 +89,7 @@ def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
 def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queue a failed trial again, with the same parameters.
 
-    What its worker noted with it stays behind.
+    What its worker noted with it is not copied.
     """
     kept: dict[str, Any] = {key: trial.user_attrs[key] for key in KEPT if key in trial.user_attrs}
     study.add_trial(
@@ -102,7 +103,7 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     )
 
 
-def _gone(trial: FrozenTrial) -> bool:
+def _has_ended(trial: FrozenTrial) -> bool:
     worker = trial.user_attrs.get(WORKER)
     if worker is None:
         # Killed between asking and signing: no heartbeat either, only its age tells.

@@ -71,7 +71,7 @@ class Batch:
         self._attribute()
         for place, asked in enumerate(list(self.asked)):
             if place and stopped():
-                return  # the rest is queued again: nobody wants to wait for a whole batch
+                return  # the rest is queued again, since a whole batch can take long
             try:
                 self._run_one(asked)
             except UpdateFinishedTrialError:
@@ -90,10 +90,10 @@ class Batch:
     def _lost(self, asked: Asked) -> None:
         """Another process took this one for dead: it had given no sign of life for too long."""
         self.asked.remove(asked)
-        log.warning("trial %d was taken for abandoned meanwhile, and runs again", asked.trial.number)
+        log.warning("trial %d was considered abandoned in the meantime, and is run again", asked.trial.number)
 
     def _attribute(self) -> None:
-        """One forward for all new recipes; what goes wrong is left to each trial to meet itself."""
+        """One forward for all new recipes; an error is raised again by the trial that caused it."""
         cache = ScoreCache.of(self._study)
         new: dict[str, list[Asked]] = {}
         for asked in self.asked:
@@ -157,7 +157,7 @@ class Batch:
         batch = self._setup.session.batch
         batch.halve()
         log.warning(
-            "out of memory; going on with attribution.batch_size=%d and data.batch_size=%d",
+            "out of memory; continuing with attribution.batch_size=%d and data.batch_size=%d",
             batch.attribution,
             batch.forward,
         )
@@ -168,7 +168,7 @@ class Batch:
         self._tell(asked, TrialState.FAIL)
 
     def _tell(self, asked: Asked, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """End a trial, and see whether the study goes on."""
+        """End a trial, and decide whether the study continues."""
         with grid_not_stopping(self._study):
             self._study.tell(asked.trial, values, state)
         self.asked.remove(asked)

@@ -90,7 +90,7 @@ def command_of(study: optuna.Study) -> str | None:
 
 
 def notes_of(path: Path) -> dict[str, str]:
-    """Where a composite file comes from, as short lines for people; empty where it does not say."""
+    """Where a composite file comes from, as short lines; empty if it is not noted."""
     found = provenance_of(path)
     if "study" not in found:
         return {}

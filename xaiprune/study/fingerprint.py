@@ -105,7 +105,7 @@ def differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str,
 
 
 def _attribution(setup: SearchSetup) -> dict[str, Any]:
-    """What the configuration gives to the choices that the space leaves out."""
+    """The configured values of what the space does not list."""
     config = setup.config
     if setup.space.centre is not None:
         return {}

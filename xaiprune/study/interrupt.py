@@ -40,7 +40,7 @@ def graceful(flag: Path | None = None, *, leads: bool = False) -> Iterator[Stop]
     Outside the main thread Python has no say over signals, and nothing changes.
 
     Args:
-        flag: File that asks all workers of a study to end. A worker leaves Ctrl-C, which a terminal sends to
+        flag: File that asks all workers of a study to end. A worker ignores Ctrl-C, which a terminal sends to
             every process, to who leads it, and looks for the file.
         leads: This process leads the others: it makes the file.
     """

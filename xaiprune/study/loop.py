@@ -2,7 +2,7 @@
 
 ``Study.optimize`` does not serve here for three reasons. Trials that are asked for together share one forward
 of the reference images (``search.batch``); ``n_trials`` is the total wanted by all workers, so asking has to
-be counted under a lock; and a trial that was interrupted is queued again with its parameters, which
+be counted under a lock; and an interrupted trial is queued again with its parameters, which
 ``optimize`` would report as failed. Everything else is Optuna's ask and tell.
 """
 
@@ -95,7 +95,7 @@ class _Loop:
         with storage_lock(storage_url(config)):
             optuna.storages.fail_stale_trials(self._study)
             for number in recover(self._study):
-                log.info("trial %d was left unfinished by a worker that is gone; it runs again", number)
+                log.info("trial %d was not finished by its worker, which has ended; it is run again", number)
             now = counts(self._study)
             if now.done >= config.study.n_trials:
                 return Ending.COMPLETE

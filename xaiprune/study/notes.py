@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from xaiprune.attribution.lrp import LayerInfo
-from xaiprune.config import Config, Typed, typed_here
+from xaiprune.config import CommandLine, Config, current_command_line
 from xaiprune.storage import shown
 from xaiprune.trial import SearchSetup
 
@@ -37,7 +37,7 @@ def note(study: optuna.Study, setup: SearchSetup) -> None:
     if LAYERS not in attrs or UNITS not in attrs:
         study.set_user_attr(LAYERS, [asdict(layer) for layer in setup.session.layers])
         study.set_user_attr(UNITS, {unit.name: unit.units for unit in setup.session.units})
-    typed = typed_here()
+    typed = current_command_line()
     if typed is not None and typed.task != "search":
         return
     noted, current = list(attrs.get(RUNS, [])), run_note(setup.config, str(setup.session.device), typed)
@@ -45,8 +45,8 @@ def note(study: optuna.Study, setup: SearchSetup) -> None:
         study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
 
 
-def run_note(config: Config, device: str, typed: Typed | None) -> dict[str, Any]:
-    """How a search is run: what was typed (None: from Python), where, and all settings that came of it.
+def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str, Any]:
+    """How a search is run: what was typed (None: from Python), where, and all resulting settings.
 
     Passwords of a storage are left out: a study is shown to people.
     """

@@ -1,4 +1,4 @@
-"""The whole search from a configuration, for Python; also of a network that no name stands for."""
+"""A whole search from a configuration, for Python; also of a network that timm does not have."""
 
 from __future__ import annotations
 

@@ -25,23 +25,13 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
     space = read_space(config.space, config.attribution)
     check_compatible(config, objective, space)
     session = open_session(config, network)
-    reduced = reduce(
-        space,
-        session.model,
-        session.reference_images,
-        session.dataset.reference.labels.to(session.device),
-        session.units,
-        session.layers,
-        task=session.task,
-        prune=config.prune,
-        rate=objective.rates[0] if len(objective.rates) == 1 else None,
-        prunes=objective.prunes,
-    )
+    rate = objective.rates[0] if len(objective.rates) == 1 else None
+    reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)
 
 
 def check_compatible(config: Config, objective: Objective, space: Space) -> None:
-    """Refuse settings that exclude each other, or that the search would silently leave out.
+    """Refuse settings that exclude each other, or that the search would silently ignore.
 
     Args:
         config: Of the search.
@@ -83,6 +73,6 @@ def _check_without_pruning(config: Config, objective: Objective, space: Space) -
             raise XaipruneError(f"{key} has no effect with objective={objective.name}: no trial prunes")
     if config.objective.precision != "float32":
         raise XaipruneError(
-            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits stay in "
-            "float32; leave it out"
+            f"objective.precision has no effect with objective={objective.name}: heatmaps and logits are "
+            "computed in float32; leave it out"
         )

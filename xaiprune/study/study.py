@@ -53,7 +53,7 @@ def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
         if not has_heartbeats(storage) and config.worker is None:  # the leader of workers says it for them
             log.info(
                 "this storage has no heartbeats: trials of workers killed on other machines stay running "
-                "until 'xaiprune studies repair studies.unseen=true'"
+                "until 'xaiprune studies repair studies.assume_dead=true'"
             )
         name = str(config.study.name)
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
@@ -116,7 +116,8 @@ def check_schema(study: optuna.Study) -> None:
 
 
 def _describe(study: optuna.Study, fingerprint: dict[str, Any]) -> None:
-    # The fingerprint last: a study that was killed in here has no trials, and is described again.
+    # The fingerprint comes last: a study whose process was killed before it has no trials, and is described
+    # again.
     study.set_user_attr("schema", SCHEMA)
     study.set_user_attr("fingerprint", fingerprint)
 

@@ -9,6 +9,8 @@ import torch
 
 from xaiprune.session import PruningSession
 
+_SMALL = 4e7  # MACs of one image
+
 
 @contextmanager
 def fitting_threads(session: PruningSession, configured: int | None) -> Iterator[None]:
@@ -21,7 +23,8 @@ def fitting_threads(session: PruningSession, configured: int | None) -> Iterator
         configured: ``threads``.
     """
     before = torch.get_num_threads()
-    if configured is None and session.is_small:
+    on_cpu = session.device.type == "cpu"
+    if configured is None and on_cpu and session.dense.cost().macs < _SMALL:
         torch.set_num_threads(1)
     try:
         yield

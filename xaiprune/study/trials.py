@@ -1,4 +1,4 @@
-"""What a study's trials say: counts, the best one, what each tried, and its value for people."""
+"""A study's trials: counts, the best one, the recipe of each, and its value as text."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def first_value(trial: FrozenTrial) -> float:
 
 
 def value_text(trial: FrozenTrial) -> str:
-    """A finished trial's values for people: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
+    """A finished trial's values as text: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
     first = first_value(trial)
     value = f"{first:.3f}" if "faithfulness" in trial.user_attrs else f"{100 * first:.1f} %"
     return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"

@@ -1,4 +1,4 @@
-"""One trial: objectives, measurements, racing, and what need not be measured again."""
+"""One trial: objectives, measurements, racing, and the cache of scores."""
 
 from xaiprune.trial.cache import Score, ScoreCache
 from xaiprune.trial.constraint import COSTS, Constraint, constraint_of

@@ -1,4 +1,4 @@
-"""What a study has measured already, so that nothing is measured twice."""
+"""Scores that a study's trials have measured, so that nothing is measured twice."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class ScoreCache:
     @classmethod
     def of(cls, study: optuna.Study) -> ScoreCache:
         """From the study's storage, where other workers' trials are, too."""
-        known = cls()
+        cache = cls()
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-            known.add(trial)
-        return known
+            cache.add(trial)
+        return cache
 
     def add(self, trial: FrozenTrial) -> None:
-        """Take up an ended trial."""
+        """Add the scores of a finished or raced trial."""
         attrs: dict[str, Any] = trial.user_attrs
         if "scores" not in attrs:  # not one of ours: added by hand
             return
@@ -70,9 +70,9 @@ class ScoreCache:
             self.recipes.setdefault(attrs["key"], scores)
 
     def put(self, score: Score) -> None:
-        """Remember a score, unless more is known of its plan."""
-        known = self.plans.get(score.plan)
-        if known is None or len(score.correct) > len(known.correct):
+        """Keep a score, unless the cache has one of the same plan on more images."""
+        cached = self.plans.get(score.plan)
+        if cached is None or len(score.correct) > len(cached.correct):
             self.plans[score.plan] = score
 
 

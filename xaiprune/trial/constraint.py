@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xaiprune.errors import XaipruneError
+from xaiprune.pruning import Plan
+from xaiprune.session import LATENCY_BATCH, Pruned, PruningSession
 
 COSTS = ("params", "macs", "latency")
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
@@ -51,3 +53,27 @@ def constraint_of(text: str) -> Constraint:
             f"objective.constraints: '{text}' is not a bound such as 'macs <= 0.5'; it takes "
             f"{', '.join(quantities)} (fractions; costs as a part of the dense network's), <= or >=, a number"
         ) from None
+
+
+def relative_cost(
+    session: PruningSession, plan: Plan, pruned: Pruned, names: Sequence[str]
+) -> dict[str, float]:
+    """Costs of the smaller network as parts of the dense one's.
+
+    Args:
+        session: Of the dense network.
+        plan: What is removed.
+        pruned: The plan applied; a masked network is made smaller for this.
+        names: Of ``params``, ``macs``, ``latency``.
+    """
+    if not names:
+        return {}
+    if pruned.mask is not None:
+        pruned = session.pruned(plan, "none", smaller=True)
+    timed = "latency" in names
+    dense = session.dense.cost(timed=timed)
+    now = session.cost(pruned.model, (LATENCY_BATCH,) if timed else ())
+    parts = {"params": now.params / dense.params, "macs": now.macs / dense.macs}
+    if timed:
+        parts["latency"] = now.latency[0].median / dense.latency[0].median
+    return {name: parts[name] for name in names}

@@ -11,6 +11,7 @@ from xaiprune.pruning import Plan
 from xaiprune.recipe import Recipe
 from xaiprune.session import Pruned, PruningSession
 from xaiprune.trial.cache import Score, ScoreCache
+from xaiprune.trial.constraint import relative_cost
 from xaiprune.trial.race import CHUNK, Race
 from xaiprune.trial.result import Stopwatch
 
@@ -29,17 +30,17 @@ class Entry:
 
 @dataclass
 class Measurement:
-    """One trial's measurements; objectives decide what to measure and what it is worth.
+    """One trial's measurements; objectives decide what to measure and how they become its values.
 
     Attributes:
         session: Network, images and units.
         recipe: What the trial tries.
         number: The trial's.
-        cache: What need not be measured again; gets the scores of this trial.
+        cache: Scores of earlier trials; this trial's are added.
         watch: Takes the seconds of each step.
         relevance: Of this recipe, where it was computed together with others'.
         race: Stops a hopeless trial; None: every image counts.
-        costs: Costs of the smaller network that have to be known.
+        costs: Costs of the smaller network that are measured, too.
         precision: Of the networks that classify.
         kept: Unit layer -> units that are kept, at the last rate.
         evaluated: Images that were classified.
@@ -109,7 +110,7 @@ class Measurement:
         return [(entry.rate, entry.score) for entry in entries], False
 
     def open(self, ranking: Scores, rate: float) -> Entry:
-        """Plan a rate, and look up what is known of it.
+        """Plan a rate, and look up its score in the cache.
 
         Raises:
             XaipruneError: ``prune.min_units`` does not let the rate be reached.
@@ -132,7 +133,7 @@ class Measurement:
             if entry.pruned is None:
                 entry.pruned = session.pruned(entry.plan, self.recipe.compensate)
             if unpriced:
-                score = replace(score, cost=session.relative_cost(entry.plan, entry.pruned, self.costs))
+                score = replace(score, cost=relative_cost(session, entry.plan, entry.pruned, self.costs))
             if missing:
                 start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self.total)
                 whole = start == 0 and stop == self.total

@@ -73,9 +73,9 @@ class Objective:
         if any(later <= earlier for earlier, later in pairwise(rates)):
             raise XaipruneError(f"objective.rates must rise, got {list(rates)}")
         constraints = tuple(constraint_of(text) for text in wanted.constraints)
-        return cls(wanted.name, rates, wanted.keep, wanted.cost, constraints)
+        return cls(wanted.name, rates, wanted.keep_top1, wanted.cost, constraints)
 
-    # -- what a trial is worth -----------------------------------------------------------------------------
+    # -- the values of a trial -----------------------------------------------------------------------------
 
     def combine(self, rates: Sequence[float], top1: Sequence[float]) -> float:
         """The value of top-1 (fractions) at rising rates; also what racing trials are compared by."""
@@ -135,7 +135,7 @@ class Objective:
         quantities = self.quantities(measurement, scores)
         return {constraint.text: constraint.excess(quantities) for constraint in self.constraints}
 
-    # -- what the rest of the program asks -----------------------------------------------------------------
+    # -- for the rest of the program -----------------------------------------------------------------
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -144,7 +144,7 @@ class Objective:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """Which costs of the smaller network have to be known."""
+        """Which costs of the smaller network have to be measured."""
         wanted = {constraint.quantity for constraint in self.constraints} | {self.cost}
         return tuple(cost for cost in COSTS if cost in wanted)
 
@@ -165,7 +165,7 @@ class Objective:
         return found
 
     def rate_of(self, trial: FrozenTrial, recipe: Recipe, rate: float) -> float:
-        """The rate that a finished trial stands for.
+        """The rate of a finished trial.
 
         Args:
             trial: With its values.
@@ -176,7 +176,7 @@ class Objective:
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
-        """What a study's value is, for people.
+        """What a study's value is, as it is shown.
 
         Args:
             stored: As `settings` gives it.

@@ -29,7 +29,7 @@ def run(
         setup: What all trials share.
         recipe: What this one tries.
         number: The trial's.
-        cache: Scores that need not be measured again; gets those of this trial.
+        cache: Scores of earlier trials; this trial's are added.
         watch: Takes the seconds of each step.
         relevance: Of this recipe, where it has been computed together with others'.
         race: Stops a hopeless trial; None: every image counts.

@@ -11,7 +11,7 @@ from xaiprune.space import Space
 from xaiprune.trial.objective import Objective
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchSetup:
     """Shared by all trials of a search.
 
@@ -36,3 +36,6 @@ class SearchSetup:
     def dense(self) -> Accuracy:
         """Top-1 of the dense network on the validation images, as trials measure it."""
         return self.session.dense_accuracy(self.precision)
+
+    def __repr__(self) -> str:
+        return f"SearchSetup({self.objective.name}, {self.session})"

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from xaiprune.attribution.criteria import criterion
 from xaiprune.attribution.criteria.gradients import conductance
 from xaiprune.errors import XaipruneError
-from xaiprune.units.layer import UnitLayer
-
-from ..networks import (
+from xaiprune.testing.small_networks import (
     RESNET_UNITS,
     TRANSFORMER_UNITS,
     images_and_labels,
@@ -19,6 +17,7 @@ from ..networks import (
     small_resnet,
     small_transformer,
 )
+from xaiprune.units.layer import UnitLayer
 
 
 def at_bn1(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

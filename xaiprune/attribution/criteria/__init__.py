@@ -5,15 +5,9 @@ scores = criterion("taylor")(model, images, labels, units, task)
 
 from xaiprune.attribution.criteria.activations import activation
 from xaiprune.attribution.criteria.gradients import fisher, gradient, integrated_gradients, taylor
-from xaiprune.attribution.criteria.registry import (
-    CRITERIA,
-    Criterion,
-    Scores,
-    SelectsLogits,
-    criterion,
-    register,
-)
+from xaiprune.attribution.criteria.types import Criterion, Scores, SelectsLogits
 from xaiprune.attribution.criteria.weights import magnitude_l1, magnitude_l2, random
+from xaiprune.registry import CRITERIA, register_criterion
 
 __all__ = [
     "CRITERIA",
@@ -28,6 +22,16 @@ __all__ = [
     "magnitude_l1",
     "magnitude_l2",
     "random",
-    "register",
+    "register_criterion",
     "taylor",
 ]
+
+
+def criterion(name: str) -> Criterion:
+    """A baseline criterion by name, e.g. ``criterion("taylor")``.
+
+    Raises:
+        XaipruneError: There is no criterion of that name.
+    """
+    found: Criterion = CRITERIA.find(name)
+    return found

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.batches import batches, right_logits
-from xaiprune.attribution.criteria.registry import Scores, SelectsLogits, register
-from xaiprune.attribution.criteria.taps import captured, evaluating, per_unit, require_all
-from xaiprune.units.layer import UnitLayer
+from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
+from xaiprune.attribution.criteria.types import Scores, SelectsLogits
+from xaiprune.registry import register_criterion
+from xaiprune.units import UnitLayer, evaluating
 
 
-@register("activation")
+@register_criterion("activation")
 def activation(
     model: nn.Module,
     images: Tensor,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.registry import SelectsLogits
+from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.errors import XaipruneError
 
 
@@ -15,8 +15,8 @@ def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iter
     """Yield (images, labels) in order on the network's device, in its precision.
 
     Raises:
-        XaipruneError: No images, images that are no (N, 3, H, W) or hold NaN or inf, as many labels as
-            images are not given, or a batch size below 1.
+        XaipruneError: No images; images that are not (N, 3, H, W) or hold NaN or inf; not one label for each
+            image; a batch size below 1.
     """
     check(images, labels, size)
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
@@ -36,7 +36,7 @@ def check(images: Tensor, labels: Tensor, size: int) -> None:
         raise XaipruneError("the reference set is empty; give at least one labelled image")
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         raise XaipruneError(
-            f"labels must be int64 of shape ({len(images)},), one an image, "
+            f"labels must be int64 of shape ({len(images)},), one for each image, "
             f"got {labels.dtype} {tuple(labels.shape)}"
         )
     broken = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
@@ -50,7 +50,7 @@ def check(images: Tensor, labels: Tensor, size: int) -> None:
 
 
 def right_logits(outputs: Tensor, labels: Tensor, task: SelectsLogits | None) -> Tensor:
-    """The logit of each image's own class, (N,).
+    """The logit of each image's labelled class, (N,).
 
     Raises:
         XaipruneError: A label outside the task's classes.

@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.batches import batches, right_logits
-from xaiprune.attribution.criteria.registry import Scores, SelectsLogits, register
-from xaiprune.attribution.criteria.taps import captured, evaluating, per_unit, require_all
+from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
+from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.errors import XaipruneError
-from xaiprune.units.layer import UnitLayer
+from xaiprune.registry import register_criterion
+from xaiprune.units import UnitLayer, evaluating
 
 ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
 """Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""
 
 
-@register("taylor")
+@register_criterion("taylor")
 def taylor(
     model: nn.Module,
     images: Tensor,
@@ -35,7 +36,7 @@ def taylor(
     return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.abs())
 
 
-@register("fisher")
+@register_criterion("fisher")
 def fisher(
     model: nn.Module,
     images: Tensor,
@@ -54,7 +55,7 @@ def fisher(
     return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.square())
 
 
-@register("gradient")
+@register_criterion("gradient")
 def gradient(
     model: nn.Module,
     images: Tensor,
@@ -76,7 +77,7 @@ def gradient(
     return scores
 
 
-@register("integrated_gradients")
+@register_criterion("integrated_gradients")
 def integrated_gradients(
     model: nn.Module,
     images: Tensor,
@@ -155,13 +156,13 @@ def _sum_over_images(
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     batch_size: int,
-    measure: Callable[[Tensor], Tensor],
+    size: Callable[[Tensor], Tensor],
 ) -> Scores:
     scores = _zeros(units)
     with evaluating(model):
         for product in _products(model, images, labels, units, task, batch_size):
             for unit in units:
-                scores[unit.name] += _over_images(measure(product[unit.name].double()))
+                scores[unit.name] += _over_images(size(product[unit.name].double()))
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Reads activations at unit layers' taps while a network runs, and leaves no trace on it."""
+"""Reads activations at unit layers' taps while a network runs, without changing it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ Captured = dict[str, list[Tensor]]
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the network in eval mode and give every module its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
 def captured(
     model: nn.Module, units: Sequence[UnitLayer], keep: Callable[[Tensor], Tensor] | None = None
 ) -> Iterator[Captured]:
@@ -38,8 +26,8 @@ def captured(
     Args:
         model: The network.
         units: Where to read.
-        keep: What to keep of each tensor (a reduction, say), applied at once. None keeps the tensor itself,
-            part of the autograd graph and safe from in-place operations further on.
+        keep: What to keep of each tensor (its magnitude, for example), applied immediately. None keeps the
+            tensor itself, part of the autograd graph and safe from later in-place operations.
 
     Raises:
         XaipruneError: A tap is no module of the network.
@@ -64,33 +52,38 @@ def require_all(store: Captured, units: Sequence[UnitLayer]) -> None:
     for unit in units:
         if unit.name not in store:
             raise XaipruneError(
-                f"unit layer {unit.name}: the forward runs past its tap '{unit.tap}' without calling it, so "
+                f"unit layer {unit.name}: the forward bypasses its tap '{unit.tap}' without calling it, so "
                 "its units cannot be read; exclude the layer (units.exclude) or use an LRP composite"
             )
 
 
-def per_unit(tensor: Tensor, unit: UnitLayer, batch: int) -> Tensor:
-    """Sum a tapped tensor over everything but samples and units.
+def by_unit(tensor: Tensor, unit: UnitLayer, count: int) -> Tensor:
+    """Rearrange a tapped tensor so that units have a dimension of their own.
 
     Args:
-        tensor: Tapped tensor; its first dimension is the batch or, for window attention, a multiple of it
-            with the windows of an image side by side.
+        tensor: Tapped tensor; its first dimension is the samples or, for window attention, a multiple of them
+            with the windows of a sample side by side.
         unit: The unit layer it was read at.
-        batch: Number of images N.
+        count: Number of samples N.
 
     Returns:
-        (N, units).
+        (N, positions, units, width); windows and tokens count as positions.
 
     Raises:
         XaipruneError: The tensor does not have the unit layer's size.
     """
     channels = tensor.movedim(unit.dim, -1)
-    if channels.shape[-1] != unit.units * unit.width or channels.shape[0] % batch:
+    if channels.shape[-1] != unit.units * unit.width or channels.shape[0] % count:
         raise XaipruneError(
-            f"unit layer {unit.name}: expected {unit.units} x {unit.width} channels of {batch} images at "
+            f"unit layer {unit.name}: expected {unit.units} x {unit.width} channels of {count} images at "
             f"'{unit.tap}' (dim {unit.dim}), got a tensor of shape {tuple(tensor.shape)}"
         )
-    return channels.reshape(batch, -1, unit.units, unit.width).sum(dim=(1, 3))
+    return channels.reshape(count, -1, unit.units, unit.width)
+
+
+def per_unit(tensor: Tensor, unit: UnitLayer, count: int) -> Tensor:
+    """Sum a tapped tensor over everything but samples and units, (N, units); see `by_unit`."""
+    return by_unit(tensor, unit, count).sum((1, 3))
 
 
 def tap_module(model: nn.Module, unit: UnitLayer) -> nn.Module:
@@ -110,7 +103,7 @@ def _hook(
             store[unit.name].append(keep(tensor))
             return None
         store[unit.name].append(tensor)
-        # The network goes on with a copy: an in-place ReLU or `x += shortcut` must not overwrite ours.
+        # The network continues with a copy: an in-place ReLU or `x += shortcut` must not overwrite ours.
         return tensor.clone()
 
     if unit.where == "input":

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from xaiprune.attribution.criteria.registry import Scores, SelectsLogits, register
 from xaiprune.attribution.criteria.taps import tap_module
+from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.errors import XaipruneError
+from xaiprune.registry import register_criterion
 from xaiprune.units.layer import UnitLayer
 
 
-@register("random")
+@register_criterion("random")
 def random(
     model: nn.Module,
     images: Tensor,
@@ -30,7 +31,7 @@ def random(
     return {unit.name: torch.rand(unit.units, generator=generator, dtype=torch.float64) for unit in units}
 
 
-@register("magnitude_l1")
+@register_criterion("magnitude_l1")
 def magnitude_l1(
     model: nn.Module,
     images: Tensor,
@@ -45,7 +46,7 @@ def magnitude_l1(
     return {unit.name: unit_weights(model, unit).abs().sum(1) for unit in units}
 
 
-@register("magnitude_l2")
+@register_criterion("magnitude_l2")
 def magnitude_l2(
     model: nn.Module,
     images: Tensor,

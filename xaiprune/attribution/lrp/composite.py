@@ -6,16 +6,14 @@ against the layers that a network really runs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-from torch import Tensor, nn
-
-from xaiprune.attribution.lrp.rules import RULES, Epsilon, Rule
-from xaiprune.errors import XaipruneError
+from xaiprune.attribution.lrp.rules import Epsilon, Rule
+from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.registry import RULES
 
 LayerType = Literal["conv", "linear"]
 DepthGroup = Literal["low", "mid", "high", "classifier"]
@@ -41,6 +39,9 @@ class LayerInfo:
     type: LayerType
     depth: float
     classifier: bool = False
+
+
+_SHOWN = 4  # entries of single layers in a summary
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Match:
         return " and ".join("|".join(part) for part in (self.names, self.types, self.groups) if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composite:
     """A rule for every layer, and the treatment of everything between them.
 
@@ -112,8 +113,23 @@ class Composite:
                 f"composite: depth must be two rising fractions in [0, 1], got {list(self.depth)}"
             )
 
+    def summary(self) -> str:
+        """Which layers get which rule, on one line; single layers are counted if there are many."""
+        single = [entry for entry in self.layers if entry[0].names]
+        many = len(single) > _SHOWN
+        shown = [entry for entry in self.layers if not (many and entry in single)]
+        rules = [f"{match} {rule.short}" for match, rule in shown]
+        if many:
+            rules.append(f"{len(single)} layers with rules of their own")
+        return ", ".join(rules) or f"{self.default.short} everywhere"
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}: " if self.name else ""
+        rest = f", else {self.default.short}" if self.layers else ""
+        return f"Composite({name}{self.summary()}{rest})"
+
     def group_of(self, layer: LayerInfo) -> DepthGroup:
-        """The depth group that this composite counts a layer to."""
+        """The depth group that a layer belongs to under this composite."""
         for group, patterns in self.groups.items():
             if any(fnmatchcase(layer.name, pattern) for pattern in patterns):
                 return group
@@ -130,19 +146,6 @@ class Composite:
         """The first entry that matches a layer."""
         return next((entry for entry in self.layers if self._matches(entry[0], layer)), None)
 
-    def explain(self, model: nn.Module, example: Tensor | None = None) -> str:
-        """Which layer of a model gets which rule, and which no entry matches, as a table.
-
-        Args:
-            model: In eval mode.
-            example: One image, (1, 3, H, W); zeros of the model's input size by default.
-        """
-        # The recording knows composites, so they can only meet here.
-        from xaiprune.attribution.lrp.explain import explanation
-        from xaiprune.attribution.lrp.recording import trace_layers
-
-        return explanation(self, trace_layers(model, example))
-
     def resolve(self, layers: Sequence[LayerInfo]) -> dict[str, Rule]:
         """The rule of every layer by name.
 
@@ -154,10 +157,10 @@ class Composite:
         patterns += [p for group in self.groups.values() for p in group]
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
-                close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4) or names[:1]
+                some = f"; it has {', '.join(names[:3]) or 'none'}"
                 raise XaipruneError(
                     f"composite {self.name or '(unnamed)'}: pattern '{pattern}' matches no layer of this "
-                    f"network ({len(names)} layers, for example {close[0] if close else 'none'})"
+                    f"network{did_you_mean(pattern, names, cutoff=0.4) or some}"
                 )
         return {layer.name: self.rule_for(layer) for layer in layers}
 
@@ -179,20 +182,15 @@ def make_rule(name: str, **parameters: Any) -> Rule:
     Raises:
         XaipruneError: Unknown rule or parameter, or a value out of range.
     """
-    _check_choice("rule", name, tuple(RULES))
-    rule = RULES[name]
-    known = set(rule.__dataclass_fields__)
+    rule: type[Rule] = RULES.find(name)
+    own = [f.name for f in fields(rule)]
     for key in parameters:
-        if key not in known:
-            raise XaipruneError(
-                f"rule {name} has no parameter '{key}'; it has {', '.join(sorted(known)) or 'none'}"
-            )
+        if key not in own:
+            raise XaipruneError(f"rule {name} has no parameter '{key}'; it has {', '.join(own) or 'none'}")
     return rule(**parameters)
 
 
 def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
-    if value in choices:
-        return
-    close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    raise XaipruneError(f"composite: {key} '{value}' is unknown, choose from {', '.join(choices)}{hint}")
+    if value not in choices:
+        hint = did_you_mean(str(value), choices)
+        raise XaipruneError(f"composite: {key} '{value}' is unknown, choose from {', '.join(choices)}{hint}")

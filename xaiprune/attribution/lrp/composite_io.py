@@ -52,7 +52,7 @@ def composite_from_dict(data: Mapping[str, Any], source: str = "composite") -> C
     unknown = set(data) - _KEYS
     if unknown:
         raise XaipruneError(
-            f"{source}: unknown key '{sorted(unknown)[0]}'; known are {', '.join(sorted(_KEYS))}"
+            f"{source}: unknown key '{sorted(unknown)[0]}'; choose from {', '.join(sorted(_KEYS))}"
         )
     options: dict[str, Any] = {key: data[key] for key in _TREATMENTS if key in data}
     if "depth" in data:
@@ -75,7 +75,16 @@ def composite_from_dict(data: Mapping[str, Any], source: str = "composite") -> C
 def save_composite(
     path: str | Path, composite: Composite, provenance: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write YAML; the file appears whole or not at all."""
+    """Write a composite as YAML.
+
+    Args:
+        path: The file; it is complete, or as it was before.
+        composite: What to write.
+        provenance: Where the composite comes from, for people; written but never read.
+
+    Returns:
+        The path.
+    """
     path = Path(path)
     data = composite_to_dict(composite)
     if provenance:
@@ -86,7 +95,11 @@ def save_composite(
 
 
 def load_composite(path: str | Path) -> Composite:
-    """Read a composite file."""
+    """The composite of a YAML file.
+
+    Raises:
+        XaipruneError: No such file, not YAML, or not a composite (see `composite_from_dict`).
+    """
     path = Path(path)
     try:
         data = yaml.safe_load(path.read_text())
@@ -120,11 +133,11 @@ def _number(value: Any) -> Any:
 def _entry_from_dict(entry: Mapping[str, Any]) -> tuple[Match, Rule]:
     data = dict(entry)
     match = dict(data.pop("match", {}))
-    known = {"name": "names", "type": "types", "group": "groups"}
+    fields = {"name": "names", "type": "types", "group": "groups"}
     for key in match:
-        if key not in known:
+        if key not in fields:
             raise XaipruneError(f"match has no key '{key}'; it has name, type and group")
-    return Match(**{known[key]: _strings(value) for key, value in match.items()}), _rule_from_dict(data)
+    return Match(**{fields[key]: _strings(value) for key, value in match.items()}), _rule_from_dict(data)
 
 
 def _match_to_dict(match: Match) -> dict[str, Any]:

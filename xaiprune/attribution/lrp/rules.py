@@ -17,19 +17,20 @@ Sources: Bach et al. 2015 (epsilon, alpha-beta), Montavon et al. 2017 (z+, z^B, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from xaiprune.attribution.lrp.blocks import any_below_zero, blockwise, sign_of
+from xaiprune.attribution.lrp.engine.blocks import any_below_zero, blockwise, sign_of
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 from xaiprune.errors import XaipruneError
-
-if TYPE_CHECKING:
-    from xaiprune.attribution.lrp.linear import LinearCall
+from xaiprune.registry import register_rule
 
 Bias = Literal["absorb", "exclude"]
+Ranges = Mapping[str, tuple[float, float]]
 
 
 def stabilized(z: Tensor, epsilon: float) -> Tensor:
@@ -40,16 +41,32 @@ def stabilized(z: Tensor, epsilon: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Rule:
-    """What every rule has: a name, a bias handling, and checked parameter ranges.
+    """How the relevance of a layer's outputs is shared among its inputs.
+
+    A rule of your own is a frozen dataclass with a ``name`` and `propagate`, registered under that name
+    (`xaiprune.register_rule`); everything else has a default. Its parameters are the dataclass's fields.
 
     Attributes:
-        ranges: Parameter name -> (lowest, highest) value allowed, both included.
+        name: As composites and search spaces name it.
+        ranges: Parameter -> (lowest, highest) value allowed, both included. Others are not checked.
+        searchable: Parameters that a search space may give numbers for; by default those of ``ranges``.
+        main: The parameter that says most, shown behind the name; None: the name says enough.
         input_only: True for rules that are defined for layers whose input is the image.
+        zennit_class: Zennit's class for the same rule, with parameters of the same names; subclasses do not
+            inherit it.
     """
 
     name: ClassVar[str]
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    ranges: ClassVar[Ranges] = {}
+    searchable: ClassVar[tuple[str, ...]] = ()
+    main: ClassVar[str | None] = None
     input_only: ClassVar[bool] = False
+    zennit_class: ClassVar[str | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "ranges" in vars(cls) and "searchable" not in vars(cls):
+            cls.searchable = tuple(cls.ranges)
 
     def __post_init__(self) -> None:
         for key, (low, high) in self.ranges.items():
@@ -57,14 +74,25 @@ class Rule:
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 span = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
                 raise XaipruneError(f"rule {self.name}: {key} must be {span}, got {value!r}")
-        if getattr(self, "bias", "absorb") not in ("absorb", "exclude"):
-            raise XaipruneError(f"rule {self.name}: bias must be absorb or exclude, got {self.bias!r}")  # type: ignore[attr-defined]
+        bias = getattr(self, "bias", "absorb")
+        if bias not in ("absorb", "exclude"):
+            raise XaipruneError(f"rule {self.name}: bias must be absorb or exclude, got {bias!r}")
+
+    @classmethod
+    def from_numbers(cls, **numbers: Any) -> Self:
+        """The rule with these parameters; those that follow from others need not be given.
+
+        Raises:
+            XaipruneError: A number is out of its range.
+        """
+        return cls(**numbers)
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         """Gradient-form relevance of the inputs.
 
         Args:
-            call: The layer's inputs, outputs and weights, and how to run it forwards and transposed.
+            call: The layer's inputs, outputs and weights, and how to run it forwards and transposed. Nothing
+                of it may be changed in place, nor g.
             g: Gradient-form relevance of the outputs, shaped like ``call.z``.
 
         Returns:
@@ -73,17 +101,34 @@ class Rule:
         """
         raise NotImplementedError(f"rule {self.name} defines no propagation")
 
-    def parameters(self) -> dict[str, float | str]:
+    def parameters(self) -> dict[str, Any]:
         """The rule's parameters by name, as written to YAML."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def zennit(self) -> tuple[str, dict[str, Any]]:
+        """Name and arguments of zennit's class for the same rule.
+
+        Raises:
+            XaipruneError: Zennit has none.
+        """
+        name = vars(type(self)).get("zennit_class")
+        if name is None:
+            raise XaipruneError(f"rule {self} has no counterpart in zennit")
+        arguments = self.parameters()
+        excluded = arguments.pop("bias", "absorb") == "exclude"
+        return name, arguments | ({"zero_params": "bias"} if excluded else {})
+
+    @property
+    def title(self) -> str:
+        """What people call the rule: its name, but ``gradient`` for epsilon 0."""
+        return self.name
+
     @property
     def short(self) -> str:
-        """The rule with its one telling number: ``gamma 0.25``."""
-        number = next(
-            (getattr(self, key) for key in ("epsilon", "gamma", "alpha") if hasattr(self, key)), None
-        )
-        return self.name if number is None else f"{self.name} {number:.2g}"
+        """The title with the main parameter's number: ``gamma 0.25``."""
+        if self.main is None or self.title != self.name:
+            return self.title
+        return f"{self.title} {getattr(self, self.main):.2g}"
 
     def __str__(self) -> str:
         defaults = {f.name: f.default for f in fields(self)}
@@ -95,6 +140,7 @@ class Rule:
         return f"{self.name}({', '.join(shown)})" if shown else self.name
 
 
+@register_rule("epsilon")
 @dataclass(frozen=True)
 class Epsilon(Rule):
     """R_i = sum_j x_i W_ij / (z_j + eps sign z_j) R_j  (Bach et al. 2015, eq. 58).
@@ -102,8 +148,10 @@ class Epsilon(Rule):
     ``epsilon=0`` is the plain gradient, so that R is activation times gradient (Taylor) at every layer.
     """
 
-    name: ClassVar[str] = "epsilon"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"epsilon": (0.0, math.inf)}
+    name = "epsilon"
+    zennit_class = "Epsilon"
+    ranges: ClassVar[Ranges] = {"epsilon": (0.0, math.inf)}
+    main = "epsilon"
     epsilon: float = 1e-6
     bias: Bias = "absorb"
 
@@ -122,7 +170,12 @@ class Epsilon(Rule):
             s = blockwise(share, g, call.z)
         return call.transpose(s, call.weight)
 
+    @property
+    def title(self) -> str:
+        return "gradient" if self.epsilon == 0 else self.name
 
+
+@register_rule("gamma")
 @dataclass(frozen=True)
 class Gamma(Rule):
     """Favours contributions of the output's own sign (Montavon et al. 2019; signed form Andeol et al. 2021).
@@ -132,8 +185,10 @@ class Gamma(Rule):
     infinity tends to z+ where z_j > 0. With ``bias="exclude"``, z_j means z_j - b_j here, also for the sign.
     """
 
-    name: ClassVar[str] = "gamma"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"gamma": (0.0, math.inf), "stabilizer": (0.0, 1.0)}
+    name = "gamma"
+    zennit_class = "Gamma"
+    ranges: ClassVar[Ranges] = {"gamma": (0.0, math.inf), "stabilizer": (0.0, 1.0)}
+    main = "gamma"
     gamma: float = 0.25
     stabilizer: float = 1e-6
     bias: Bias = "absorb"
@@ -149,20 +204,20 @@ class Gamma(Rule):
         exclude = self.bias == "exclude" and call.bias is not None
         z = call.z_without_bias() if exclude else call.z
         half = self.gamma / 2
-        floor = max(self.stabilizer, torch.finfo(z.dtype).tiny)
+        least = max(self.stabilizer, torch.finfo(z.dtype).tiny)
         if call.nonnegative:
             # A = 2 P - z; P is what zplus and alphabeta need as well
             sums = call.positive_part(with_bias=not exclude)
 
             def denominator(out: Tensor, z: Tensor, sums: Tensor) -> Tensor:
                 torch.abs(z, out=out).mul_(1 + half).add_(z, alpha=-half)
-                return out.add_(sums, alpha=self.gamma).add_(floor)
+                return out.add_(sums, alpha=self.gamma).add_(least)
 
         else:
             sums = call.magnitude(with_bias=not exclude)
 
             def denominator(out: Tensor, z: Tensor, sums: Tensor) -> Tensor:
-                return torch.abs(z, out=out).mul_(1 + half).add_(sums, alpha=half).add_(floor)
+                return torch.abs(z, out=out).mul_(1 + half).add_(sums, alpha=half).add_(least)
 
         def share(out: Tensor, g: Tensor, z: Tensor, sums: Tensor) -> None:
             torch.div(z.abs().mul_(g), denominator(out, z, sums), out=out)
@@ -185,23 +240,32 @@ class Gamma(Rule):
 
         return blockwise(combine, plain, absolute, call.x)
 
+    def zennit(self) -> tuple[str, dict[str, Any]]:
+        if self.bias == "exclude":
+            raise XaipruneError(
+                f"rule {self}: zennit looks at the sign of the output with its bias; no counterpart there"
+            )
+        return super().zennit()
+
 
 def _shares(call: LinearCall, g: Tensor, total: Tensor, stabilizer: float) -> Tensor:
     """R_j / (total_j + stabilizer), for totals of one sign, which the stabilizer has as well."""
-    floor = math.copysign(max(abs(stabilizer), torch.finfo(g.dtype).tiny), stabilizer)
+    least = math.copysign(max(abs(stabilizer), torch.finfo(g.dtype).tiny), stabilizer)
 
     def share(out: Tensor, g: Tensor, z: Tensor, total: Tensor) -> None:
-        torch.div(g * z, torch.add(total, floor, out=out), out=out)
+        torch.div(g * z, torch.add(total, least, out=out), out=out)
 
     return blockwise(share, g, call.z, total)
 
 
+@register_rule("zplus")
 @dataclass(frozen=True)
 class ZPlus(Rule):
     """R_i = sum_j (x_i W_ij)+ / P_j R_j  (Montavon et al. 2017, eq. 13; alpha-beta with alpha=1, beta=0)."""
 
-    name: ClassVar[str] = "zplus"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"stabilizer": (0.0, 1.0)}
+    name = "zplus"
+    zennit_class = "ZPlus"
+    ranges: ClassVar[Ranges] = {"stabilizer": (0.0, 1.0)}
     stabilizer: float = 1e-6
     bias: Bias = "absorb"
 
@@ -210,6 +274,7 @@ class ZPlus(Rule):
         return call.transpose_positive(_shares(call, g, positive, self.stabilizer))
 
 
+@register_rule("alphabeta")
 @dataclass(frozen=True)
 class AlphaBeta(Rule):
     """R_i = sum_j (alpha c_ij+ / P_j - beta c_ij- / N_j) R_j with c_ij = x_i W_ij, alpha - beta = 1.
@@ -217,12 +282,15 @@ class AlphaBeta(Rule):
     Bach et al. 2015, eq. 60 (there with beta's sign inside).
     """
 
-    name: ClassVar[str] = "alphabeta"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {
+    name = "alphabeta"
+    zennit_class = "AlphaBeta"
+    ranges: ClassVar[Ranges] = {
         "alpha": (1.0, math.inf),
         "beta": (0.0, math.inf),
         "stabilizer": (0.0, 1.0),
     }
+    searchable = ("alpha", "stabilizer")  # beta is alpha - 1
+    main = "alpha"
     alpha: float = 2.0
     beta: float = 1.0
     stabilizer: float = 1e-6
@@ -236,6 +304,11 @@ class AlphaBeta(Rule):
                 f"got alpha={self.alpha:g} beta={self.beta:g}"
             )
 
+    @classmethod
+    def from_numbers(cls, **numbers: Any) -> Self:
+        """As for every rule; beta follows from alpha."""
+        return cls(**numbers | ({"beta": numbers["alpha"] - 1} if "alpha" in numbers else {}))
+
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         with_bias = self.bias == "absorb"
         s = _shares(call, g, call.positive_part(with_bias), self.stabilizer)
@@ -246,12 +319,14 @@ class AlphaBeta(Rule):
         return g_in.sub_(call.transpose_negative(s.mul_(self.beta)))
 
 
+@register_rule("flat")
 @dataclass(frozen=True)
 class Flat(Rule):
     """R_i = sum_j R_j / n_j, where n_j inputs reach output j (Lapuschkin et al. 2019)."""
 
-    name: ClassVar[str] = "flat"
-    input_only: ClassVar[bool] = True
+    name = "flat"
+    zennit_class = "Flat"
+    input_only = True
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
         ones = torch.ones_like(call.weight)
@@ -260,13 +335,15 @@ class Flat(Rule):
         return call.transpose(g * call.z / count, ones)
 
 
+@register_rule("wsquare")
 @dataclass(frozen=True)
 class WSquare(Rule):
     """R_i = sum_j W_ij^2 / sum_k W_kj^2 R_j  (Montavon et al. 2017, eq. 12)."""
 
-    name: ClassVar[str] = "wsquare"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"stabilizer": (0.0, 1.0)}
-    input_only: ClassVar[bool] = True
+    name = "wsquare"
+    zennit_class = "WSquare"
+    ranges: ClassVar[Ranges] = {"stabilizer": (0.0, 1.0)}
+    input_only = True
     stabilizer: float = 1e-6
 
     def propagate(self, call: LinearCall, g: Tensor) -> Tensor:
@@ -275,6 +352,7 @@ class WSquare(Rule):
         return call.transpose(g * call.z / stabilized(total, self.stabilizer), squared)
 
 
+@register_rule("zbox")
 @dataclass(frozen=True)
 class ZBox(Rule):
     """R_i = sum_j (x_i W_ij - l W_ij+ - h W_ij-) / (sum over i) R_j for x in [l, h]  (Montavon 2017, eq. 14).
@@ -283,13 +361,14 @@ class ZBox(Rule):
         low, high: The box in normalised pixel values; the image must lie inside.
     """
 
-    name: ClassVar[str] = "zbox"
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {
+    name = "zbox"
+    zennit_class = "ZBox"
+    ranges: ClassVar[Ranges] = {
         "low": (-math.inf, math.inf),
         "high": (-math.inf, math.inf),
         "stabilizer": (0.0, 1.0),
     }
-    input_only: ClassVar[bool] = True
+    input_only = True
     low: float = -3.0
     high: float = 3.0
     stabilizer: float = 1e-6
@@ -309,8 +388,3 @@ class ZBox(Rule):
             - low * call.transpose(s, plus)
             - high * call.transpose(s, minus)
         )
-
-
-RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (Epsilon, Gamma, ZPlus, AlphaBeta, Flat, WSquare, ZBox)
-}

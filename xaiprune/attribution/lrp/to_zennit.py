@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from xaiprune.attribution.lrp.composite import Composite
-from xaiprune.attribution.lrp.recording import trace_layers
-from xaiprune.attribution.lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, WSquare, ZBox, ZPlus
+from xaiprune.attribution.lrp.engine.recording import trace_layers
+from xaiprune.attribution.lrp.rules import Rule
 from xaiprune.errors import XaipruneError
 
 # Zennit's pooling and sums divide by a stabilized output, ours by the output.
@@ -131,34 +131,4 @@ def _counterparts(composite: Composite, model: nn.Module) -> list[tuple[list[str
     by_rule: dict[Rule, list[str]] = {}
     for layer, rule in composite.resolve(trace_layers(model)).items():
         by_rule.setdefault(rule, []).append(layer)
-    return [(layers, *_counterpart(rule)) for rule, layers in by_rule.items()]
-
-
-def _counterpart(rule: Rule) -> tuple[str, dict[str, Any]]:
-    """Zennit's class and arguments for one rule."""
-    bias: dict[str, Any] = {"zero_params": "bias"} if getattr(rule, "bias", "absorb") == "exclude" else {}
-    match rule:
-        case Epsilon():
-            return "Epsilon", {"epsilon": rule.epsilon, **bias}
-        case Gamma(bias="exclude"):
-            raise XaipruneError(
-                f"rule {rule}: zennit looks at the sign of the output with its bias; no counterpart there"
-            )
-        case Gamma():
-            return "Gamma", {"gamma": rule.gamma, "stabilizer": rule.stabilizer}
-        case ZPlus():
-            return "ZPlus", {"stabilizer": rule.stabilizer, **bias}
-        case AlphaBeta():
-            return "AlphaBeta", {
-                "alpha": rule.alpha,
-                "beta": rule.beta,
-                "stabilizer": rule.stabilizer,
-                **bias,
-            }
-        case Flat():
-            return "Flat", {}
-        case WSquare():
-            return "WSquare", {"stabilizer": rule.stabilizer}
-        case ZBox():
-            return "ZBox", {"low": rule.low, "high": rule.high, "stabilizer": rule.stabilizer}
-    raise XaipruneError(f"rule {rule.name} has no counterpart in zennit")
+    return [(layers, *rule.zennit()) for rule, layers in by_rule.items()]

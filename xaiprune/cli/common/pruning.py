@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from xaiprune.config import Config, searched_with
-from xaiprune.pruning import ONNX, Plan
+from xaiprune.config import Config, search_conditions
+from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import configured_recipe
 from xaiprune.session import PruningSession, apply_and_measure
 
@@ -21,7 +21,9 @@ def configured_plan(config: Config, session: PruningSession) -> Plan:
         XaipruneError: The file is no plan or one for another network, or relevance is not finite.
     """
     if config.prune.plan is not None:
-        return session.load_plan(config.prune.plan)
+        plan = Plan.load(config.prune.plan)
+        plan.check(session.units, session.network)
+        return plan
     _warn_of_other_conditions(config)
     return session.plan_for(configured_recipe(config), config.prune.rate)
 
@@ -42,7 +44,12 @@ def saved(
         Lines that say what came of it, as it comes.
     """
     outcome = apply_and_measure(session, plan)
-    written = outcome.save(config.model, folder)
+    model = config.model
+    name, kwargs, replaced = model.name, dict(model.kwargs), list[str]()
+    if model.pruned is not None:
+        name, kwargs, replaced = architecture_of(Path(model.pruned).expanduser())
+    folder = folder or Path("outputs") / f"{name}-{session.unit_kind}-{plan.rate:g}"
+    written = outcome.save(folder, architecture=name, kwargs=kwargs, replaced=replaced)
     yield from outcome.lines()
     yield f"saved     {written}"
     if onnx:
@@ -55,7 +62,9 @@ def _warn_of_other_conditions(config: Config) -> None:
     file = config.composite.file
     if file is None:
         return
-    differ = {key: value for key, value in searched_with(file).items() if getattr(config.prune, key) != value}
+    differ = {
+        key: value for key, value in search_conditions(file).items() if getattr(config.prune, key) != value
+    }
     if differ:
         searched = ", ".join(f"prune.{key}={value}" for key, value in differ.items())
         now = ", ".join(f"{key} {getattr(config.prune, key)}" for key in differ)

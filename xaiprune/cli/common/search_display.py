@@ -64,7 +64,7 @@ class Trials:
         console: Where to.
         study: Theirs.
         wanted: Trials in all.
-        dense: Top-1 of the dense network, to compare with; None: not known yet.
+        dense: Top-1 of the dense network, to compare with; None: not measured yet.
         heading: Begins each line, where several studies share the console (which then has no bar).
     """
 

@@ -12,7 +12,7 @@ import optuna
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from xaiprune.config import Config, check, current_names, typed_here, typed_keys_of
+from xaiprune.config import Config, check, current_command_line, current_names, overridden_keys
 from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
 from xaiprune.storage.urls import shown
@@ -42,10 +42,10 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     Raises:
         XaipruneError: The noted set-up cannot be used here; names the key.
     """
-    typed, runs = typed_here(), study.user_attrs.get(RUNS)
+    typed, runs = current_command_line(), study.user_attrs.get(RUNS)
     if typed is None or not runs:
         return config
-    keys = typed_keys_of(typed.overrides)
+    keys = overridden_keys(typed.overrides)
     if "experiment" in keys:
         return config
     noted = runs[-1]

@@ -48,7 +48,7 @@ _LOCAL = ("basic", "joblib", "submitit_local")
 
 
 def work(config: Config, notes: Path) -> None:
-    """Run trials of a study that is there already, until it is complete; says nothing.
+    """Run trials of a study that is there already, until it is complete; prints nothing.
 
     Args:
         config: With the number of this worker.
@@ -87,7 +87,7 @@ def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
                 study.take_back(sweep.launcher in _LOCAL)
     if stop.asked:
         for study in led:
-            console.print(study.progress("stopped: ", "; the same command goes on from here"))
+            console.print(study.progress("stopped: ", "; the same command continues from here"))
         raise KeyboardInterrupt
     for study in led:
         study.end(console)
@@ -143,7 +143,7 @@ class _Led:
     def end(self, console: Console) -> None:
         """Compare and save; with fewer trials than wanted say so first."""
         if self.missing:
-            console.print(self.progress("the workers have ended: ", "; the same command goes on from here"))
+            console.print(self.progress("the workers have ended: ", "; the same command continues from here"))
         if not self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             return  # each worker has said why
         setup = self.setup if self._computes_here else open_search(self.config)

@@ -1,4 +1,4 @@
-"""A folder of pictures, one folder a class, with or without parts above the classes."""
+"""A folder of pictures, one folder per class, with or without parts above the classes."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from xaiprune.config import DataConfig
-from xaiprune.data.source import Part, Picture, Source
+from xaiprune.data.source import DataSource, Part, Picture, Source
 from xaiprune.errors import XaipruneError
+from xaiprune.registry import register_source
 
 PARTS: dict[str, Part] = {
     "train": "train",
@@ -18,26 +19,34 @@ PARTS: dict[str, Part] = {
 }
 
 
-def image_folder(config: DataConfig) -> Source:
+@register_source("image_folder")
+class ImageFolder(DataSource):
     """Class folders in ``data.root``, or in its ``reference``/``train``, ``validation``/``val``, ``test``.
 
-    Every visible file counts as a picture, so that one which is none is found rather than overlooked.
-
-    Raises:
-        XaipruneError: No class folders; the same part under two names; a class in no part.
+    Every visible file counts as a picture, so that one that cannot be read is found rather than overlooked.
     """
-    root = Path(config.root or "").expanduser()
-    parts = {PARTS[name]: name for name in reversed(PARTS) if (root / name).is_dir()}
-    if "val" in parts.values() and (root / "validation").is_dir():
-        raise XaipruneError(f"data.root: both validation and val in {root}; keep one of them")
-    where: list[tuple[Path, Part | None]] = (
-        [(root / name, part) for part, name in sorted(parts.items())] if parts else [(root, None)]
-    )
-    return read_classes(root, where)
+
+    text = "a folder with one folder per class, with or without parts (train, validation, test) above them"
+
+    @staticmethod
+    def open(config: DataConfig) -> Source:
+        """Read the folders.
+
+        Raises:
+            XaipruneError: No class folders, or the same part under two names.
+        """
+        root = Path(config.root or "").expanduser()
+        parts = {PARTS[name]: name for name in reversed(PARTS) if (root / name).is_dir()}
+        if "val" in parts.values() and (root / "validation").is_dir():
+            raise XaipruneError(f"data.root: both validation and val in {root}; keep one of them")
+        where: list[tuple[Path, Part | None]] = (
+            [(root / name, part) for part, name in sorted(parts.items())] if parts else [(root, None)]
+        )
+        return read_classes(root, where)
 
 
 def read_classes(root: Path, where: list[tuple[Path, Part | None]]) -> Source:
-    """A source from folders that each hold one folder a class.
+    """A source from folders that each hold one folder per class.
 
     Args:
         root: What file names are relative to.
@@ -46,7 +55,7 @@ def read_classes(root: Path, where: list[tuple[Path, Part | None]]) -> Source:
     names = sorted({name for folder, _ in where for name in _visible(folder, folders=True)})
     if not names:
         raise XaipruneError(
-            f"data.root: no class folders in {root}; expected one folder a class, "
+            f"data.root: no class folders in {root}; expected one folder per class, "
             "or train/, val/, ... above them"
         )
     labels = {name: label for label, name in enumerate(names)}

@@ -1,25 +1,22 @@
-"""The page itself: findings, figures and tables put into the template, with everything they need inlined."""
+"""The page itself: the template filled with findings, plots and tables; scripts and styles are inlined."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
+from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from xaiprune._version import __version__
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
-from xaiprune.report.page.drawing import Figure
 from xaiprune.report.page.findings import Findings
+from xaiprune.report.page.format import percent, with_interval
 from xaiprune.report.page.importances import importances
-from xaiprune.report.page.words import percent, with_interval
+from xaiprune.report.page.plot_parts import Plot
 from xaiprune.study import BEST_FILE
 
 _CONTENTS = (
@@ -38,7 +35,7 @@ def write_page(findings: Findings, path: Path) -> Path:
 
     Args:
         findings: What it shows.
-        path: File to write; complete, or as it was before.
+        path: File to write; on an error it stays as it was.
 
     Returns:
         ``path``.
@@ -52,7 +49,7 @@ def write_page(findings: Findings, path: Path) -> Path:
 def page(findings: Findings) -> str:
     """The report as HTML."""
     table = importances(findings.stored)
-    drawn = _figures(findings, None if isinstance(table, str) else settings.importance(table))
+    plots = _plots(findings, None if isinstance(table, str) else settings.importance(table))
     best = findings.best
     best_file = findings.folder / BEST_FILE
     comparison = findings.comparison
@@ -69,7 +66,7 @@ def page(findings: Findings) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         contents=_CONTENTS,
         verdict=compared.verdict(findings),
-        merits=compared.figures_of_merit(findings),
+        key_figures=compared.key_figures(findings),
         methods=compared.headline(findings),
         rate=percent(findings.fingerprint["prune"]["rate"]),
         chance=percent(None if comparison is None else comparison.chance),
@@ -79,7 +76,7 @@ def page(findings: Findings) -> str:
         setup=tables.setup(findings),
         parameters=tables.parameters(findings),
         space=tables.space_text(findings),
-        value_name=figures.value_name(findings),
+        value_name=findings.value_name,
         cost_name=findings.cost_name,
         pareto=tables.pareto(findings),
         importance_reason=table if isinstance(table, str) else "",
@@ -96,16 +93,18 @@ def page(findings: Findings) -> str:
         own_command=f"xaiprune report study.name={findings.name} study.storage={findings.storage}",
         versions=tables.version_lines(findings),
         config=tables.config_text(findings),
-        drawn=drawn,
+        plots=plots,
         style=_asset("style.css"),
         script=_asset("figures.js"),
         plotly=get_plotlyjs(),
-        figures_json=_json([_plain(figure) for figure in drawn.values() if figure is not None]),
+        figures_json=to_json_plotly(
+            [plot.to_dict() for plot in plots.values() if plot is not None], engine="json"
+        ),
     )
 
 
-def _figures(findings: Findings, importance: Figure | None) -> dict[str, Figure | None]:
-    """Every figure by name, in the order of the page; None where the study has nothing for it."""
+def _plots(findings: Findings, importance: Plot | None) -> dict[str, Plot | None]:
+    """Every plot by name, in the order of the page; None where the study has no data for it."""
     return {
         "curves": None if findings.comparison is None else figures.curves(findings.comparison),
         "history": figures.history(findings),
@@ -115,17 +114,6 @@ def _figures(findings: Findings, importance: Figure | None) -> dict[str, Figure 
         "numbers": settings.numbers(findings),
         "kept": figures.kept(findings),
     }
-
-
-def _plain(figure: Figure) -> Mapping[str, Any]:
-    found = asdict(figure)
-    return {key: found[key] for key in ("id", "data", "layout", "height", "narrow")}
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand in a script element, whatever texts are in it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _asset(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How good the best found is: the headline table, the sentence on top of it, and the numbers to take home."""
+"""How good the best found is: the headline table, the sentence above it, and the key figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from xaiprune.report.page.findings import Findings
-from xaiprune.report.page.words import interval, percent, plural, seconds
+from xaiprune.report.page.format import interval, percent, plural, seconds
 from xaiprune.report.palette import method_styles
 from xaiprune.report.table import p_text
 
@@ -19,13 +19,13 @@ class Method:
         name: The method.
         color: Of its curve; None for the dense network.
         best: Whether it is what the study found.
-        top1: At the target rate, with its interval as text and as fractions.
-        interval: As text.
-        low: Its lower end.
-        high: Its upper end.
+        top1: At the target rate, as text.
+        interval: Of ``top1``, as text.
+        low: Lower end of the interval, a fraction.
+        high: Upper end, a fraction.
         at: ``top1`` as a fraction.
-        curve_mean: As text.
-        trapezoid: As text.
+        curve_mean: Mean over the rates, as text.
+        trapezoid: Area under the curve, as text.
         kept: Highest rate that keeps 95 % of the dense top-1, as text.
         p: Of the paired test against the best found, as text.
     """
@@ -67,7 +67,7 @@ def headline(findings: Findings) -> list[Method]:
         )
         for row in table.to_dict("records")
     ]
-    # Most accurate first, the dense network on top as what all are held against.
+    # The dense network on top, for reference; then the most accurate first.
     return sorted(rows, key=lambda row: (row.color is not None, -row.at))
 
 
@@ -98,8 +98,8 @@ def verdict(findings: Findings) -> str:
     )
 
 
-def figures_of_merit(findings: Findings) -> list[tuple[str, str, str]]:
-    """(what, figure, small print) of the few numbers to take home."""
+def key_figures(findings: Findings) -> list[tuple[str, str, str]]:
+    """(what, figure, small print) of the most important numbers."""
     best, rows = findings.best, headline(findings)
     found = []
     compared = next((row for row in rows if row.best), None)
@@ -114,11 +114,9 @@ def figures_of_merit(findings: Findings) -> list[tuple[str, str, str]]:
             f"{bounds + '; ' if bounds else ''}trial {best.number}",
         )
     )
-    taylor = findings.complete[(findings.complete.preset == "taylor").fillna(False).astype(bool)]
-    if len(taylor):
-        row = taylor.iloc[0]
-        bounds = interval(row.value_low, row.value_high)
-        found.append(("Taylor preset, validation", percent(row.value), bounds or f"trial {row.number}"))
+    if (taylor := findings.taylor) is not None:
+        bounds = interval(taylor.value_low, taylor.value_high)
+        found.append(("Taylor preset, validation", percent(taylor.value), bounds or f"trial {taylor.number}"))
     if findings.dense is not None:
         found.append(
             ("dense, validation", percent(findings.dense["top1"]), f"{findings.dense['images']:,} images")

@@ -5,9 +5,12 @@
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const box = (figure) => document.getElementById("figure-" + figure.id);
 
-  // "--ink" becomes the colour that the page has for it now.
+  // "var(--ink)" becomes the colour that the page has for it now.
   const filled = (node, css) => {
-    if (typeof node === "string") return /^--[a-z0-9-]+$/.test(node) ? css.getPropertyValue(node).trim() : node;
+    if (typeof node === "string") {
+      const name = /^var\((--[a-z0-9-]+)\)$/.exec(node);
+      return name ? css.getPropertyValue(name[1]).trim() : node;
+    }
     if (Array.isArray(node)) return node.map((child) => filled(child, css));
     if (node && typeof node === "object")
       return Object.fromEntries(Object.entries(node).map(([key, child]) => [key, filled(child, css)]));
@@ -16,18 +19,18 @@
 
   const shared = (narrow) => {
     const axis = {
-      gridcolor: "--grid", linecolor: "--rule", tickcolor: "--rule", zeroline: false, showline: true,
+      gridcolor: "var(--grid)", linecolor: "var(--rule)", tickcolor: "var(--rule)", zeroline: false, showline: true,
       ticks: "outside", ticklen: 4, automargin: true, title: { font: { size: 12 }, standoff: 10 },
     };
     return {
       template: { layout: { xaxis: axis, yaxis: axis } },
-      font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 12, color: "--ink" },
+      font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 12, color: "var(--ink)" },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: narrow ? 44 : 56, r: narrow ? 8 : 16, t: 28, b: 44 },
-      hoverlabel: { bgcolor: "--wash", bordercolor: "--rule", font: { color: "--ink", size: 12 }, align: "left" },
+      hoverlabel: { bgcolor: "var(--wash)", bordercolor: "var(--rule)", font: { color: "var(--ink)", size: 12 }, align: "left" },
       legend: { font: { size: narrow ? 11 : 12 } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: "--faint", activecolor: "--ink" },
-      dragmode: narrow ? false : "zoom", // a finger that scrolls the page must not zoom a figure
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: "var(--faint)", activecolor: "var(--ink)" },
+      dragmode: narrow ? false : "zoom", // a finger that scrolls the page must not zoom a plot
     };
   };
 

@@ -1,4 +1,4 @@
-"""Everything that a report shows, gathered from a study and the files beside it; no network, no images."""
+"""All that a report shows, read from a study and the files beside it, without its network and images."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from xaiprune.comparison.run import BEST
 from xaiprune.comparison.table import Comparison
 from xaiprune.comparison.table import load as load_comparison
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe import Recipe
+from xaiprune.registry import OBJECTIVES
 from xaiprune.report.frames import layers, methods, trials
-from xaiprune.report.reading import StoredTrials, read_trials
-from xaiprune.study import BEST_FILE, best_trial
-from xaiprune.study.notes import RUNS, network_of
+from xaiprune.report.reading import read_trials
+from xaiprune.report.stored_trials import StoredTrials
+from xaiprune.study import BEST_FILE, RUNS, best_trial, network_of, stored_fingerprint
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"
-COMPARE = "compare"  # folder of the compare task's files
+COMPARE = "compare"  # folder of the compare task
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,26 @@ class Findings:
     Attributes:
         name: Of the study.
         storage: Its URL, without a password.
-        folder: Where the search's files lie.
-        fingerprint: Network, data, units, pruning, objective and space, as the search stored them.
+        folder: Where the search wrote its files.
+        fingerprint: Network, data, units, pruning, objective and space, as stored by the search,
+            with today's names of settings.
         versions: Every combination of versions that the study was run with.
-        runs: Every way it was run (`xaiprune.study.notes`); empty in older studies.
+        runs: How it was run each time (`xaiprune.study.notes`); empty in older studies.
         dense: ``correct``, ``images``, ``top1`` of the dense network on the validation images.
         trials: `xaiprune.report.trials`.
         layers: `xaiprune.report.layers`.
-        stored: The trials' parameters, and of attributes the recipes and scores.
-        network: Layers that rules are given to; empty where the study did not note them.
-        units: Unit layer -> its units; likewise.
+        stored: The trials' parameters, recipes and scores.
+        network: Layers that get a rule; empty in older studies.
+        units: Unit layer -> its units; empty in older studies.
         best: Row of ``trials``.
-        comparison: On the test split, where one lies in the folder.
+        comparison: On the test split; None where the folder has none.
         methods: `xaiprune.report.methods` of it.
-        compared: Number of the trial whose composite was compared; None: not known.
-        stale: Whether the comparison is of an earlier best than ``best``.
-        written: Number of the trial whose composite lies in the folder; None: none does.
-        cost: Params, MACs and bytes of the dense network and the best trial's, where the folder has them.
-        heatmaps: The picture of test images as a data URI, where the folder has it.
+        compared: Number of the trial whose composite was compared; None if not known.
+        stale: Whether the comparison is of an earlier best trial than ``best``.
+        written: Number of the trial whose composite is in the folder; None where there is none.
+        cost: Params, MACs and bytes of the dense network and the best trial's; None where the folder has
+            none.
+        heatmaps: The picture of test images as a data URI; None where the folder has none.
     """
 
     name: str
@@ -90,6 +93,19 @@ class Findings:
         return self.objective.get("cost")
 
     @property
+    def finds_rate(self) -> bool:
+        """Whether trials search the rate itself, so that a value is a rate."""
+        return bool(OBJECTIVES.find(self.objective["name"]).finds_rate)
+
+    @property
+    def value_name(self) -> str:
+        """What a trial's value is: ``top-1 at 0.5 removed``."""
+        searched = bool(self.fingerprint.get("space", {}).get("rate"))
+        return str(
+            OBJECTIVES.find(self.objective["name"]).value_name(self.objective, rate_is_searched=searched)
+        )
+
+    @property
     def distributions(self) -> Mapping[str, BaseDistribution]:
         """Parameter -> what it was drawn from."""
         return self.stored.distributions
@@ -99,25 +115,32 @@ class Findings:
         """The finished trials."""
         return self.trials[self.trials.state == "complete"]
 
+    @property
+    def taylor(self) -> Any:
+        """Row of the finished trial that tried the Taylor preset; None where there is none."""
+        runs = self.complete
+        found = runs[(runs.preset == "taylor").fillna(False).astype(bool)]
+        return found.iloc[0] if len(found) else None
+
     def recipe(self, number: int) -> Recipe | None:
-        """What a trial tried; None where it did not get so far."""
+        """What a trial tried; None where it ended before that was stored."""
         place = int(self.stored.numbers.searchsorted(number))
         data = self.stored.attrs["proposal"].get(place)
         return None if data is None else Recipe.from_dict(data, f"trial {number}")
 
     @property
     def pictured(self) -> int | None:
-        """Number of the trial that cost and heatmaps are of; None where there are none."""
+        """Number of the trial whose cost and heatmaps are shown; None where there are none."""
         return None if self.cost is None else self.cost["trial"]
 
 
-def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
+def read_findings(study: optuna.Study, storage: str, folder: Path) -> Findings:
     """Read a study and the files of its folder.
 
     Args:
         study: Made by a search.
-        storage: Its URL, as it may be shown.
-        folder: Where the search put its files; it may be missing.
+        storage: Its URL, without a password.
+        folder: Where the search wrote its files; it need not exist.
 
     Raises:
         XaipruneError: No trial has finished, none keeps the constraints, or a file is damaged.
@@ -125,13 +148,14 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
     frame = trials(study)
     candidates = frame[(frame.state == "complete") & frame.feasible.fillna(False).astype(bool)]
     if not len(candidates):
-        best_trial(study)  # says which of the two it is
+        best_trial(study)  # raises, and says which of the two it is
     attrs = study.user_attrs
     network = network_of(study)
     best = candidates.iloc[int(candidates.value.argmax())]
     written = _trial_of(folder / BEST_FILE)
     comparison, own = _comparison(folder)
-    # A search writes both at its end; the compare task does not say which trial was the best when it ran.
+    # A search writes best.yaml and its comparison together; the compare task does not store which trial it
+    # compared.
     compared = written if own else None
     stale = compared != int(best.number) if compared is not None else _older(folder / COMPARE, best)
     cost = _cost(folder / COST)
@@ -139,7 +163,7 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
         name=study.study_name,
         storage=storage,
         folder=folder,
-        fingerprint=attrs["fingerprint"],
+        fingerprint=stored_fingerprint(study) or {},
         versions=attrs.get("versions", []),
         runs=attrs.get(RUNS, []),
         dense=attrs.get("dense"),
@@ -162,7 +186,7 @@ def gather(study: optuna.Study, storage: str, folder: Path) -> Findings:
 def _comparison(folder: Path) -> tuple[Comparison | None, bool]:
     """The newer of the search's comparison and the compare task's, and whether it is the search's."""
     search, task = load_comparison(folder), load_comparison(folder / COMPARE)
-    if task is None or task.best != BEST:  # the compare task can be about any composite
+    if task is None or task.best != BEST:  # the compare task takes any composite
         return search, True
     newer = search is None or _written(folder / COMPARE) >= _written(folder)
     return (task, False) if newer else (search, True)
@@ -182,7 +206,7 @@ def _older(folder: Path, best: pd.Series) -> bool:
 
 
 def _trial_of(path: Path) -> int | None:
-    """The trial that a composite file says it comes from."""
+    """The trial that a composite file comes from, as it says itself."""
     if not path.is_file():
         return None
     try:
@@ -198,14 +222,14 @@ def _cost(path: Path) -> Mapping[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["schema"] != COST_SCHEMA:
-            return None  # another version's: the search writes it anew
+            return None  # of another version; the search writes it again
         for side in ("dense", "pruned"):
             for key in ("params", "macs", "bytes"):
                 int(found[side][key])
         int(found["trial"])
     except (ValueError, KeyError, TypeError) as error:
         raise XaipruneError(
-            f"{path} is damaged ({error}); remove it, and the search command writes it anew"
+            f"{path} is damaged ({error}); remove it, and the search command writes it again"
         ) from error
     return dict(found)
 

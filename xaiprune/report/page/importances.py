@@ -1,44 +1,42 @@
-"""How much each parameter matters for a good trial, with how sure that is."""
+"""How much each parameter matters for a good trial, and how certain that is."""
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Container
 from statistics import fmean
 
 import numpy as np
-import optuna
 import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from xaiprune.report.reading import StoredTrials
-from xaiprune.storage.connect import quiet
+from xaiprune.report.page.sampled_study import SampledStudy
+from xaiprune.report.stored_trials import StoredTrials
+from xaiprune.storage import quiet
 
 LEAST_TRIALS = 20
-_MOST_TRIALS = 500  # of more, every so many-th
-_LEAST_OF_ONE = 10  # trials that had a parameter; below, its importance is noise
+_MOST_TRIALS = 500  # of more, every so many-th is taken
+_LEAST_OF_ONE = 10  # trials that had a parameter; with fewer, its importance is noise
 _RESAMPLED = 20
-_GOOD = 0.1  # what a good trial is: among the best tenth, but at least five of them
+_GOOD = 0.1  # a good trial is among the best tenth, or the best five if that is more
 _LEAST_GOOD = 5
 
 
 def importances(stored: StoredTrials) -> pd.DataFrame | str:
     """Share of each parameter in what tells the best tenth of the trials from the rest.
 
-    Optuna's conditional PED-ANOVA, which also takes parameters that only some of the trials have (ten of
-    them at least). Trials without any parameter (presets outside the space) say nothing here. A trial that
-    racing ended counts with its top-1 on the images it came to see, a fair sample. The range is that of the
-    middle 80 % of 20 resamples of the trials: few trials give wide ones.
+    Optuna's conditional PED-ANOVA, which also takes parameters that only some of the trials had (at least
+    ten). Trials without any parameter (presets outside the space) are left out. A trial that was stopped in a
+    race counts with its top-1 on the images that it was evaluated on, which are a fair sample. The range is
+    the middle 80 % of 20 resamples of the trials; with few trials it is wide.
 
     Args:
         stored: The trials of a study that maximises, with the attribute ``scores`` for those that were raced.
 
     Returns:
         ``parameter``, ``importance`` (they sum to 1), ``low``, ``high``, ``trials`` (that had it), the most
-        important first; or why there is no such table.
+        important first; or the reason why there is no such table.
     """
     usable = _usable(stored)
     if len(usable) < LEAST_TRIALS:
@@ -54,7 +52,7 @@ def importances(stored: StoredTrials) -> pd.DataFrame | str:
     try:
         found = _evaluate(usable, names)
         resampled = [_evaluate(sample, names) for sample in samples]
-    except (ValueError, RuntimeError, FloatingPointError) as error:  # Optuna's evaluator gives up
+    except (ValueError, RuntimeError, FloatingPointError) as error:  # raised by Optuna's evaluator
         return f"Optuna could not compute them ({' '.join(str(error).split())[:200]})"
     spread = pd.DataFrame(resampled).reindex(columns=list(found)).fillna(0.0)
     frame = pd.DataFrame(
@@ -69,34 +67,17 @@ def importances(stored: StoredTrials) -> pd.DataFrame | str:
     return frame.sort_values("importance", ascending=False, ignore_index=True)
 
 
-class _Sample(optuna.Study):
-    """A study of given trials; adding 500 of them 20 times would take Optuna half a minute."""
-
-    def __init__(self, trials: list[FrozenTrial]) -> None:
-        empty = optuna.create_study(direction="maximize")
-        super().__init__(empty.study_name, empty._storage)
-        self._sample = [copy.copy(trial) for trial in trials]
-        for number, trial in enumerate(self._sample):
-            trial.number = trial._trial_id = number  # the evaluator tells trials apart by it
-
-    def get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        """All of them; they are finished."""
-        return list(self._sample)
-
-
 def _evaluate(trials: list[FrozenTrial], names: list[str]) -> dict[str, float]:
     with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parameters that too few trials have: the range says so
+        warnings.simplefilter("ignore")  # of parameters that too few trials had; the range shows it
         good = min(0.5, max(_GOOD, _LEAST_GOOD / len(trials)))
         evaluator = PedAnovaImportanceEvaluator(target_quantile=good)
         drawn = [name for name in names if any(name in trial.params for trial in trials)]
-        return get_param_importances(_Sample(trials), evaluator=evaluator, params=drawn)
+        return get_param_importances(SampledStudy(trials), evaluator=evaluator, params=drawn)
 
 
 def _usable(stored: StoredTrials) -> list[FrozenTrial]:
-    """The finished trials with parameters, as Optuna's objects; not all of very many."""
+    """The finished trials with parameters, as Optuna's objects; of very many only some."""
     values = _values(stored)
     step = max(1, math.ceil(len(values) / _MOST_TRIALS))
     trials = []

@@ -1,9 +1,9 @@
-"""The page's tables and lists, as texts ready for the template."""
+"""The page's tables and lists, as text for the template."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,15 +11,7 @@ import yaml
 
 from xaiprune.report.frames import STATES, STEPS
 from xaiprune.report.page.findings import Findings
-from xaiprune.report.page.words import (
-    counted,
-    drawn_from,
-    listed,
-    percent,
-    rule_text,
-    seconds,
-    with_interval,
-)
+from xaiprune.report.page.format import counted, drawn_from, listed, percent, seconds, with_interval
 
 _SHOWN_TRIALS = 10
 _SHOWN_SLOWEST = 5
@@ -29,9 +21,9 @@ _SHOWN_CLASSES = 12
 
 def setup(findings: Findings) -> list[tuple[str, str]]:
     """(term, text) of what was searched and on what."""
-    print_, config = findings.fingerprint, _config(findings)
-    data, units, prune, objective = print_["data"], print_["units"], print_["prune"], findings.objective
-    rows = [("network", f"{print_['model']['name']}, weights {print_['model']['weights']}")]
+    config, objective = _config(findings), findings.objective
+    model, data, units, prune = (findings.fingerprint[key] for key in ("model", "data", "units", "prune"))
+    rows = [("network", f"{model['name']}, weights {model['weights']}")]
     if config:
         source = config["data"]["root"] or config["data"]["source"]
         rows.append(
@@ -77,33 +69,33 @@ def parameters(findings: Findings) -> list[tuple[str, str, str]]:
 
 
 def _shown(value: object) -> str:
-    """A setting, or the factors by name."""
+    """A setting as text; a dictionary is factors by name."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {factor:.3g}" for name, factor in value.items())
     return str(value)
 
 
 def recipe(findings: Findings) -> list[tuple[str, str]]:
-    """(what, setting) of the best composite."""
+    """(what, setting) of the best trial's recipe."""
     recipe = findings.recipe(int(findings.best.number))
     if recipe is None:
         return []
     composite = recipe.composite
-    rows = [(str(match), rule_text(rule)) for match, rule in composite.layers]
-    rows.append(("other layers" if rows else "all layers", rule_text(composite.default)))
+    rows = [(str(match), rule.short) for match, rule in composite.layers]
+    rows.append(("other layers" if rows else "all layers", composite.default.short))
     rows += [(name, getattr(composite, name)) for name in ("softmax", "activation", "norm", "product")]
     aggregation = recipe.aggregation
     rows += [
-        ("start at the logits", recipe.start),
-        ("aggregated over images", aggregation.mode),
+        ("initial relevance", recipe.start),
+        ("aggregation over images", aggregation.mode),
         ("weight of an image", aggregation.image_weight),
-        ("layers normalised by", aggregation.normalize),
+        ("normalisation of layers", aggregation.normalize),
     ]
     return rows + [(key, _shown(value)) for key, value in recipe.settings.items()]
 
 
 def costs(findings: Findings) -> list[tuple[str, str, str, str]]:
-    """(what, before, after, part that stays) of the best trial's network."""
+    """(what, dense, pruned, part that is kept) of the best trial's network."""
     if findings.cost is None:
         return []
     dense, pruned = findings.cost["dense"], findings.cost["pruned"]
@@ -114,7 +106,7 @@ def costs(findings: Findings) -> list[tuple[str, str, str, str]]:
 
 
 def best_trials(findings: Findings) -> list[tuple[str, str, str, str]]:
-    """(trial, value, cost, what it tried) of the best, of those that removed the same units the earliest."""
+    """(trial, value, cost, what it tried) of the best; the earliest of those that removed the same units."""
     runs = findings.complete
     runs = runs[runs.reused_from.isna() & runs.feasible.fillna(False).astype(bool)]
     runs = runs.sort_values("value", ascending=False, kind="stable").head(_SHOWN_TRIALS)
@@ -122,7 +114,7 @@ def best_trials(findings: Findings) -> list[tuple[str, str, str, str]]:
 
 
 def pareto(findings: Findings) -> list[tuple[str, str, str, str]]:
-    """The trials that no other beats in both objectives, cheapest first; rows as `best_trials`."""
+    """The trials on the Pareto front, cheapest first; rows as in `best_trials`."""
     if findings.cost_name is None:
         return []
     runs = findings.complete
@@ -137,12 +129,12 @@ def states(findings: Findings) -> list[tuple[str, str]]:
     found = [(names.get(state, state), f"{counts[state]:,}") for state in STATES if counts[state]]
     reused = int(findings.trials.reused_from.notna().sum())
     if reused:
-        found.append(("not measured: same units as an earlier one", f"{reused:,}"))
+        found.append(("not measured: same units as an earlier trial", f"{reused:,}"))
     return found
 
 
 def steps(findings: Findings) -> list[tuple[str, str, str]]:
-    """(step, seconds in all, median of a trial)."""
+    """(step of a trial, time in all, median over the trials)."""
     found = []
     for step in STEPS:
         column = findings.trials[f"seconds.{step}"].dropna()
@@ -152,7 +144,7 @@ def steps(findings: Findings) -> list[tuple[str, str, str]]:
 
 
 def slowest(findings: Findings) -> list[tuple[str, str, str, str]]:
-    """(trial, seconds, where they went, what it tried)."""
+    """(trial, time, the same by step, what it tried)."""
     rows = findings.trials.dropna(subset=["seconds"]).nlargest(_SHOWN_SLOWEST, "seconds")
     return [
         (str(row.number), seconds(row.seconds), _spent(row), _tried(findings, row))
@@ -161,15 +153,15 @@ def slowest(findings: Findings) -> list[tuple[str, str, str, str]]:
 
 
 def failed(findings: Findings) -> list[tuple[str, str]]:
-    """(trial, reason), the first of them."""
+    """(trial, reason) of the first failed ones."""
     rows = findings.trials[findings.trials.state == "fail"]
-    again = findings.trials.dropna(subset=["retry_of"]).set_index("retry_of").number
+    retries = findings.trials.dropna(subset=["retry_of"]).set_index("retry_of").number
     found = []
     for _, row in rows.head(_SHOWN_FAILED).iterrows():
         if pd.notna(row.reason):
             reason = str(row.reason)
-        elif row.number in again.index:
-            reason = f"left unfinished; tried again as trial {again.loc[[row.number]].iloc[0]}"
+        elif row.number in retries.index:
+            reason = f"left unfinished; tried again as trial {retries.loc[[row.number]].iloc[0]}"
         else:
             reason = "no reason given"
         found.append((str(row.number), reason))
@@ -179,20 +171,21 @@ def failed(findings: Findings) -> list[tuple[str, str]]:
 
 
 def commands(findings: Findings) -> list[str]:
-    """What was typed to run the study, each distinct command once, the last one last."""
-    found: list[str] = []
+    """What was typed to run the study: each distinct command once, the latest last."""
+    found: dict[str, None] = {}
     for run in findings.runs:
         if run["overrides"] is None:
             continue
         folder = ["--config-dir", run["config_dir"]] if run.get("config_dir") else []
-        line = shlex.join(["xaiprune", "search", *run["overrides"], *folder])
-        step = f"cd {shlex.quote(run['folder'])}\n"
-        found = [kept for kept in found if kept != step + line] + [step + line]
-    return found
+        typed = shlex.join(["xaiprune", "search", *run["overrides"], *folder])
+        command = f"cd {shlex.quote(run['folder'])}\n{typed}"
+        found.pop(command, None)
+        found[command] = None
+    return list(found)
 
 
 def next_command(findings: Findings) -> str:
-    """The command that measures what a report lacks."""
+    """The command that measures what the report lacks."""
     typed = commands(findings)
     return typed[-1] if typed else f"xaiprune search study.name={shlex.quote(findings.name)} …"
 
@@ -203,12 +196,12 @@ def version_lines(findings: Findings) -> list[str]:
 
 
 def space_text(findings: Findings) -> str:
-    """The space, as its YAML says it."""
+    """The space as YAML."""
     return yaml.safe_dump(dict(findings.fingerprint.get("space", {})), sort_keys=False, width=90)
 
 
 def config_text(findings: Findings) -> str:
-    """All settings of the last run; nothing in studies that did not note them."""
+    """All settings of the last run as YAML; empty in older studies, which did not store them."""
     config = {key: value for key, value in _config(findings).items() if key != "space"}
     return yaml.safe_dump(config, sort_keys=False, width=90) if config else ""
 
@@ -223,7 +216,7 @@ def _patterns(units: Mapping[str, Any]) -> str:
 
 
 def _extras(prune: Mapping[str, Any]) -> str:
-    """What differs from plain masking."""
+    """The other pruning settings."""
     shown = {key: value for key, value in prune.items() if key not in ("rate", "budget", "scope")}
     return "".join(f", {key} {value}" for key, value in shown.items())
 
@@ -245,11 +238,7 @@ def _tried(findings: Findings, row: pd.Series) -> str:
 
 
 def _spent(row: pd.Series) -> str:
-    return ", ".join(_steps_of(row)) or "–"
-
-
-def _steps_of(row: pd.Series) -> Iterator[str]:
-    order: Sequence[str] = sorted(STEPS, key=lambda step: -row[f"seconds.{step}"])
-    for step in order:
-        if pd.notna(row[f"seconds.{step}"]) and row[f"seconds.{step}"] >= 0.005:
-            yield f"{step} {seconds(row[f'seconds.{step}'])}"
+    """The time of each step, the longest first."""
+    took = {step: float(row[f"seconds.{step}"]) for step in STEPS}
+    shown = sorted((step for step in STEPS if took[step] >= 0.005), key=lambda step: -took[step])
+    return ", ".join(f"{step} {seconds(took[step])}" for step in shown) or "–"

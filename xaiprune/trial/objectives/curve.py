@@ -31,5 +31,5 @@ class CurveTrapezoid(Objective):
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
-        """What a study's value is, for people."""
+        """What a study's value is, as it is shown."""
         return f"area under the curve over {len(stored['rates'])} rates"

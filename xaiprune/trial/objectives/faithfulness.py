@@ -74,7 +74,7 @@ class FaithfulnessObjective(Objective):
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
-        """What a study's value is, for people."""
+        """What a study's value is, as it is shown."""
         return "area between the curves of flipped patches, in logits"
 
     def _result(

@@ -15,12 +15,12 @@ from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Measured, Objective
 from xaiprune.trial.result import Result
 
-_STEPS = 100  # rates that are told apart
+_STEPS = 100  # rates are rounded to this fraction
 
 
 @register_objective("max_rate_at_drop")
 class MaxRateAtDrop(Objective):
-    """The highest rate that keeps ``objective.keep`` of the dense top-1, by bisection.
+    """The highest rate that keeps ``objective.keep_top1`` of the dense top-1, by bisection.
 
     Plans at rising rates are nested, and accuracy falls along them, by and large. Where it does not, what is
     found is one of the rates at which it falls below.
@@ -65,7 +65,7 @@ class MaxRateAtDrop(Objective):
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:
-        """What a study's value is, for people."""
+        """What a study's value is, as it is shown."""
         return f"highest rate that keeps {stored.get('keep', 0.95):.0%} of the dense top-1"
 
     def _that_keep(self, measurement: Measurement, scores: Measured) -> list[tuple[float, Score]]:

@@ -1,0 +1,1 @@
+"""The LRP engine: one recorded forward, and a modified backward for each composite."""

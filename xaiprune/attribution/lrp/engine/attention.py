@@ -1,0 +1,127 @@
+"""Relevance through softmax and scaled dot-product attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xaiprune.attribution.lrp.engine.nodes import share
+from xaiprune.attribution.lrp.engine.passes import Pass
+
+# Against t, which has the size of attention logits; s_j, which can be tiny, has cancelled.
+_STABILIZER = 1e-9
+
+
+def softmax_backward(s: Tensor, g: Tensor, dim: int) -> Tensor:
+    """Plain gradient: g_i = s_i (g_i - sum_j s_j g_j)  (AttnLRP, Achtibat et al. 2024, eq. 13 over x)."""
+    weighted = s * g
+    return weighted - s * weighted.sum(dim, keepdim=True)
+
+
+def softmax_zplus_backward(x: Tensor, s: Tensor, g: Tensor, dim: int) -> Tensor:
+    """z+ over the softmax's linearisation, in linear time and memory.
+
+    Output j is linearised as sum_i x_i J_ji with J_ji = s_j (delta_ij - s_i), and relevance follows the
+    positive contributions c_ji = max(0, x_i J_ji) alone (the `ZPlus` softmax of the PXP code, without
+    virtual bias). With n_i = max(0, -x_i) s_i and N = sum n, that is
+
+        sum_i c_ji = s_j t_j,   t_j = max(0, x_j) (1 - s_j) + N - n_j,
+        q_j = R_j / (s_j t_j) = g_j / t_j,
+        R_i = max(0, x_i) s_i (1 - s_i) q_i + n_i (sum_j s_j q_j - s_i q_i).
+    """
+    positive = x > 0
+    negative_mass = torch.where(positive, torch.zeros_like(x), -x * s)
+    own = torch.where(positive, x * (1 - s), torch.zeros_like(x))
+    q = g / (own + _sum_of_others(negative_mass, dim) + _STABILIZER)
+    return torch.where(positive, s * (1 - s) * q, -s * _sum_of_others(s * q, dim))
+
+
+def _sum_of_others(values: Tensor, dim: int) -> Tensor:
+    """At every place the sum over all other places; "all minus this one" would cancel where one dominates."""
+    before = values.cumsum(dim).roll(1, dim)
+    after = values.flip(dim).cumsum(dim).roll(1, dim)
+    before.select(dim, 0).zero_()
+    after.select(dim, 0).zero_()
+    return before + after.flip(dim)
+
+
+class SoftmaxNode(torch.autograd.Function):
+    """Softmax over one dimension."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, s: Tensor, dim: int, pass_: Pass) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.x, ctx.s, ctx.dim, ctx.pass_ = x, s, dim, pass_
+        return s.view_as(s)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        g, softmax = grads[0], ctx.pass_.composite.softmax
+        if g is None or softmax == "cp":
+            return None, None, None, None
+        if softmax == "zplus":
+            return softmax_zplus_backward(ctx.x, ctx.s, g, ctx.dim), None, None, None
+        return softmax_backward(ctx.s, g, ctx.dim), None, None, None
+
+
+class AttentionNode(torch.autograd.Function):
+    """Fused attention: the fused kernel's own backward, scaled.
+
+    Both products split evenly and the softmax is its plain gradient, so queries and keys get 1/4 and
+    values 1/2 of the plain gradient (AttnLRP); under CP-LRP values get all of it. Only zplus needs the
+    attention weights, and makes them in the backward.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass) -> Tensor:
+        ctx.set_materialize_grads(False)
+        with torch.enable_grad():
+            q, k, v = inner = [t.detach().requires_grad_() for t in (q, k, v)]
+            out = F.scaled_dot_product_attention(q, k, v, **options)
+        ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
+        return out.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        g, composite = grads[0], ctx.pass_.composite
+        if g is None:
+            return (None,) * 5
+        if composite.softmax == "zplus":
+            q, k, v = (t.detach() for t in ctx.inner)
+            return (*_zplus_attention(q, k, v, ctx.options, g), None, None)
+        weights, value = share("weights", composite), share("value", composite)
+        if weights == 0:
+            (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:], g, retain_graph=True)
+            return None, None, _scaled(g_v, value), None, None
+        g_q, g_k, g_v = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
+        similarity = weights * share("similarity", composite)
+        return _scaled(g_q, similarity), _scaled(g_k, similarity), _scaled(g_v, value), None, None
+
+
+def _scaled(g: Tensor, factor: float) -> Tensor:
+    return g if factor == 1 else g * factor
+
+
+def _zplus_attention(
+    q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], g: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Products split evenly, softmax by z+; attention weights are built explicitly."""
+    scale = options.get("scale") or 1 / math.sqrt(q.shape[-1])
+    similarity = q @ k.transpose(-2, -1) * scale
+    masked = similarity
+    mask = options.get("attn_mask")
+    if options.get("is_causal"):
+        mask = torch.ones(similarity.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        masked = similarity.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else similarity + mask
+    weights = masked.softmax(-1)
+    g_v = weights.transpose(-2, -1) @ g * 0.5
+    # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
+    finite = torch.where(masked.isinf(), torch.zeros_like(masked), masked)
+    g_similarity = softmax_zplus_backward(finite, weights, g @ v.transpose(-2, -1) * 0.5, -1)
+    g_similarity = g_similarity.mul_(0.5 * scale)
+    return g_similarity @ k, g_similarity.transpose(-2, -1) @ q, g_v

@@ -1,0 +1,273 @@
+"""Runs a network forward and puts every operation into an autograd graph that propagates relevance.
+
+A `TorchFunctionMode` sees each functional call together with the module it happens in, and looks up its
+handler in `xaiprune.registry.OPERATIONS`. An operation that depends on the image and has no handler is
+refused by name, never guessed. The model is not changed: hooks are removed in the end, whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
+from xaiprune.attribution.lrp.engine.nodes import TapNode
+from xaiprune.attribution.lrp.engine.passes import Pass
+from xaiprune.attribution.lrp.engine.tags import Tag, current, set_tag, tag_of
+from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.registry import OPERATIONS
+from xaiprune.tracing import is_in_place, plain_name, running_modules, short_name
+
+
+@dataclass(frozen=True)
+class Op:
+    """One intercepted call: the function, its plain name, and the module it happens in."""
+
+    func: Callable[..., Any]
+    name: str
+    module: str
+
+    def refused(self, reason: str) -> UnsupportedOperation:
+        """The error to raise where the call has no relevance rule; names the module."""
+        return UnsupportedOperation(f"module '{self.module or 'the model itself'}': {reason}")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A handler's result that does not depend on the image (a shape, a tensor of zeros)."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class TapPoint:
+    """Where relevance is read: a module's output or (first) input."""
+
+    module: str
+    where: Literal["output", "input"]
+
+
+class Recorder(TorchFunctionMode):
+    """One recorded forward.
+
+    An operation's handler is called as ``handler(recorder, op, *args, **kwargs)`` and returns the operation's
+    result. `plain` runs the operation with its own gradient. The handler may tag the result (`set_tag`);
+    without a tag nothing is assumed about it.
+
+    Attributes:
+        calls: Linear calls that are part of the network's function, in execution order.
+        starts: Tensors at which the graph begins (the lowest taps, or the image).
+        starts_at_image: Whether the first of `starts` is the image.
+        seen: The tapped tensor of every tap that was reached.
+        pass_: The pass that the graph's nodes ask how to propagate.
+        weights: Derived weights of the network.
+    """
+
+    def __init__(
+        self, taps: Sequence[TapPoint], pass_: Pass, weights: WeightCache, keep_sums: bool = False
+    ) -> None:
+        super().__init__()
+        self.pass_ = pass_
+        self.weights = weights
+        self.keep_sums = keep_sums
+        self.calls: dict[int, LinearCall] = {}
+        self.starts: list[Tensor] = []
+        self.seen: dict[int, Tensor] = {}
+        self.starts_at_image = False
+        self._running = [""]
+        self._taps: dict[tuple[str, str], list[int]] = {}
+        for index, point in enumerate(taps):
+            self._taps.setdefault((point.module, point.where), []).append(index)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def run(self, model: nn.Module, images: Tensor, from_image: bool = False) -> Tensor:
+        """The model's output, with a relevance-propagating graph from the taps on.
+
+        Args:
+            model: In eval mode; left exactly as it was.
+            images: (N, 3, H, W).
+            from_image: Let the graph begin at the image instead of at the lowest tap.
+        """
+        if model.training:
+            raise XaipruneError("the model is in training mode; call model.eval() before attribution")
+        x = images.detach().clone()
+        if from_image:
+            x.requires_grad_()
+            self.starts.append(x)
+            self.starts_at_image = True
+        set_tag(x, Tag(raw_input=True))
+        modules = running_modules(model, self._entering, self._leaving)
+        with torch.inference_mode(False), torch.no_grad(), modules as self._running, self:
+            logits = model(x)
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or tag_of(logits) is None:
+            raise XaipruneError(
+                f"the model must return logits of shape (N, classes), got {_describe(logits)}"
+            )
+        return current(logits)
+
+    def _entering(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if (name, "input") not in self._taps:
+            return None
+        with torch._C.DisableTorchFunction():
+            return (self.tap(args[0], name, "input"), *args[1:])
+
+    def _leaving(self, name: str, output: Any) -> Any:
+        if (name, "output") not in self._taps:
+            return None
+        with torch._C.DisableTorchFunction():
+            return self.tap(output, name, "output")
+
+    # -- taps --------------------------------------------------------------------------------------
+
+    def tap(self, x: Any, module: str, where: Literal["output", "input"]) -> Any:
+        """The tensor at a module's output or input, read there if a tap asks for it.
+
+        The graph begins here if it has not begun below.
+        """
+        taps = self._taps.get((module, where))
+        if taps is None:
+            return x
+        if not isinstance(x, Tensor) or tag_of(x) is None:
+            raise XaipruneError(
+                f"module {module}: relevance can only be read at a single tensor that depends on the image"
+            )
+        x = current(x)
+        tag = tag_of(x)
+        assert tag is not None
+        with torch.enable_grad():
+            if not x.requires_grad:
+                x = x.detach().requires_grad_()
+                self.starts.append(x)
+            for index in taps:
+                x = TapNode.apply(x, index, self.pass_)
+                self.seen[index] = x
+        return set_tag(x, replace(tag, replaced_by=None, tapped=True))
+
+    # -- interception ------------------------------------------------------------------------------
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = short_name(func)
+        if name == "__get__":
+            return self._property(func, args)
+        args = _latest(args)
+        kwargs = {key: _latest(value) for key, value in kwargs.items()}
+        if not _depends_on_image(args) and not _depends_on_image(kwargs.values()):
+            return func(*args, **kwargs)
+        op = Op(func, plain_name(name), self._running[-1])
+        handler = OPERATIONS.get(op.name)
+        if handler is None or kwargs.get("out") is not None:
+            raise op.refused(
+                f"operation '{name}' has no relevance rule; use a network without it, or add one with "
+                f"xaiprune.register_operation (docs/extending.md)"
+            )
+        result = handler(self, op, *args, **kwargs)
+        if isinstance(result, Constant):
+            return result.value
+        result = _tagged(result)
+        if is_in_place(name) or kwargs.get("inplace") is True or _positional_inplace(op, args):
+            _replace(args[0], result)
+        return result
+
+    def plain(self, op: Op, *args: Any, **kwargs: Any) -> Any:
+        """Run an operation whose gradient is its relevance propagation."""
+        func = op.func
+        if is_in_place(short_name(func)):
+            func = _out_of_place(op)
+        if kwargs.get("inplace") is True:
+            kwargs["inplace"] = False
+        with torch.enable_grad():
+            return func(*_constants(args), **{key: _constants(value) for key, value in kwargs.items()})
+
+    def _property(self, func: Any, args: Any) -> Any:
+        x = current(args[0])
+        source = tag_of(x)
+        if source is None:
+            return func(*args)
+        with torch.enable_grad():
+            result = func(x)
+        if isinstance(result, Tensor):
+            name = getattr(getattr(func, "__self__", None), "__name__", "")
+            if name not in ("T", "mT", "H", "mH"):
+                raise Op(func, name, self._running[-1]).refused(
+                    f"reading .{name} of an activation has no relevance rule"
+                )
+            set_tag(result, replace(source, call=None, raw_input=False))
+        return result
+
+
+def _tagged(result: Any) -> Any:
+    """The same result, every tensor of which carries a tag."""
+    if isinstance(result, Tensor):
+        if tag_of(result) is None:
+            set_tag(result, Tag())
+    elif isinstance(result, tuple | list):
+        for item in result:
+            _tagged(item)
+    return result
+
+
+def _replace(old: Any, new: Any) -> None:
+    """What an in-place operation means: whoever reads the old tensor later gets the new one."""
+    if not isinstance(old, Tensor) or not isinstance(new, Tensor) or old is new:
+        return
+    tag = tag_of(old)
+    if tag is None:
+        tag = Tag()
+        set_tag(old, tag)
+    tag.replaced_by = new
+
+
+def _depends_on_image(values: Any) -> bool:
+    for value in values:
+        if isinstance(value, Tensor):
+            if tag_of(value) is not None:
+                return True
+        elif isinstance(value, tuple | list) and _depends_on_image(value):
+            return True
+    return False
+
+
+def _latest(value: Any) -> Any:
+    """Replace tensors by what in-place operations have made of them."""
+    if isinstance(value, Tensor):
+        return current(value)
+    if type(value) in (tuple, list):
+        return type(value)(_latest(item) for item in value)
+    return value
+
+
+def _constants(value: Any) -> Any:
+    """Detach what does not depend on the image (parameters), so that no graph grows towards it."""
+    if isinstance(value, Tensor):
+        return value.detach() if tag_of(value) is None and value.requires_grad else value
+    if type(value) in (tuple, list):
+        return type(value)(_constants(item) for item in value)
+    return value
+
+
+def _positional_inplace(op: Op, args: Any) -> bool:
+    """``F.relu(x, True)``: activations that take ``inplace`` as their last positional argument."""
+    return (
+        len(args) > 1
+        and args[-1] is True
+        and op.name in ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "mish")
+    )
+
+
+def _out_of_place(op: Op) -> Callable[..., Any]:
+    for owner in (torch.Tensor, torch, torch.nn.functional):
+        found: Callable[..., Any] | None = getattr(owner, op.name, None)
+        if found is not None:
+            return found
+    raise op.refused(f"in-place operation '{short_name(op.func)}' has no relevance rule")
+
+
+def _describe(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,175 @@
+"""One forward of a batch, then relevance for any number of composites, one modified backward each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution.lrp.composite import Composite, LayerInfo
+from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
+from xaiprune.attribution.lrp.engine.passes import Pass, Reader
+from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
+from xaiprune.errors import XaipruneError
+from xaiprune.units import default_example
+
+# Top-level modules that timm puts between the last block and the logits, beside the classifier itself.
+_CLASSIFIER_PARTS = ("pre_logits", "head_dist", "head_drop")
+
+
+class Recording:
+    """A recorded forward.
+
+    Attributes:
+        logits: (N, classes), detached.
+        layers: The linear layers and convolutions that ran, in order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        taps: Sequence[TapPoint],
+        *,
+        from_image: bool = False,
+        weights: WeightCache | None = None,
+        several: bool = False,
+    ) -> None:
+        """Run the model forward.
+
+        Args:
+            model: In eval mode.
+            images: (N, 3, H, W), normalised.
+            taps: Where relevance will be read.
+            from_image: Propagate down to the pixels, not only to the lowest tap.
+            weights: Derived weights kept from earlier recordings of the same model.
+            several: Several composites will follow; sums that do not depend on rules are kept.
+
+        Raises:
+            UnsupportedOperation: An operation has no relevance rule; names it and its module.
+            XaipruneError: A tap was never reached, or the model does not return logits.
+        """
+        self._pass = Pass()
+        self._recorder = Recorder(taps, self._pass, weights or WeightCache(), several)
+        self._output = self._recorder.run(model, images, from_image)
+        missing = [taps[i] for i in range(len(taps)) if i not in self._recorder.seen]
+        if missing:
+            raise XaipruneError(
+                f"module '{missing[0].module}' is not run in this model's forward: nothing to read there"
+            )
+        self.logits = self._output.detach()
+        self.layers = layer_infos(list(self._recorder.calls.values()))
+
+    def backward(
+        self, composite: Composite, initial: Tensor, read: Reader, *, last: bool = False
+    ) -> Tensor | None:
+        """Propagate relevance from the logits down to the lowest tap.
+
+        Args:
+            composite: Rules; resolved against the layers that ran.
+            initial: (N, classes) gradient-form relevance of the logits, R = initial * logits.
+            read: Called as ``read(tap index, activation, g)``, with R = g * activation.
+            last: Free the graph; no further composite follows.
+
+        Returns:
+            Relevance of the image, (N, 3, H, W); None where the recording begins above it.
+        """
+        self._pass.begin(composite, composite.resolve(self.layers), read)
+        starts = self._recorder.starts
+        grads = torch.autograd.grad(
+            self._output, starts, initial.to(self._output), retain_graph=not last, allow_unused=True
+        )
+        if not self._recorder.starts_at_image:
+            return None
+        image = starts[0].detach()
+        relevance = torch.zeros_like(image) if grads[0] is None else image * grads[0]
+        extra = self._pass.input_relevance
+        return relevance if extra is None else relevance + extra
+
+    def tapped(self, index: int) -> Tensor:
+        """The activation at a tap, detached."""
+        return self._recorder.seen[index].detach()
+
+    def bytes_per_image(self) -> int:
+        """Memory that one image's activations take in the graph, roughly."""
+        calls = self._recorder.calls.values()
+        total = sum((c.x.numel() + 2 * c.z.numel()) * c.z.element_size() for c in calls)
+        return total // max(1, len(self.logits))
+
+
+def layer_infos(calls: Sequence[LinearCall]) -> list[LayerInfo]:
+    """Layers in execution order with type and depth; a layer that runs twice counts once."""
+    types: dict[str, Literal["conv", "linear"]] = {}
+    for call in calls:
+        types.setdefault(call.name, "linear" if call.geometry is None else "conv")
+    names = list(types)
+    classifier = _classifier(names)
+    body = [name for name in names if name not in classifier]
+    position = {name: index / len(body) for index, name in enumerate(body)}
+    return [LayerInfo(n, types[n], position.get(n, 1.0), n in classifier) for n in names]
+
+
+def _classifier(names: Sequence[str]) -> set[str]:
+    """The last layer and its neighbours under the same top-level module, as in ``classifier.0``."""
+    if not names:
+        return set()
+    split = [name.split(".") for name in names]
+    shared = 0
+    while len(names) > 1 and all(len(p) > shared + 1 for p in split) and len({p[shared] for p in split}) == 1:
+        shared += 1
+    top = split[-1][shared]
+    return {
+        name
+        for name, parts in zip(names, split, strict=True)
+        if parts[shared] == top or parts[shared] in _CLASSIFIER_PARTS
+    }
+
+
+def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerInfo]:
+    """The layers that a composite can give rules to, in execution order.
+
+    Args:
+        model: In eval mode.
+        example: One image, (1, 3, H, W); zeros of the model's input size by default.
+    """
+    example = default_example(model) if example is None else example[:1]
+    return Recording(model, example, ()).layers
+
+
+def relevance_at(
+    model: nn.Module,
+    images: Tensor,
+    initial: Tensor,
+    composite: Composite,
+    modules: Sequence[str],
+    where: Literal["output", "input"] = "output",
+) -> dict[str, Tensor]:
+    """Full relevance tensors, R = g * activation, at modules' outputs or first inputs.
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W).
+        initial: (N, classes) gradient-form relevance of the logits (one-hot: the logit itself).
+        composite: Rules.
+        modules: Qualified names; ``"input"`` stands for the image.
+        where: At the modules' outputs or inputs.
+    """
+    names = [name for name in modules if name != "input"]
+    from_image = len(names) < len(modules)
+    recording = Recording(model, images, [TapPoint(name, where) for name in names], from_image=from_image)
+    found: dict[str, Tensor] = {}
+
+    def read(index: int, activation: Tensor, g: Tensor) -> None:
+        relevance = activation.detach() * g
+        name = names[index]
+        found[name] = found[name] + relevance if name in found else relevance
+
+    image = recording.backward(composite, initial, read, last=True)
+    for index, name in enumerate(names):  # a branch that gets no relevance is not visited
+        if name not in found:
+            found[name] = torch.zeros_like(recording.tapped(index))
+    if image is not None:
+        found["input"] = image
+    return found

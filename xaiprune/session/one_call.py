@@ -1,0 +1,92 @@
+"""Prune a network in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from xaiprune.attribution import Composite
+from xaiprune.config import AttributionConfig, PruneConfig, checked_section, search_conditions
+from xaiprune.data import Dataset, ImagesLike, as_dataset, as_images
+from xaiprune.models import outputs
+from xaiprune.recipe import Recipe, preset, recipe_of_file
+from xaiprune.session.outcome import Outcome, apply_and_measure
+from xaiprune.session.session import PruningSession
+from xaiprune.units import UnitLayer, find_units
+
+_OF_RECIPES = ("scope", "order", "compensate", "rounds")  # settings that a recipe may make itself
+
+
+def prune(
+    model: nn.Module,
+    data: Dataset | ImagesLike,
+    rate: float = 0.5,
+    *,
+    units: str | Sequence[UnitLayer] = "filters",
+    recipe: Recipe | Composite | str | Path = "epsilon",
+    test: ImagesLike | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Attribute reference images, remove the least relevant units, and measure what is left.
+
+    Args:
+        model: Any classifier, (n, 3, H, W) -> (n, outputs). It is put into eval mode and not changed.
+        data: A `Dataset` (`load_data`), or reference images: a pair (images (N, 3, H, W), labels (N,)) of
+            tensors, normalised as the network expects, or a torch ``DataLoader`` or dataset of such pairs.
+            Ten images a class are plenty.
+        rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs).
+        units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`.
+        recipe: A `Recipe`, the name of a preset, a composite, or a file that a search has written. What a
+            recipe or its file sets (scope, order, compensation, rounds) holds unless ``settings`` set it.
+        test: Images to measure top-1 on, as ``data``; None: those of the `Dataset`, if ``data`` is one.
+        settings: Further keys of the ``prune`` section: ``compensate="linear"``, ``order="joint"``,
+            ``scope="layer"``, ``budget="macs"``, ...
+
+    Returns:
+        The smaller network (``.model``), its plan, and top-1 and cost before and after.
+
+    Raises:
+        XaipruneError: Images or labels do not fit, an unknown setting, no such units, relevance that is not
+            finite; names what it is about.
+
+    Example:
+        >>> outcome = prune(model, (images, labels), rate=0.3, units="filters", compensate="linear")
+        >>> small = outcome.model
+    """
+    dataset = _dataset(model.eval(), data, test)
+    wanted, found = _recipe(recipe)
+    ours = {key: value for key in _OF_RECIPES if (value := getattr(wanted, key)) is not None}
+    section = checked_section(PruneConfig, "prune", {**found, **ours, **settings, "rate": rate})
+    if isinstance(units, str):
+        units = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
+    session = PruningSession.of(model, dataset, units, prune=section)
+    plan = session.plan_for(replace(wanted, scope=None, order=None, compensate=None, rounds=None), rate)
+    return apply_and_measure(session, plan)
+
+
+def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | None) -> Dataset:
+    if isinstance(data, Dataset):
+        return as_dataset(data, test=test)
+    images = as_images(data, name="reference")
+    count = outputs(model)
+    if count is None:
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        with torch.inference_mode():
+            count = model(images.tensor(slice(0, 1), device)).shape[1]
+    return as_dataset((images.tensor(), images.labels), outputs=count, test=test)
+
+
+def _recipe(recipe: Recipe | Composite | str | Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe, and the ``prune`` settings that its file was searched under."""
+    if isinstance(recipe, Recipe):
+        return recipe, {}
+    if isinstance(recipe, Composite):
+        return Recipe(recipe), {}
+    if isinstance(recipe, Path) or recipe.endswith((".yaml", ".yml")):
+        return recipe_of_file(str(recipe), AttributionConfig()), search_conditions(recipe)
+    return preset(recipe, "recipe"), {}
