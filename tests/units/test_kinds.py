@@ -67,12 +67,13 @@ def linear_inputs(flow):
 
 
 @pytest.fixture
-def _registered(monkeypatch):
+def _registered():
     """The two kinds above, for one test."""
-    list(UNIT_KINDS.values())  # ours are loaded into the registry itself, not into the copy
-    monkeypatch.setattr(UNIT_KINDS, "_entries", dict(UNIT_KINDS._entries))
-    register_unit_kind("filter_pairs")(filter_pairs)
-    register_unit_kind("linear_inputs")(linear_inputs)
+    for kind in (filter_pairs, linear_inputs):
+        register_unit_kind(kind.__name__)(kind)
+    yield
+    for kind in (filter_pairs, linear_inputs):
+        UNIT_KINDS.unregister(kind.__name__)
 
 
 @pytest.mark.usefixtures("_registered")
