@@ -1,4 +1,4 @@
-"""Carrying out a plan is compensation, removal and recalibration, in this order."""
+"""Applying a plan is compensation, removal and recalibration, in this order."""
 
 import importlib
 

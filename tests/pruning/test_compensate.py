@@ -28,8 +28,8 @@ def cnn(padding=1):
     ).eval()
 
 
-def logits(model, images, going=None, units=()):
-    with torch.no_grad(), masked(model, going or {}, units):
+def logits(model, images, plan=None, units=()):
+    with torch.no_grad(), masked(model, plan or {}, units):
         return model(images)
 
 
@@ -70,9 +70,9 @@ def test_a_duplicated_neuron_is_not_missed(sequential):
             tensor[7] = tensor[3]
     images = torch.randn(40, 3, 32, 32)
     units = find_units(model, "neurons")
-    going = {"blocks.0.mlp.fc1": (7,)}
-    new = compensate(model, going, units, images, "linear", sequential=sequential)
-    torch.testing.assert_close(logits(new, images, going, units), logits(model, images), atol=1e-4, rtol=1e-4)
+    plan = {"blocks.0.mlp.fc1": (7,)}
+    new = compensate(model, plan, units, images, "linear", sequential=sequential)
+    torch.testing.assert_close(logits(new, images, plan, units), logits(model, images), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sequential", [True, False])
@@ -107,14 +107,14 @@ def test_compensated_and_removed_is_compensated_and_masked(kind):
     model = build("torchvision", "vit_b_16", {})
     units = find_units(model, kind)
     images = torch.randn(12, 3, 64, 64)
-    going = {layer.name: tuple(range(0, layer.units, 2)) for layer in units}
-    new = compensate(model, going, units, images)
-    small = remove(new, going, units)
-    torch.testing.assert_close(logits(small, images), logits(new, images, going, units), atol=1e-4, rtol=1e-4)
+    plan = {layer.name: tuple(range(0, layer.units, 2)) for layer in units}
+    new = compensate(model, plan, units, images)
+    small = remove(new, plan, units)
+    torch.testing.assert_close(logits(small, images), logits(new, images, plan, units), atol=1e-4, rtol=1e-4)
     dense = logits(model, images)
     error = {
-        "none": (logits(model, images, going, units) - dense).norm(),
-        "linear": (logits(new, images, going, units) - dense).norm(),
+        "none": (logits(model, images, plan, units) - dense).norm(),
+        "linear": (logits(new, images, plan, units) - dense).norm(),
     }
     assert error["linear"] < error["none"]
 
@@ -126,11 +126,11 @@ def test_many_readers_of_one_layer():
     ).eval()
     images = torch.randn(10, 3, 64, 64)
     units = find_units(model, "inner_filters", example=images[:1])
-    going = {layer.name: tuple(range(0, layer.units, 3)) for layer in units}
+    plan = {layer.name: tuple(range(0, layer.units, 3)) for layer in units}
     state = copy.deepcopy(model.state_dict())
-    new = compensate(model, going, units, images, sequential=False)
-    small = remove(new, going, units, images[:1])
-    torch.testing.assert_close(logits(small, images), logits(new, images, going, units), atol=1e-4, rtol=1e-4)
+    new = compensate(model, plan, units, images, sequential=False)
+    small = remove(new, plan, units, images[:1])
+    torch.testing.assert_close(logits(small, images), logits(new, images, plan, units), atol=1e-4, rtol=1e-4)
     assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())
 
 
@@ -138,9 +138,10 @@ def test_one_statistics_pass_serves_every_plan(images):
     model = cnn()
     units = find_units(model, "filters", example=images[:1])
     statistics = statistics_of(model, units, images, batch_size=7)
-    for going in ({"0": (1,)}, {"0": (2, 3), "3": (0,)}):
-        given = compensate(model, going, units, images, sequential=False, statistics=statistics)
-        fresh = compensate(model, going, units, images, sequential=False)
+    assert repr(statistics) == "Statistics(2 consumers, 14 channels)"
+    for plan in ({"0": (1,)}, {"0": (2, 3), "3": (0,)}):
+        given = compensate(model, plan, units, images, sequential=False, statistics=statistics)
+        fresh = compensate(model, plan, units, images, sequential=False)
         torch.testing.assert_close(logits(given, images), logits(fresh, images), atol=1e-4, rtol=1e-4)
 
 
@@ -150,12 +151,12 @@ def test_one_pass_of_samples_serves_every_plan_layer_by_layer(images):
     dense = samples_of(model, units, images, batch_size=7)
     forwards: list[int] = []
     model[0].register_forward_hook(lambda *_: forwards.append(1))  # copies of the network keep it
-    for going in ({"0": (1,)}, {"0": (2, 3), "3": (0,)}, {"0": (1,)}):
+    for plan in ({"0": (1,)}, {"0": (2, 3), "3": (0,)}, {"0": (1,)}):
         counted = []
         compensated = []
         for given in (None, dense):
             forwards.clear()
-            compensated.append(compensate(model, going, units, images, dense=given, batch_size=len(images)))
+            compensated.append(compensate(model, plan, units, images, dense=given, batch_size=len(images)))
             counted.append(len(forwards))
         fresh, shared = (logits(network, images) for network in compensated)
         torch.testing.assert_close(shared, fresh, atol=1e-4, rtol=1e-4)
@@ -169,6 +170,7 @@ def test_samples_that_take_too_much_are_not_kept(images):
     taken = sum(lines.nbytes + weights.nbytes for lines, weights in dense.seen.values())
     assert samples_of(model, units, images, at_most=taken) is not None
     assert samples_of(model, units, images, at_most=taken - 1) is None
+    assert repr(dense) == f"DenseSamples(2 consumers, {taken / 1e6:.1f} MB)"
 
 
 def test_works_inside_inference_mode_and_on_frozen_networks(images):

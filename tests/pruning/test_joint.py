@@ -1,4 +1,4 @@
-"""The joint order takes what its docstring says, and less is lost for it."""
+"""The joint order follows the equations in its docstring, and removal by it loses less."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.moments import Moments, Statistics
 from xaiprune.units import UnitLayer, find_units
 
-# (Equal ones would leave no room for an order.)
+# (Equal scores would not show an order.)
 EVEN = torch.linspace(1, 1.001, 12, dtype=torch.float64)
 
 
@@ -50,26 +50,26 @@ def seen(model, images):
     return moments
 
 
-def test_without_compensation_the_sum_of_what_has_left_stays_small(images) -> None:
+def test_without_compensation_the_removed_contributions_add_up_to_little(images) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
     moments, weight = seen(model, images), model[3].weight.detach().double()
     second = moments.xy / moments.n
 
-    def error(gone):
-        own = weight[:, gone]
-        return float(torch.trace(own @ second[gone][:, gone] @ own.T))
+    def error(removed):
+        own = weight[:, removed]
+        return float(torch.trace(own @ second[removed][:, removed] @ own.T))
 
-    gone = []
-    while len(gone) < 12:  # by the definition, each candidate's error from scratch
-        rest = [unit for unit in range(12) if unit not in gone]
-        added = {unit: error([*gone, unit]) - error(gone) for unit in rest}
+    removed = []
+    while len(removed) < 12:  # by the definition, each candidate's error from scratch
+        rest = [unit for unit in range(12) if unit not in removed]
+        added = {unit: error([*removed, unit]) - error(removed) for unit in rest}
         cost = {u: a * float(scores[u]) if a >= 0 else a / float(scores[u]) for u, a in added.items()}
-        gone.append(min(rest, key=cost.get))
-    assert order_of(model, images, scores, "none") == gone
-    assert gone != scores.argsort().tolist()
+        removed.append(min(rest, key=cost.get))
+    assert order_of(model, images, scores, "none") == removed
+    assert removed != scores.argsort().tolist()
 
 
-def test_units_that_cancel_out_leave_together(images) -> None:
+def test_units_that_cancel_out_are_removed_together(images) -> None:
     model = mlp()
     with torch.no_grad():
         model[1].weight[7], model[1].bias[7] = model[1].weight[2], model[1].bias[2]
@@ -87,27 +87,27 @@ def test_with_mean_a_constant_costs_nothing(images) -> None:
     assert order_of(model, images, EVEN, "none")[0] != 5
 
 
-def test_with_linear_what_the_kept_cannot_make_up_for_counts(images) -> None:
+def test_with_linear_what_the_kept_units_cannot_predict_counts(images) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
     moments, weight = seen(model, images), model[3].weight.detach().double()
     mean = moments.x / moments.n
     second = moments.xy / moments.n - torch.outer(mean, mean)
     second += 1e-3 * second.diagonal().mean() * torch.eye(12)
 
-    def error(gone):
-        kept = [unit for unit in range(12) if unit not in gone]
-        rest = second[gone][:, gone]
+    def error(removed):
+        kept = [unit for unit in range(12) if unit not in removed]
+        rest = second[removed][:, removed]
         if kept:
-            across = second[gone][:, kept]
+            across = second[removed][:, kept]
             rest = rest - across @ torch.linalg.solve(second[kept][:, kept], across.T)
-        return float(torch.trace(weight[:, gone] @ rest @ weight[:, gone].T))
+        return float(torch.trace(weight[:, removed] @ rest @ weight[:, removed].T))
 
-    gone = []
-    while len(gone) < 12:  # least squares from scratch for each candidate
-        rest = [unit for unit in range(12) if unit not in gone]
-        gone.append(min(rest, key=lambda u: float(scores[u]) * (error([*gone, u]) - error(gone))))
-    assert order_of(model, images, scores, "linear") == gone
-    assert gone != scores.argsort().tolist()
+    removed = []
+    while len(removed) < 12:  # least squares from scratch for each candidate
+        rest = [unit for unit in range(12) if unit not in removed]
+        removed.append(min(rest, key=lambda u: float(scores[u]) * (error([*removed, u]) - error(removed))))
+    assert order_of(model, images, scores, "linear") == removed
+    assert removed != scores.argsort().tolist()
 
 
 @pytest.mark.parametrize("method", ["none", "linear"])
@@ -128,7 +128,7 @@ def test_less_is_lost(images, method) -> None:
     assert lost["joint"] < 0.7 * lost["score"]
 
 
-def test_a_layer_gives_up_as_many_as_its_scores_say(images) -> None:
+def test_a_layer_loses_as_many_units_as_its_scores_say(images) -> None:
     model = build("timm", "vgg11_bn", {"mlp_ratio": 0.05})
     images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     units = find_units(model, "filters", example=images[:1])
@@ -140,7 +140,7 @@ def test_a_layer_gives_up_as_many_as_its_scores_say(images) -> None:
     assert all(before.removed[layer.name] != after.removed[layer.name] for layer in units)
 
 
-# (In the others linear compensation finds layers of thousands, which take their time.)
+# (The others have layers of thousands of units, for which linear compensation takes long.)
 SMALL = ("resnet18", "resnext50_32x4d", "regnety_002", "convnext_atto", "swin_tiny", "vit_tiny", "cait_xxs24")
 
 
@@ -162,7 +162,7 @@ def test_every_network_has_a_joint_order(library, name, arguments, side, kind) -
             assert torch.equal(values, scores[layer])
 
 
-def test_in_rounds_what_has_left_stays_out(images) -> None:
+def test_in_rounds_removed_units_stay_removed(images) -> None:
     model = mlp()
     units = neurons(model, images)
     joint = JointOrder.of(model, units, statistics_of(model, units, images), "none")

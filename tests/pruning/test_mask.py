@@ -104,9 +104,9 @@ def test_a_plan_with_nothing_to_remove_is_no_mask(net, units):
 
 
 @pytest.mark.parametrize(
-    ("going", "message"),
+    ("removed", "message"),
     [({"9": (0,)}, "9 is not a unit layer"), ({"0": (4,)}, "0 has 4 units; there is no unit 4")],
 )
-def test_refusals(net, units, going, message):
-    with pytest.raises(XaipruneError, match=message), masked(net, going, units):
+def test_refusals(net, units, removed, message):
+    with pytest.raises(XaipruneError, match=message), masked(net, removed, units):
         pass

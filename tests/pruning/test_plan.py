@@ -1,4 +1,4 @@
-"""Plans: how many go, in which order, and what is refused."""
+"""Plans: how many units are removed, in which order, and what is refused."""
 
 import json
 
@@ -15,7 +15,7 @@ UNITS = [UnitLayer("a", "filters", 4, "a"), UnitLayer("b", "filters", 6, "b")]
 SCORES = {"a": torch.tensor([4.0, 1, 3, 2]), "b": torch.tensor([9.0, 8, 7, 6, 5, 0])}
 
 
-def test_lowest_scores_go_first():
+def test_lowest_scores_are_removed_first():
     plan = make_plan(SCORES, UNITS, 0.3)
     assert plan.removed == {"a": (1, 3), "b": (5,)}
     assert plan.n_removed == 3
@@ -32,7 +32,7 @@ def test_ties_break_by_layer_then_unit():
     assert make_plan(same, UNITS, 0.2).removed == {"a": (0, 1), "b": ()}
 
 
-def test_a_floor_is_kept_and_others_go_instead():
+def test_min_units_are_kept_and_others_removed_instead():
     plan = make_plan(SCORES, UNITS, 0.5, min_units=2)
     assert plan.removed == {"a": (1, 3), "b": (3, 4, 5)}
 
@@ -48,7 +48,7 @@ def test_a_budget_of_costs():
     assert plan.removed == {"a": (1,), "b": (5,)}
 
 
-def test_groups_leave_together():
+def test_groups_are_removed_together():
     units = [*UNITS, UnitLayer("c", "filters", 4, "c")]
     scores = {**SCORES, "c": torch.tensor([0.0, 9, 9, 9])}
     plan = make_plan(scores, units, 3 / 14, groups=[("a", "c")])
@@ -63,7 +63,7 @@ def test_groups_leave_together():
     st.sampled_from(["global", "layer"]),
     st.booleans(),
 )
-def test_plans_are_nested_and_keep_the_floor(layers, rates, floor, scope, priced):
+def test_plans_are_nested_and_keep_min_units(layers, rates, min_units, scope, priced):
     units = [UnitLayer(f"l{i}", "filters", len(values), f"l{i}") for i, values in enumerate(layers)]
     scores = {f"l{i}": torch.tensor(values, dtype=torch.float64) for i, values in enumerate(layers)}
     costs = {name: values.abs() + 1 for name, values in scores.items()}
@@ -71,14 +71,16 @@ def test_plans_are_nested_and_keep_the_floor(layers, rates, floor, scope, priced
     before = {layer.name: set() for layer in units}
     for rate in sorted(rates):
         try:
-            plan = make_plan(scores, units, rate, min_units=floor, scope=scope, budget=budget, costs=costs)
+            plan = make_plan(
+                scores, units, rate, min_units=min_units, scope=scope, budget=budget, costs=costs
+            )
         except XaipruneError as error:
             assert "cannot be reached" in str(error)  # noqa: PT017 - only some draws are out of reach
             return
         for layer in units:
             removed = set(plan.removed[layer.name])
             assert before[layer.name] <= removed
-            assert layer.units - len(removed) >= min(floor, layer.units)
+            assert layer.units - len(removed) >= min(min_units, layer.units)
             before[layer.name] = removed
 
 
@@ -88,10 +90,16 @@ def test_json_round_trip_and_hash(tmp_path):
     again = Plan.load(tmp_path / "new" / "plan.json")
     assert again == plan
     assert again.hash == plan.hash
-    assert make_plan(SCORES, UNITS, 0.31).hash == plan.hash  # names what goes, not how it was chosen
+    assert (
+        make_plan(SCORES, UNITS, 0.31).hash == plan.hash
+    )  # identifies what is removed, not how it was chosen
     assert make_plan(SCORES, UNITS, 0.4).hash != plan.hash
     assert json.loads((tmp_path / "new" / "plan.json").read_text())["schema"] == "xaiprune/plan/1"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["plan.json"]
+
+
+def test_representation_is_short():
+    assert repr(make_plan(SCORES, UNITS, 0.3)) == "Plan(3 of 10 filters removed, rate 0.3 of units)"
 
 
 def test_summary_has_every_layer_and_the_total():
@@ -110,10 +118,10 @@ def test_summary_has_every_layer_and_the_total():
         ({"rate": 0.5, "budget": "bytes"}, "prune.budget=bytes is unknown"),
         ({"rate": 0.5, "budget": "macs"}, "needs the units' costs"),
         ({"rate": 0.5, "scope": "block"}, "prune.scope=block is unknown"),
-        ({"rate": 0.5, "floor": -1}, "prune.min_units=-1 is out of range"),
+        ({"rate": 0.5, "min_units": -1}, "prune.min_units=-1 is out of range"),
         (
             {"rate": 0.9, "min_units": 3},
-            "cannot be reached: with prune.min_units=3, 6 units in 2 layers have to stay",
+            "cannot be reached: with prune.min_units=3, 6 units in 2 layers have to be kept",
         ),
     ],
 )
@@ -142,7 +150,7 @@ def test_a_plan_for_another_network_is_refused():
         plan.check(UNITS, "two")
     with pytest.raises(XaipruneError, match="unit layer a is not among"):
         plan.check(UNITS[1:])
-    with pytest.raises(XaipruneError, match="knows 6 units in b, this network has 9"):
+    with pytest.raises(XaipruneError, match="has 6 units in b, this network has 9"):
         plan.check([UNITS[0], UnitLayer("b", "filters", 9, "b")])
 
 
@@ -155,7 +163,7 @@ def test_a_plan_for_another_network_is_refused():
             "has schema 'xaiprune/plan/2', this version reads 'xaiprune/plan/1'",
         ),
         ("[]", "has schema None"),
-        ('{"schema": "xaiprune/plan/1"}', "is not a whole plan"),
+        ('{"schema": "xaiprune/plan/1"}', "is not a complete plan"),
     ],
 )
 def test_bad_files(tmp_path, text, message):

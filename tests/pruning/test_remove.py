@@ -64,19 +64,19 @@ def test_coupled_groups_leave_the_tensors(name):
     assert (logits(found.model, images) - expected).abs().max() <= 1e-5 * max(1, expected.abs().max())
 
 
-def test_heads_leave_unequally():
+def test_layers_can_lose_different_numbers_of_heads():
     model = build("timm", "vit_tiny_patch16_224", {"img_size": 32, "depth": 3})
     units = find_units(model, "heads")
     images = torch.randn(2, 3, 32, 32)
-    going = {"blocks.0.attn": (1,), "blocks.2.attn": (0, 2)}
-    small = remove(model, going, units)
+    plan = {"blocks.0.attn": (1,), "blocks.2.attn": (0, 2)}
+    small = remove(model, plan, units)
     assert [block.attn.num_heads for block in small.blocks] == [2, 3, 1]
     assert small.blocks[2].attn.qkv.weight.shape == (3 * 64, 192)
     assert small.blocks[2].attn.proj.weight.shape == (192, 64)
-    torch.testing.assert_close(logits(small, images), logits(model, images, going, units))
+    torch.testing.assert_close(logits(small, images), logits(model, images, plan, units))
 
 
-def test_talking_heads_stay_and_say_so():
+def test_talking_heads_are_only_masked_with_a_reason():
     model = build("timm", "cait_xxs24_224", {"img_size": 32, "depth": 1})
     units = find_units(model, "heads")
     found = remove_with_report(model, {"blocks.0.attn": (1,)}, units)
@@ -84,7 +84,7 @@ def test_talking_heads_stay_and_say_so():
     assert "read one another" in found.summary()
 
 
-def test_summary_says_why_units_stay():
+def test_summary_says_why_units_are_only_masked():
     model = build("timm", "resnet18", {})
     units = find_units(model, "filters", example=torch.zeros(1, 3, 64, 64))
     found = remove_with_report(model, random_plan(units, 0.3), units, torch.zeros(1, 3, 64, 64))
@@ -112,19 +112,19 @@ def test_a_constant_behind_a_sigmoid_moves_into_the_bias():
 
 
 @pytest.mark.parametrize(
-    ("going", "message"),
+    ("plan", "message"),
     [
         ({"conv9": (0,)}, "conv9 is not a unit layer"),
         ({"layer1.0.conv1": tuple(range(64))}, "leave nothing of layer1.0.conv1; raise prune.min_units"),
         ({"layer1.0.conv1": (64,)}, "there is no unit 64"),
     ],
 )
-def test_refusals(going, message):
+def test_refusals(plan, message):
     model = timm.create_model("resnet18").eval()
     example = torch.zeros(1, 3, 64, 64)
     units = find_units(model, "filters", example=example)
     with pytest.raises(XaipruneError, match=message):
-        remove(model, going, units, example)
+        remove(model, plan, units, example)
     with pytest.raises(XaipruneError, match="choose mask or group"):
         remove_with_report(model, {}, units, example, coupled="both")
 
@@ -132,7 +132,7 @@ def test_refusals(going, message):
 def test_a_removed_network_is_freed_without_the_collector(small_cnn):
     units = find_units(small_cnn, "filters")
     plan = random_plan(units, 0.5)
-    remove_with_report(small_cnn, plan, units)  # what the first call leaves in caches stays
+    remove_with_report(small_cnn, plan, units)  # fills caches
     gc.collect()
     gc.disable()
     try:

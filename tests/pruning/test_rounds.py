@@ -30,7 +30,7 @@ def mean_activation(model):
     return {"0": seen[0].mean((0, 2, 3)).double()}
 
 
-def test_one_step_is_one_shot(net, units):
+def test_one_round_is_one_shot(net, units):
     assert iterative_plan(net, units, 0.5, mean_activation) == make_plan(mean_activation(net), units, 0.5)
 
 
@@ -62,7 +62,7 @@ def test_rounds_use_the_compensated_network(net, units):
     assert compensated == [2, 4]
 
 
-def test_steps_below_one(net, units):
+def test_rounds_below_one(net, units):
     with pytest.raises(XaipruneError, match=r"prune.rounds=0 is out of range"):
         iterative_plan(net, units, 0.5, mean_activation, 0)
 

@@ -10,6 +10,7 @@ import torch
 from tests.pruning.networks import build
 from tests.pruning.test_remove import random_plan
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing_folder
 from xaiprune.pruning import architecture_of, load_pruned, load_pruned_plan, remove_with_report, save_pruned
 from xaiprune.units import find_units
 
@@ -85,11 +86,20 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path, saved):
         save_pruned(small, tmp_path / "file", **arguments)
 
 
-def test_nothing_half_written_if_it_would_not_load(tmp_path, saved):
+def test_nothing_is_written_if_it_would_not_load(tmp_path, saved):
     _, small, arguments = saved
     with pytest.raises(XaipruneError, match="other modules than its architecture"):
         save_pruned(small, tmp_path / "wrong", **{**arguments, "kwargs": {**ARGUMENTS, "depth": 3}})
     assert os.listdir(tmp_path) == ["net"]
+
+
+def test_a_failed_write_keeps_what_was_there(saved):
+    folder = saved[0]
+    before = (folder / "card.md").read_text()
+    with pytest.raises(FileNotFoundError), replacing_folder(folder) as unfinished:
+        os.remove(unfinished / "card.md")
+    assert (folder / "card.md").read_text() == before
+    assert os.listdir(folder.parent) == [folder.name]
 
 
 def damage_truncated(folder):
@@ -109,9 +119,9 @@ DAMAGES = [
     (damage_truncated, "model.safetensors is damaged"),
     (lambda folder: (folder / "plan.json").write_text("{"), "plan.json cannot be read"),
     (lambda folder: edit(folder, lambda c: c.update(schema="xaiprune/pruned/2")), "has schema"),
-    (lambda folder: edit(folder, lambda c: c.pop("sizes")), "is not whole"),
+    (lambda folder: edit(folder, lambda c: c.pop("sizes")), "is not complete"),
     (lambda folder: edit(folder, lambda c: c.update(architecture="resnet_9000")), "resnet_9000"),
-    (lambda folder: edit(folder, lambda c: c["sizes"].update(head={"forward": 3})), "is no size of this"),
+    (lambda folder: edit(folder, lambda c: c["sizes"].update(head={"forward": 3})), "is not a size of this"),
 ]
 
 

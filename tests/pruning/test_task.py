@@ -48,7 +48,7 @@ def test_prune_then_evaluate_then_prune_again(tmp_path, common, capsys):
     assert sizes[1] < sizes[0]
 
 
-def test_a_plan_file_is_carried_out_only_on_its_network(tmp_path, common, capsys):
+def test_a_plan_file_is_applied_only_to_its_network(tmp_path, common, capsys):
     command = ["prune", *common, "units=neurons", "prune.rate=0.3"]
     assert main([*command, "output_dir=one"]) == 0
     load_pruned_plan("one").save("plan.json")

@@ -1,4 +1,4 @@
-"""Where units go, on networks made for one question each."""
+"""Who consumes units, on networks made for one question each."""
 
 import pytest
 import torch
