@@ -49,7 +49,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     for registry, name in ((SOURCES, "squares"), (UNIT_KINDS, "rows"), (OBJECTIVES, "two")):
-        registry._entries.pop(name, None)
+        if name in registry:
+            registry.unregister(name)
 
 
 TYPED = ["model=resnet18", "imports=[my_squares]"]
