@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra.core.hydra_config import HydraConfig
@@ -37,7 +38,7 @@ def current_command_line() -> CommandLine | None:
     return CommandLine(hydra.job.name, tuple(hydra.overrides.task), folders[-1] if folders else None)
 
 
-def without_config_dir(arguments: list[str]) -> list[str]:
+def without_config_dir(arguments: Sequence[str]) -> list[str]:
     """Arguments without ``--config-dir FOLDER``, for Hydra: overrides have the folder already.
 
     Args:
