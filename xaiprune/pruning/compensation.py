@@ -30,7 +30,7 @@ from xaiprune.units import Links, UnitLayer, find_links
 COMPENSATIONS = ("none", "mean", "linear")
 
 
-@torch.inference_mode(False)  # gradients weigh the samples, also if the caller wants none
+@torch.inference_mode(False)  # samples are weighted by gradients, even if the caller disabled them
 def compensate(
     model: nn.Module,
     plan: PlanLike,

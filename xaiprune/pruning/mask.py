@@ -74,7 +74,7 @@ class _Zeroing:
         if tensor.shape[self._layer.dim] != len(self._zeroed):
             raise XaipruneError(
                 f"{self._layer.tap} carries {tensor.shape[self._layer.dim]} channels, the unit layer "
-                f"{self._layer.name} says {len(self._zeroed)}; find the units of this network again"
+                f"{self._layer.name} has {len(self._zeroed)}; find the units of this network again"
             )
         return tensor.masked_fill(self._shaped[key], 0)
 

@@ -50,7 +50,7 @@ def find_units(
 
 def _alternatives(flow: Flow) -> str:
     have = [kind for kind, find in UNIT_KINDS.items() if "+" not in kind and find(flow)]
-    return f"it has {', '.join(have)} (units=...)" if have else "nor any other units that xaiprune knows"
+    return f"it has {', '.join(have)} (units=...)" if have else "and no units of another registered kind"
 
 
 def _select(layers: list[UnitLayer], include: Sequence[str], exclude: Sequence[str]) -> list[UnitLayer]:

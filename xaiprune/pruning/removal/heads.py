@@ -1,4 +1,4 @@
-"""Removes heads from attention modules; which rows belong to which head is found out, not assumed.
+"""Removes heads from attention modules, whatever the layout of their projections.
 
 The gradient of one head's merged output, at random tokens, is nonzero at exactly those rows of the
 query, key and value projections (and of tables such as Swin's position biases) that serve this head.
