@@ -77,7 +77,7 @@ def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
         (["study.name=two"], "no study there: "),
         (["compare.rates=[0.4,0.2]", "study.name=one"], "the rates of a comparison must rise"),
         (["compare.rates=[1.0]", "study.name=one"], "compare.rates must be"),
-        (["compare.presets=[zpuls]", "study.name=one"], "preset 'zpuls' is unknown"),
+        (["compare.presets=[zpuls]", "study.name=one"], "compare.presets: there is no preset 'zpuls'"),
         (["compare.criteria=[tailor]", "study.name=one"], "criterion 'tailor' is unknown"),
     ],
 )

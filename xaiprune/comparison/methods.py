@@ -88,7 +88,7 @@ def known_presets(names: Sequence[str] | None) -> list[str]:
     """
     if names is None:  # the taylor preset is LRP's way to the taylor criterion, which is compared anyway
         return [name for name in PRESETS if name != "taylor"]
-    return [preset(name).name for name in names]
+    return [preset(name, "compare.presets").name for name in names]
 
 
 def known_criteria(names: Sequence[str] | None) -> list[str]:

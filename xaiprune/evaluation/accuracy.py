@@ -86,7 +86,7 @@ def accuracy(
     """
     images = as_images(images)
     if not len(images):
-        raise XaipruneError("there are no images to evaluate on")
+        raise XaipruneError(f"there are no images to evaluate on: {images!r}")
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     kind, low = torch.device(device).type, precision == "bfloat16"

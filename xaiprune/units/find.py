@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import UNIT_KINDS
+from xaiprune.units.calls import in_execution_order
 from xaiprune.units.flow import Flow, default_example, trace
 from xaiprune.units.layer import UnitLayer
 
@@ -25,8 +26,8 @@ def find_units(
         kind: A registered unit kind: ``filters`` (output channels of every convolution), ``inner_filters``
             (only those whose removal makes tensors smaller), ``neurons`` (hidden units of MLPs), ``heads``
             (attention heads), ``neurons+heads``, ``linear_outputs`` (outputs of every linear layer outside
-            attention), or one of your own (`xaiprune.registry.register_unit_kind`). The classifier is never
-            among those of xaiprune.
+            attention), one of your own (`xaiprune.registry.register_unit_kind`), or several joined by ``+``.
+            The classifier is never among those of xaiprune.
         include: Name patterns (``layer3.*``); if given, only matching layers are kept.
         exclude: Name patterns of layers to leave out.
         example: One input (1, 3, H, W); zeros of the network's default size if None.
@@ -40,9 +41,12 @@ def find_units(
         >>> sum(layer.units for layer in find_units(model, "filters"))
         4800
     """
-    find = UNIT_KINDS.find(kind, "units")
+    parts = [kind] if kind in UNIT_KINDS else kind.split("+")
+    finders = [UNIT_KINDS.find(part, "units") for part in parts]
     flow = trace(model, default_example(model) if example is None else example)
-    layers = find(flow)
+    layers = [layer for find in finders for layer in find(flow)]
+    if len(parts) > 1:
+        layers = in_execution_order(flow, layers)
     if not layers:
         raise XaipruneError(f"{type(model).__name__} has no {kind}; {_alternatives(flow)}")
     return _select(layers, include, exclude)

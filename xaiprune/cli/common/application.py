@@ -14,7 +14,9 @@ from types import ModuleType
 from typing import TextIO
 
 import hydra
-from hydra._internal.utils import get_args_parser  # Hydra has no public reader of its own flags
+
+# Private: Hydra has no public reader of its own flags; pyproject.toml bounds the version.
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -29,6 +31,7 @@ from xaiprune.config import (
     prepare,
     register_schema,
     sweep_of,
+    without_config_dir,
 )
 from xaiprune.errors import XaipruneError
 
@@ -43,6 +46,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
     Raises:
         XaipruneError: Anything the user can mend, before or during the task.
     """
+    _log_to_stderr()
     register_schema(task)
     arguments = spelled_out(task, arguments)
     # Hydra would print a stripped traceback and exit; this makes it hand exceptions on to `main`.
@@ -59,7 +63,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         else:
             rewritten = prepare(task, flags.overrides, config_dir=flags.config_dir)
     # Overrides first: Hydra, unlike people, cannot read them on both sides of a flag.
-    rewritten += [argument for argument in arguments if argument not in flags.overrides]
+    rewritten += [a for a in without_config_dir(arguments) if a not in flags.overrides]
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=task)
     def application(composed: DictConfig) -> None:
@@ -172,6 +176,16 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
     import torch
 
     keep_freed_memory()
+    _log_to_stderr()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    elif at_once > 1:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors() // at_once)))
+    torch.manual_seed(config.seed)
+
+
+def _log_to_stderr() -> None:
+    """Log messages as ``xaiprune: ...``; a launcher's worker has to set it up, too."""
     log = logging.getLogger("xaiprune")
     if not log.handlers:
         handler = _ToStderr()
@@ -179,11 +193,6 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    elif at_once > 1:
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors() // at_once)))
-    torch.manual_seed(config.seed)
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):

@@ -12,7 +12,14 @@ import optuna
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from xaiprune.config import Config, check, current_command_line, current_names, overridden_keys
+from xaiprune.config import (
+    Config,
+    check,
+    current_command_line,
+    current_names,
+    import_modules,
+    overridden_keys,
+)
 from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
 from xaiprune.storage.urls import shown
@@ -49,12 +56,14 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     if "experiment" in keys:
         return config
     noted = runs[-1]
+    imports = config.imports or noted["config"].get("imports", [])
+    import_modules(imports, noted["folder"])
     sections = {
         name: _section(config, name, noted["config"][name], keys)
         for name in _SECTIONS
         if name in noted["config"] and name not in keys
     }
-    found = replace(config, **sections)
+    found = replace(config, imports=imports, **sections)
     for name, key in _PATHS:
         if name in sections and f"{name}.{key}" not in keys:
             path = getattr(sections[name], key)
