@@ -56,7 +56,7 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     if "experiment" in keys:
         return config
     noted = runs[-1]
-    imports = config.imports or noted["config"].get("imports", [])
+    imports = list(dict.fromkeys([*noted["config"].get("imports", []), *config.imports]))
     import_modules(imports, noted["folder"])
     sections = {
         name: _section(config, name, noted["config"][name], keys)
