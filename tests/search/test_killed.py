@@ -19,7 +19,7 @@ from xaiprune.study import Counts, batch, counts, load_study, open_search, open_
 # A fork of this process would take SQLite's open connections along, which loses what is written; the server
 # has none, and its forks are spared the imports.
 server = multiprocessing.get_context("forkserver")
-server.set_forkserver_preload(["xaiprune.search"])
+server.set_forkserver_preload(["xaiprune.study"])
 
 
 def running_trial(study: optuna.Study, run: str = "", **worker: Any) -> int:
