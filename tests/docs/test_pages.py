@@ -82,6 +82,7 @@ def test_no_command_escapes(page: Path) -> None:
             assert any(command.startswith(found[1]) for command in typed), f"{name_of(page)}: {line}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
     for text in _SPAN.findall(prose(page).replace("\n", " ")):
