@@ -1,4 +1,4 @@
-"""``xaiprune search``: run or resume a study, compare its best on the test split, say where it all lies."""
+"""``xaiprune search``: run or resume a study, compare its best on the test split, print all paths."""
 
 from __future__ import annotations
 

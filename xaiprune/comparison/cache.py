@@ -1,4 +1,4 @@
-"""Measurements on the test split, kept on disk: an interrupted comparison continues, a repeated is quick."""
+"""Measurements on the test split, kept on disk, so that an interrupted comparison continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAME = "measured.jsonl"
 
 
 class ResultCache:
-    """Figures by plan, appended to a file as they come.
+    """Figures by plan, appended to a file as they are measured.
 
     Args:
         folder: Gets ``measured.jsonl``.
@@ -22,7 +22,7 @@ class ResultCache:
     def __init__(self, folder: Path, key: str) -> None:
         self._path = folder / NAME
         self._figures = _read(self._path, key)
-        # Written anew: what comes next must not be appended to a line that was cut short.
+        # Written anew: the next figures must not be appended to an incomplete line.
         lines = [_line(*place, figures) for place, figures in self._figures.items()]
         with replacing(self._path) as path:
             path.write_text("".join([json.dumps({"key": key}) + "\n", *lines]), encoding="utf-8")
@@ -32,7 +32,7 @@ class ResultCache:
         return self._figures.get((plan, images))
 
     def add(self, plan: str, images: int, figures: dict[str, Any]) -> None:
-        """Remember figures, at once."""
+        """Store figures, in memory and in the file."""
         self._figures[plan, images] = figures
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(plan, images, figures))
@@ -43,7 +43,7 @@ def _line(plan: str, images: int, figures: dict[str, Any]) -> str:
 
 
 def _read(path: Path, key: str) -> dict[tuple[str, int], dict[str, Any]]:
-    """What a former run with the same key measured; a last line that was cut short does not count."""
+    """Figures of an earlier run with the same key; an incomplete last line is dropped."""
     if not path.is_file():
         return {}
     figures = {}

@@ -30,14 +30,14 @@ class TestEvaluator:
 
     Args:
         session: Network, images, units and pruning settings.
-        folder: Keeps every figure (``measured.jsonl``); those of another session in it are dropped.
+        folder: Keeps every figure (``measured.jsonl``); those of another session are dropped.
 
     Attributes:
         session: As given.
         depends_on: What figures depend on beside the plan (and the reference images, in compensation).
     """
 
-    __test__ = False  # no test class of pytest's
+    __test__ = False  # not a pytest class
 
     def __init__(self, session: PruningSession, folder: Path) -> None:
         self.session = session
@@ -107,7 +107,7 @@ def right_images(figures: Mapping[str, Any]) -> np.ndarray:
 
 
 def plain_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `TestEvaluator.figures` what a table shows: ``top1``, ``low``, ``high``, ``correct``, ``total``."""
+    """What tables show of `TestEvaluator.figures`: ``top1``, ``low``, ``high``, ``correct``, ``total``."""
     return {name: figures[name] for name in ("top1", "low", "high", "correct", "total")}
 
 

@@ -1,4 +1,4 @@
-"""Who is compared: the best, the presets, baseline criteria and chance, each a ranking of the same units."""
+"""What is compared: the best, presets, baseline criteria and random, each a ranking of the same units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaiprune.session import PruningSession
 
 @dataclass(frozen=True)
 class Method:
-    """A ranking, and how it is used where that differs from the configuration.
+    """A ranking, and settings that replace those of the configuration.
 
     Attributes:
         name: As it is shown.
@@ -86,13 +86,13 @@ def known_presets(names: Sequence[str] | None) -> list[str]:
     Raises:
         XaipruneError: There is no preset of that name.
     """
-    if names is None:  # the taylor preset is LRP's way to the taylor criterion, which is compared anyway
+    if names is None:  # the taylor preset is LRP's version of the taylor criterion, which is compared anyway
         return [name for name in PRESETS if name != "taylor"]
     return [preset(name, "compare.presets").name for name in names]
 
 
 def known_criteria(names: Sequence[str] | None) -> list[str]:
-    """Criteria by name; None: all but chance, which is compared by seeds.
+    """Criteria by name; None: all except random, which is compared by seeds.
 
     Raises:
         XaipruneError: There is no criterion of that name.
@@ -118,11 +118,11 @@ def rank(
         name: Of the best recipe's row.
         best: It comes first.
         presets: By name.
-        criteria: By name, without chance.
+        criteria: By name, without random.
         seeds: How many random rankings.
 
     Returns:
-        The methods, and the reason for each that this network cannot have.
+        The methods, and the reason for each that was left out.
 
     Raises:
         XaipruneError: The best composite does not fit the network, or its relevance is not finite.

@@ -110,8 +110,7 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
 def highest_rate(curve: pd.Series, least: float) -> float:
     """The last rate of a curve (index: rates, rising) before it first falls below ``least``; NaN if none.
 
-    Only measured rates count, nothing is interpolated; where the curve rises again later, that does not
-    count.
+    Only measured rates count, nothing is interpolated; a later rise of the curve is ignored.
     """
     below = (curve < least - 1e-12).to_numpy()
     kept = curve.index[: below.argmax() if below.any() else len(curve)]
@@ -119,7 +118,8 @@ def highest_rate(curve: pd.Series, least: float) -> float:
 
 
 def rivals(comparison: Comparison) -> dict[str, str]:
-    """The most accurate others at the target rate: ``preset`` -> its method, ``criterion`` -> its method.
+    """The most accurate other methods at the target rate: ``preset`` -> its method, ``criterion`` -> its
+    method.
 
     They are chosen by top-1 on the test images, which favours them: the best of several is also the luckiest.
     Taylor is compared as a criterion but counts as a preset, since LRP with the plain gradient is the same.

@@ -55,7 +55,7 @@ class Batch:
         self.asked: list[Asked] = []
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Run them; what is left when somebody asks to stop remains in `asked`.
+        """Run them; trials that are not started when a stop is requested remain in `asked`.
 
         Raises:
             XaipruneError: Three trials failed in a row.
@@ -78,17 +78,17 @@ class Batch:
                 self._lost(asked)
 
     def queue_again(self) -> None:
-        """Queue the trials that did not come to an end."""
+        """Queue the trials that did not finish."""
         for asked in list(self.asked):
             self.asked.remove(asked)
             if self._study.get_trials(deepcopy=False)[asked.trial.number].state is not TrialState.RUNNING:
-                continue  # it ended in the very moment of the interruption
+                continue  # it ended while the interruption was handled
             with grid_not_stopping(self._study):
                 self._study.tell(asked.trial, state=TrialState.FAIL)
             retry(self._study, self._study.get_trials(deepcopy=False)[asked.trial.number])
 
     def _lost(self, asked: Asked) -> None:
-        """Another process took this one for dead: it had given no sign of life for too long."""
+        """Another process has declared this one dead, because its heartbeat stopped for too long."""
         self.asked.remove(asked)
         log.warning("trial %d was considered abandoned in the meantime, and is run again", asked.trial.number)
 
@@ -100,7 +100,7 @@ class Batch:
             if asked.recipe is not None and asked.recipe.key not in cache.recipes:
                 new.setdefault(asked.recipe.key, []).append(asked)
         if len(self.asked) == 1 or not new or not self._setup.objective.prunes:
-            return  # a single trial attributes for itself, and heatmaps are another matter
+            return  # a single trial attributes for itself; heatmaps are computed elsewhere
         recipes = {key: group[0].recipe for key, group in new.items()}
         watch = Stopwatch()
         try:
@@ -127,7 +127,7 @@ class Batch:
                     raise
                 result = self._measure(asked, recipe, race)
         except (OptunaError, SQLAlchemyError):
-            raise  # the storage's or the sampler's, not the trial's
+            raise  # an error of the storage or the sampler, not of the trial
         except XaipruneError as error:
             self._fail(asked, str(error))
             return
@@ -185,7 +185,7 @@ class Batch:
 
 @contextmanager
 def grid_not_stopping(study: optuna.Study) -> Iterator[None]:
-    """A grid stops its study after the last point, which only ``Study.optimize`` can bear."""
+    """Keep a grid from stopping its study after the last point, which only ``Study.optimize`` supports."""
     sampler = study.sampler
     if isinstance(sampler, GridSampler):
         study.sampler = RandomSampler()

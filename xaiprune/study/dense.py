@@ -9,7 +9,7 @@ from xaiprune.trial import SearchSetup
 
 
 def dense_accuracy(study: optuna.Study, setup: SearchSetup) -> Accuracy:
-    """Measure it, or take it from the study; the study's fingerprint says that it still holds."""
+    """Measure it, or take it from the study, whose fingerprint guarantees that it is still right."""
     stored = study.user_attrs.get("dense")
     if stored is not None:
         return Accuracy(stored["correct"], stored["images"])

@@ -43,7 +43,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
     prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = PruneConfig()
     for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order"):
-        # Defaults are left out, so that a new setting does not shut out old studies.
+        # Defaults are left out, so that old studies still match after a setting is added.
         if (value := getattr(config.prune, key)) != getattr(plain, key):
             prune[key] = value
     dataset = session.dataset
@@ -61,7 +61,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
 
 
 def stored_fingerprint(study: optuna.Study) -> dict[str, Any] | None:
-    """A study's fingerprint with today's names of settings; None where it has none."""
+    """A study's fingerprint with the current names of settings; None where it has none."""
     found = study.user_attrs.get("fingerprint")
     if found is None:
         return None
@@ -75,7 +75,7 @@ def check_same(
     storage: str,
     remedy: str = "Set study.name=ANOTHER_NAME for a new study, or go back to the old set-up",
 ) -> None:
-    """Refuse to go on with a study that was made with another set-up.
+    """Refuse to continue a study that was made with another set-up.
 
     Args:
         stored: Fingerprint of the study.

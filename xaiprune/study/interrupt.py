@@ -1,4 +1,4 @@
-"""Ctrl-C with manners: once to end after the running trial, twice to end at once."""
+"""Ctrl-C: once to end after the running trial, twice to end at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Stop:
-    """Whether somebody has asked to end.
+    """Whether the search has been asked to end.
 
     Attributes:
         signalled: Asked by a signal to this process.
@@ -29,20 +29,20 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """By either way."""
+        """By a signal or by the file."""
         return self.signalled or (self.flag is not None and self.flag.exists())
 
 
 @contextmanager
 def graceful(flag: Path | None = None, *, leads: bool = False) -> Iterator[Stop]:
-    """Take SIGINT and SIGTERM for a wish to end; the second one raises KeyboardInterrupt.
+    """On SIGINT or SIGTERM ask to end; the second one raises KeyboardInterrupt.
 
-    Outside the main thread Python has no say over signals, and nothing changes.
+    Outside the main thread Python cannot handle signals, and nothing changes.
 
     Args:
-        flag: File that asks all workers of a study to end. A worker ignores Ctrl-C, which a terminal sends to
-            every process, to who leads it, and looks for the file.
-        leads: This process leads the others: it makes the file.
+        flag: File that tells all workers of a study to end. A terminal sends Ctrl-C to every process; a
+            worker ignores it and checks for the file, which the leading process creates. leads: This process
+            leads the others and creates the file.
     """
     stop = Stop(flag=flag)
 

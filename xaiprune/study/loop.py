@@ -1,6 +1,6 @@
 """Trials until the study has as many as wanted.
 
-``Study.optimize`` does not serve here for three reasons. Trials that are asked for together share one forward
+``Study.optimize`` is not used, for three reasons. Trials that are asked for together share one forward
 of the reference images (``search.batch``); ``n_trials`` is the total wanted by all workers, so asking has to
 be counted under a lock; and an interrupted trial is queued again with its parameters, which
 ``optimize`` would report as failed. Everything else is Optuna's ask and tell.
@@ -41,13 +41,13 @@ class Ending(Enum):
 def run_trials(
     study: optuna.Study, setup: SearchSetup, on_trial: OnTrial | None = None, *, flag: Path | None = None
 ) -> Ending:
-    """Run what is missing of ``study.n_trials``.
+    """Run trials until the study has ``study.n_trials``.
 
     Args:
         study: As `open_study` gives it.
         setup: What all trials share.
         on_trial: Called with each trial that ends here and the number of trials done so far.
-        flag: This process is one of several workers; a file of this name asks them to end.
+        flag: This process is one of several workers; a file of this name tells them to end.
 
     Returns:
         Why it ended. On Ctrl-C the running trial is finished first.
@@ -61,7 +61,7 @@ def run_trials(
 
 
 class _Loop:
-    """Asks for trials and has them run, until there is a reason to end."""
+    """Asks for trials and runs them until there is a reason to end."""
 
     def __init__(self, study: optuna.Study, setup: SearchSetup, batch: Batch, stop: Stop, name: str) -> None:
         self._study, self._setup, self._batch, self._stop, self._name = study, setup, batch, stop, name
@@ -86,10 +86,10 @@ class _Loop:
                 batch.queue_again()
 
     def _take(self) -> Ending | None:
-        """Take the next trials, as many as are missing; why there are none, where that is for good.
+        """Take the next trials, as many as are missing; returns why there are none, if that is final.
 
         One process at a time: with SQLite, Optuna would hand the same queued trial to two that ask at once,
-        and on any storage both would see as many missing trials and take more than that.
+        and on any storage both would see the same number of missing trials and take too many.
         """
         config = self._setup.config
         with storage_lock(storage_url(config)):

@@ -20,7 +20,7 @@ _MOST_RUNS = 10
 
 @dataclass(frozen=True)
 class Network:
-    """What a study knows of its network.
+    """The network of a study, as noted with it.
 
     Attributes:
         layers: What rules are given to, in execution order.
@@ -48,7 +48,7 @@ def note(study: optuna.Study, setup: SearchSetup) -> None:
 def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str, Any]:
     """How a search is run: what was typed (None: from Python), where, and all resulting settings.
 
-    Passwords of a storage are left out: a study is shown to people.
+    Passwords of a storage are left out, since others may read the study.
     """
     settings = asdict(config)
     storage = None if config.study.storage is None else shown(config.study.storage)

@@ -22,13 +22,13 @@ OUTSIDE = "outside_space"  # user attribute: whether it is no point of the space
 
 
 def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
-    """Queue what the study has not tried yet.
+    """Queue the presets that the study has not tried yet.
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
-    any other as what it is, unless it is a mere variant. Presets that rank alike on this network are tried
-    once.
+    any other as a whole recipe, unless it is only a variant of one. Presets that rank the same on this
+    network are tried once.
     """
-    # One that met an unexpected error (it has a traceback) gets another chance: the error may be mended.
+    # One that met an unexpected error (it has a traceback) is tried again: the error may be fixed by now.
     attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
     names = [attrs.get("preset") for attrs in attrs_of_all if "traceback" not in attrs]
     tried = {RENAMED_PRESETS.get(str(name), name) for name in names}
@@ -71,7 +71,7 @@ def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
     """Name, recipe, and whether it is tried even if it is no point of the space.
 
     Where the joint order can be chosen, LRP's presets are tried again with relevance summed with its sign: on
-    a transformer they do far better so in that order (docs/results), and samplers seldom get there alone.
+    a transformer they do far better so in that order (docs/results), and samplers seldom find that alone.
     """
     space, configured = setup.space, setup.config.prune.order
     if (file := setup.config.composite.file) is not None:

@@ -18,10 +18,10 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from xaiprune.errors import XaipruneError
 from xaiprune.space.space import ANY, INHERIT, Number, OneOf, Range, Space
 
-# Their points are one sequence that the seed shuffles; the storage knows how far it has come.
+# Their points are one sequence, shuffled by the seed; the storage knows its current position.
 _ONE_SEQUENCE = (GridSampler, QMCSampler)
 _MOST_POINTS = 1_000_000  # Optuna's grid sampler lists them all
-# These look for parameters that all trials share, and would find none beside a trial without any.
+# These do not use the parameters that all trials have in common; a trial without any would leave none.
 _FREE_OF_INTERSECTION = ("TPESampler", "RandomSampler", "GridSampler")
 
 
@@ -56,7 +56,7 @@ def make_sampler(
 
 
 def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
-    """The pruner that the ``pruner`` section says.
+    """The pruner of the ``pruner`` section.
 
     Raises:
         XaipruneError: As `make_sampler`.

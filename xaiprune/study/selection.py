@@ -1,4 +1,4 @@
-"""Trials of a stored study that people ask for: one by its number, the best few, the Pareto front."""
+"""Chosen trials of a stored study: one by its number, the best few, the Pareto front."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def finished_trial(study: optuna.Study, number: int) -> FrozenTrial:
 
 
 def distinct_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The best trials that keep the constraints, of those that remove the same units the earliest.
+    """The best trials that keep the constraints; of those that remove the same units, the earliest.
 
     Raises:
         XaipruneError: No trial has finished.

@@ -31,7 +31,7 @@ SCHEMA = "xaiprune/study/1"
 
 
 def storage_url(config: Config) -> str:
-    """Where the configuration's study lies, with an absolute path."""
+    """URL of the configuration's study, with an absolute path."""
     return absolute_url(config.study.storage or f"sqlite:///studies/{config.study.name}.db")
 
 

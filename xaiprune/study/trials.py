@@ -13,7 +13,7 @@ from xaiprune.recipe import Recipe
 
 @dataclass(frozen=True)
 class Counts:
-    """Trials of a study by what has become of them.
+    """Trials of a study by their state.
 
     Attributes:
         done: Finished with a value (or pruned); what ``study.n_trials`` counts.

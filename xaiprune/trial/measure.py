@@ -122,7 +122,7 @@ class Measurement:
         return Entry(rate, plan, self.cache.plans.get(key) or Score(key, (), self.number))
 
     def measure(self, entry: Entry, chunks: int | None = None) -> None:
-        """Have the first chunks of an entry scored; None: all."""
+        """Score the first chunks of an entry; None: all."""
         session, score = self.session, entry.score
         chunks = self.chunks if chunks is None else chunks
         missing = len(score.correct) < chunks

@@ -116,7 +116,7 @@ class Objective:
         return self.combine(rates, [score.total / measurement.total for _, score in scores])
 
     def quantities(self, measurement: Measurement, scores: Measured) -> dict[str, float]:
-        """Top-1 and the costs that are asked for, means over the rates."""
+        """Top-1 and the requested costs, means over the rates."""
         count = len(scores)
         quantities = {"top1": sum(score.total for _, score in scores) / (measurement.total * count)}
         for cost in self.costs:

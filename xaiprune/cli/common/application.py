@@ -37,19 +37,19 @@ from xaiprune.errors import XaipruneError
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
-    """Check the overrides, then hand over to Hydra (``--help``, ``--cfg job``, ``--multirun``, ...).
+    """Check the overrides, then run Hydra (``--help``, ``--cfg job``, ``--multirun``, ...).
 
     Args:
         task: A task with a module ``xaiprune.cli.<task>`` that has ``run(config)``.
         arguments: Overrides and Hydra's flags.
 
     Raises:
-        XaipruneError: Anything the user can mend, before or during the task.
+        XaipruneError: Anything the user can correct, before or during the task.
     """
     _log_to_stderr()
     register_schema(task)
     arguments = spelled_out(task, arguments)
-    # Hydra would print a stripped traceback and exit; this makes it hand exceptions on to `main`.
+    # Hydra would print a stripped traceback and exit; with this it raises exceptions, which `main` handles.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     flags = get_args_parser().parse_intermixed_args(list(arguments))
     rewritten = list(flags.overrides)
@@ -62,7 +62,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
             job = _Job(task, sweep.swept, notes, _at_once(sweep))
         else:
             rewritten = prepare(task, flags.overrides, config_dir=flags.config_dir)
-    # Overrides first: Hydra, unlike people, cannot read them on both sides of a flag.
+    # Overrides first: Hydra cannot read them on both sides of a flag.
     rewritten += [a for a in without_config_dir(arguments) if a not in flags.overrides]
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=task)
@@ -76,7 +76,7 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
             application()
         finally:
             sys.argv = typed
-            HydraConfig.instance().cfg = None  # what comes next in this process was not typed
+            HydraConfig.instance().cfg = None  # what follows in this process was not typed
 
     if sweep is not None and sweep.has_workers:
         from xaiprune.cli.common import workers
@@ -106,11 +106,11 @@ class _Job:
     Attributes:
         task: Of the command line.
         swept: Keys that have other values in other runs.
-        notes: Folder in which the runs of a sweep and who leads them tell each other; None: there is one run.
+        notes: Folder of the files by which the runs of a sweep and their leader communicate; None: one run.
         at_once: Runs that share this machine's processor.
         folder: In which the command was typed, and its relative paths count; a launcher may have kept
             processes from an earlier command in another one.
-        unread: Who read the output (head, less) has gone.
+        unread: The program that read the output (head, less) has ended.
     """
 
     task: str
@@ -122,7 +122,7 @@ class _Job:
     _failed: list[XaipruneError] = field(default_factory=list)
 
     def run(self, composed: DictConfig) -> None:
-        """Run the task; what the user can mend is kept for the end, so that a sweep's other runs go on."""
+        """Run the task; errors for the user are kept for the end, so that a sweep's other runs continue."""
         register_schema(self.task)  # a launcher's worker is another process
         os.chdir(self.folder)
         try:
@@ -136,7 +136,7 @@ class _Job:
             else:
                 module_of(self.task).run(config)
         except XaipruneError as error:
-            # Hydra would write a line of its own before handing it on, and only the first one.
+            # Hydra would add a line of its own, and raise only the first one.
             self._keep(error, composed)
         except BrokenPipeError:
             if self.notes is not None:  # in another process, perhaps
@@ -144,7 +144,7 @@ class _Job:
             self.unread = True
 
     def failures(self) -> list[XaipruneError]:
-        """What went wrong in the runs that have ended."""
+        """Errors of the runs that have ended."""
         if self.notes is None:
             return self._failed
         files = sorted((self.notes / "failed").glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
@@ -167,11 +167,11 @@ def module_of(task: str) -> ModuleType:
 
 
 def prepare_process(config: Config, at_once: int = 1) -> None:
-    """Messages to stderr, threads and seeds: what must be so before the first tensor is made.
+    """Set up messages to stderr, threads and seeds, before the first tensor is made.
 
     Args:
         config: Of the run.
-        at_once: Runs that share the processor: each takes its part, unless ``threads`` says how much.
+        at_once: Runs that share the processor: each takes its share, unless ``threads`` is set.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Flags that people expect of a command line, beside Hydra's: each is short for an override."""
+"""Flags beside Hydra's that a command line usually has: each is short for an override."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search on the console: what is searched, and its trials as they end."""
+"""A search on the console: its set-up, and each trial when it has ended."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _how(prune: PruneConfig) -> str:
 
 
 class Trials:
-    """Trials as they end: a bar with the best so far on a terminal, one line each elsewhere.
+    """Finished trials: on a terminal a bar with the best so far, elsewhere one line each.
 
     Args:
         console: Where to.

@@ -1,4 +1,4 @@
-"""The end of a search: the best recipe as a file, the comparison on the test split, and where all lies."""
+"""The end of a search: the best recipe as a file, the comparison on the test split, and all paths."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
 
 
 def report_command(config: Config) -> str:
-    """What shows the study to people."""
+    """The command that makes a page of the study."""
     return f"xaiprune report {_stored_where(config)}"
 
 

@@ -1,4 +1,4 @@
-"""Existing studies, opened to look at them: nothing is created where there is none."""
+"""Existing studies, opened for reading: nothing is created if there is none."""
 
 from __future__ import annotations
 

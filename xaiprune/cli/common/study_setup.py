@@ -1,4 +1,4 @@
-"""The set-up of a stored study, for tasks that go on with what it found: nothing has to be typed again."""
+"""The set-up of a stored study, for tasks that use its results: nothing has to be typed again."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
-    """The configuration with the set-up that the study was run with last, wherever nothing else was typed.
+    """The configuration with the set-up that the study was last run with, except for what was typed.
 
     Typing ``experiment=`` is typing a whole set-up. What is typed is compared with the study's later on
-    (`require_same`), so nobody measures something else by accident.
+    (`require_same`), so that nothing else is measured by accident.
 
     Args:
         config: As composed.
@@ -56,7 +56,7 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
     if "experiment" in keys:
         return config
     noted = runs[-1]
-    imports = config.imports or noted["config"].get("imports", [])
+    imports = list(dict.fromkeys([*noted["config"].get("imports", []), *config.imports]))
     import_modules(imports, noted["folder"])
     sections = {
         name: _section(config, name, noted["config"][name], keys)
@@ -94,7 +94,7 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
 
 
 def _section(config: Config, name: str, noted: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    """One section as noted, with what was typed of it."""
+    """One section as noted, with its typed keys replaced."""
     current = getattr(config, name)
     typed = [key.split(".")[1] for key in keys if key.startswith(f"{name}.")]
     if isinstance(current, dict):

@@ -1,7 +1,7 @@
 """Workers: several processes on one study, started by a Hydra launcher and led by the one that was typed.
 
-Who leads creates the study, shows the trials of all workers, asks them to end on Ctrl-C, starts them again
-where one was killed, and compares on the test split when all have ended.
+The leading process creates the study, shows the trials of all workers, tells them to end on Ctrl-C, starts
+them again if one was killed, and compares on the test split when all have ended.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
 _FRUITLESS = 2  # starts without a trial that ended, until we give up
 _STOP = "stop"  # a file of this name among the sweep's notes asks its workers to end
-# These start workers on this machine, where it costs nobody anything to start them again.
+# These start workers on this machine, where starting them again costs nothing.
 _LOCAL = ("basic", "joblib", "submitit_local")
 
 
 def work(config: Config, notes: Path) -> None:
-    """Run trials of a study that is there already, until it is complete; prints nothing.
+    """Run trials of an existing study until it is complete; prints nothing.
 
     Args:
         config: With the number of this worker.
@@ -66,11 +66,11 @@ def lead(sweep: Sweep, launch: Callable[[], None], notes: Path) -> None:
     Args:
         sweep: Of ``xaiprune search``, each run a worker.
         launch: Starts all of its runs and waits for their end.
-        notes: Folder in which it and its workers tell each other.
+        notes: Folder of the files by which it and its workers communicate.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running trials have ended, or are queued again if it came twice.
-        XaipruneError: Workers were killed, again and again before a trial had ended.
+        XaipruneError: Workers were killed repeatedly before a trial had ended.
     """
     console = Console(highlight=False, soft_wrap=True)
     led = [_Led.prepared(runs[0], len(runs), several=len(sweep.studies()) > 1) for runs in _by_study(sweep)]
@@ -163,7 +163,7 @@ def _by_study(sweep: Sweep) -> Sequence[Sequence[Config]]:
 def _launch(
     sweep: Sweep, led: Sequence[_Led], launch: Callable[[], None], stopped: Callable[[], bool]
 ) -> None:
-    """Start the workers; again where some were killed, unless that got nowhere twice in a row."""
+    """Start the workers, and again if some were killed, unless two starts in a row brought no trial."""
     fruitless = 0
     while True:
         before = sum(study.missing for study in led)
@@ -172,7 +172,7 @@ def _launch(
             return
         except BaseException as error:
             if stopped() and not isinstance(error, KeyboardInterrupt):
-                return  # a worker that Ctrl-C has met while it was starting
+                return  # Ctrl-C reached a worker while it was starting
             if not _is_loss(error):
                 raise
             for study in led:
@@ -192,7 +192,7 @@ def _launch(
 
 
 def _is_loss(error: BaseException) -> bool:
-    """Whether a launcher says that a worker's process has ended without a word."""
+    """Whether a launcher reports that a worker's process was killed."""
     if isinstance(error, BrokenProcessPool):  # joblib, and with it all other workers are killed
         return True
     submitit = sys.modules.get("submitit.core.utils")
@@ -226,7 +226,7 @@ def _watch(led: _Led, console: Console, ended: threading.Event) -> None:
             try:
                 _show_new(led, shown)
             except (OptunaError, SQLAlchemyError) as error:
-                log.debug("no look at the trials: %s", error)  # the workers will meet it, and say so
+                log.debug("no look at the trials: %s", error)  # the workers will report it
             if last:
                 return
 
@@ -243,6 +243,6 @@ def _show_new(led: _Led, shown: Trials) -> None:
 
 
 def _line(error: BaseException) -> str:
-    """The first words of an exception: launchers add pages."""
+    """The first sentence of an exception: launchers add pages."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).partition(". ")[0][:150]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
-from xaiprune.attribution.lrp.engine.nodes import TapNode
+from xaiprune.attribution.lrp.engine.nodes import ActivationNode, TapNode
 from xaiprune.attribution.lrp.engine.passes import Pass
 from xaiprune.attribution.lrp.engine.tags import Tag, current, set_tag, tag_of
 from xaiprune.errors import UnsupportedOperation, XaipruneError
@@ -184,6 +184,18 @@ class Recorder(TorchFunctionMode):
             kwargs["inplace"] = False
         with torch.enable_grad():
             return func(*_constants(args), **{key: _constants(value) for key, value in kwargs.items()})
+
+    def activation(self, x: Tensor, f: Callable[[Tensor], Tensor], slope_at_zero: float) -> Tensor:
+        """Run an elementwise function with f(0) = 0: relevance passes unchanged, g f(x)/x in gradient form.
+
+        Args:
+            x: Its input.
+            f: The function, without in-place writes.
+            slope_at_zero: The limit of f(x)/x at 0.
+        """
+        with torch.enable_grad():
+            result: Tensor = ActivationNode.apply(x, f(x.detach()), f, slope_at_zero, self.pass_)
+        return result
 
     def _property(self, func: Any, args: Any) -> Any:
         x = current(args[0])

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.lrp.engine.nodes import ActivationNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, set_tag
 from xaiprune.registry import register_operation
@@ -52,8 +51,7 @@ def activation(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> T
     def f(t: Tensor) -> Tensor:
         return function(t, *constants, **kwargs)
 
-    with torch.enable_grad():
-        out: Tensor = ActivationNode.apply(x, f(x.detach()), f, _SLOPE_AT_ZERO[op.name], rec.pass_)
+    out = rec.activation(x, f, _SLOPE_AT_ZERO[op.name])
     return set_tag(out, Tag(nonnegative=op.name == "relu6"))
 
 
