@@ -25,6 +25,7 @@ SLOW = (
     "pruning/test_onnx.py",
     "pruning/test_remove.py",
     "pruning/test_shared_networks.py",
+    "pruning/test_store.py",
     "pruning/test_task.py",
     "realdata",
     "report/test_dashboard.py",
@@ -34,6 +35,7 @@ SLOW = (
     "search",
     "test_wheel.py",
     "trial",
+    "units/test_kinds.py",
 )
 FAST = ("search/test_space.py",)  # in spite of its folder
 
