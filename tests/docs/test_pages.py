@@ -103,7 +103,7 @@ def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_shown_are_read(page: Path) -> None:
-    """YAML and JSON with a schema line are what the program reads; a file that is named is read by a command."""
+    """YAML and JSON with a schema line are what the program reads. (Commands read the files with a name.)"""
     for block in blocks(page):
         if block.language not in ("yaml", "json") or block.not_run is not None or block.file is not None:
             continue
