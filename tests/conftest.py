@@ -11,6 +11,44 @@ from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data import Dataset, load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# What `make test-fast` leaves out: files and folders that search, train, run large networks, or start
+# processes, servers or browsers. A single slow test elsewhere is marked `@pytest.mark.slow`.
+SLOW = (
+    "attribution/test_architectures.py",
+    "attribution/test_zennit.py",
+    "cli",
+    "config/test_imports.py",
+    "config/test_sweep.py",
+    "models/test_digits_networks.py",
+    "proof/test_published.py",
+    "pruning/test_joint.py",
+    "pruning/test_onnx.py",
+    "pruning/test_remove.py",
+    "pruning/test_shared_networks.py",
+    "pruning/test_store.py",
+    "pruning/test_task.py",
+    "realdata",
+    "report/test_dashboard.py",
+    "report/test_final.py",
+    "report/test_page.py",
+    "report/test_page_in_browser.py",
+    "search",
+    "test_wheel.py",
+    "trial",
+    "units/test_kinds.py",
+)
+FAST = ("search/test_space.py",)  # in spite of its folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow; the suite of a folder that has moved does not become fast unnoticed."""
+    tests = Path(__file__).parent
+    slow, fast = ([tests / name for name in names] for names in (SLOW, FAST))
+    if missing := [str(path) for path in (*slow, *fast) if not path.exists()]:
+        raise pytest.UsageError(f"SLOW and FAST in {__file__} name what is not there: {', '.join(missing)}")
+    for item in items:
+        if any(item.path.is_relative_to(path) for path in slow) and item.path not in fast:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

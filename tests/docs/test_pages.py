@@ -82,6 +82,7 @@ def test_no_command_escapes(page: Path) -> None:
             assert any(command.startswith(found[1]) for command in typed), f"{name_of(page)}: {line}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
     for text in _SPAN.findall(prose(page).replace("\n", " ")):
@@ -102,9 +103,9 @@ def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_shown_are_read(page: Path) -> None:
-    """YAML and JSON with a schema line are what the program reads."""
+    """YAML and JSON with a schema line are what the program reads. (Commands read the files with a name.)"""
     for block in blocks(page):
-        if block.language not in ("yaml", "json") or block.not_run is not None:
+        if block.language not in ("yaml", "json") or block.not_run is not None or block.file is not None:
             continue
         data = yaml.safe_load(block.text) if block.language == "yaml" else json.loads(block.text)
         schema = data.get("schema") if isinstance(data, dict) else None
