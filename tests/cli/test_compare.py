@@ -78,7 +78,7 @@ def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
         (["compare.rates=[0.4,0.2]", "study.name=one"], "the rates of a comparison must rise"),
         (["compare.rates=[1.0]", "study.name=one"], "compare.rates must be"),
         (["compare.presets=[zpuls]", "study.name=one"], "compare.presets: there is no preset 'zpuls'"),
-        (["compare.criteria=[tailor]", "study.name=one"], "criterion 'tailor' is unknown"),
+        (["compare.criteria=[tailor]", "study.name=one"], "unknown criterion 'tailor'"),
     ],
 )
 def test_what_cannot_be_compared(searched, capsys, overrides, message):

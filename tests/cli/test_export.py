@@ -11,7 +11,7 @@ from tests.cli.conftest import FINGERPRINT
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
-from xaiprune.config import compose
+from xaiprune.config import compose, current_names
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import Plan, load_pruned_plan
 from xaiprune.recipe import PRESETS, configured_recipe
@@ -44,8 +44,9 @@ def test_the_best(make_study, capsys):
     origin = yaml.safe_load(path.read_text())["provenance"]
     assert (origin["study"], origin["trial"], origin["value"]) == ("one", 1, 0.94)
     assert origin["interval"] == [0.9, 0.98]
-    for key in ("model", "data", "units", "prune", "objective"):
+    for key in ("model", "data", "units", "objective"):
         assert origin[key] == FINGERPRINT[key]
+    assert origin["prune"] == current_names("prune", FINGERPRINT["prune"])
     assert "torch" in origin["versions"]
 
 
