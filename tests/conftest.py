@@ -1,6 +1,7 @@
 """Fixtures that every part of the suite shares."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data import Dataset, load
+from xaiprune.registry import REGISTRIES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # What `make test-fast` leaves out: files and folders that search, train, run large networks, or start
@@ -73,6 +75,22 @@ def digits_data(session_cache: str) -> Dataset:
     from xaiprune.models.small import digits_resnet
 
     return load(DataConfig(source="digits", cache_dir=session_cache), preprocess(digits_resnet()), 10)
+
+
+@pytest.fixture
+def own_modules_forgotten(tmp_path: Path) -> Iterator[None]:
+    """Modules imported from the test's folder, and what they register, are gone afterwards."""
+    modules = set(sys.modules)
+    names = [set(registry) for registry in REGISTRIES]
+    yield
+    assert not [entry for entry in sys.path if entry.startswith(str(tmp_path))]
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    for registry, before in zip(REGISTRIES, names, strict=True):
+        for name in set(registry) - before:
+            if not registry[name].__module__.startswith("xaiprune."):
+                registry.unregister(name)
 
 
 @pytest.fixture(autouse=True)

@@ -155,6 +155,8 @@ OPERATIONS = Registry(
     [f"{_OPERATIONS}.{name}" for name in ("activation", "attention", "linear", "norm", "plain")],
 )
 
+REGISTRIES = (RULES, CRITERIA, UNIT_KINDS, SOURCES, OBJECTIVES, OPERATIONS)
+
 register_rule = RULES.register
 register_criterion = CRITERIA.register
 register_unit_kind = UNIT_KINDS.register

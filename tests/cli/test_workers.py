@@ -61,7 +61,7 @@ def typed(weights: dict[str, Path], session_cache: str, tmp_path: Path) -> Typed
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the studies that were compared on the test split; the comparison itself is left out."""
     found: list[str] = []
-    monkeypatch.setattr(workers.alone, "finish", lambda context, study, *_: found.append(study.study_name))
+    monkeypatch.setattr(workers, "finish", lambda setup, study, *_: found.append(study.study_name))
     return found
 
 

@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from xaiprune.config import compose, sweep_of
 from xaiprune.errors import XaipruneError
-from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 MODULE = """
 from xaiprune.data import DataSource, Source
@@ -38,19 +36,11 @@ class Two:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules_forgotten: None) -> Path:
     """The current folder, with a module that registers things; nothing of it remains."""
     (tmp_path / "my_squares.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    path, modules = list(sys.path), set(sys.modules)
-    yield tmp_path
-    assert sys.path == path
-    for name in set(sys.modules) - modules:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-    for registry, name in ((SOURCES, "squares"), (UNIT_KINDS, "rows"), (OBJECTIVES, "two")):
-        if name in registry:
-            registry.unregister(name)
+    return tmp_path
 
 
 TYPED = ["model=resnet18", "imports=[my_squares]"]

@@ -253,7 +253,7 @@ def cheap_python(text: str) -> str:
 
 
 @pytest.fixture
-def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typist:
+def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules_forgotten: None) -> Typist:
     """In an empty folder, with something real in the place of words in capitals."""
     from xaiprune.attribution import save_composite
     from xaiprune.comparison import run as final

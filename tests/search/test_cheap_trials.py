@@ -16,7 +16,7 @@ from xaiprune.recipe import PRESETS
 from xaiprune.session import Caches, PruningSession
 from xaiprune.study import Ending, counts, open_search, open_study, recipe_of, run_trials, search
 from xaiprune.study.threads import fitting_threads
-from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run, saved
+from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run_trial, saved
 
 
 def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
@@ -47,7 +47,7 @@ def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: lis
     # Nothing but the order of asking has changed: each value is what the recipe has by itself.
     setup = open_search(config())
     for trial in study.trials[:5]:
-        alone = run(setup, PRESETS[trial.user_attrs["preset"]], 99, ScoreCache(), Stopwatch())
+        alone = run_trial(setup, PRESETS[trial.user_attrs["preset"]], 99, ScoreCache(), Stopwatch())
         assert alone.values == (trial.value,)
 
 
@@ -153,12 +153,12 @@ def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
             return step == 1
 
     known = ScoreCache()
-    stopped = run(setup, PRESETS["taylor"], 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    stopped = run_trial(setup, PRESETS["taylor"], 3, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (stopped.values, stopped.evaluated, stopped.wanted) == (None, 100, 300)
-    rest = run(setup, PRESETS["epsilon_logit"], 4, known, Stopwatch())  # removes the same units
+    rest = run_trial(setup, PRESETS["epsilon_logit"], 4, known, Stopwatch())  # removes the same units
     assert rest.evaluated == 200
-    assert rest.values == run(setup, PRESETS["taylor"], 5, ScoreCache(), Stopwatch()).values
-    again = run(setup, PRESETS["taylor"], 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
+    assert rest.values == run_trial(setup, PRESETS["taylor"], 5, ScoreCache(), Stopwatch()).values
+    again = run_trial(setup, PRESETS["taylor"], 6, known, Stopwatch(), race=Impatient())  # type: ignore[arg-type]
     assert (again.values, again.evaluated, again.reused) == (None, 0, 4)
     assert again.scores[0][1].correct == stopped.scores[0][1].correct
 
@@ -174,7 +174,7 @@ def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
     overrides = ("units=inner_filters", "data.reference_per_class=2", "prune.rate=0.4")
     setup = open_search(config(*overrides, f"prune.compensate={how}", "prune.sequential=false"))
     plain = open_search(config(*overrides))
-    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     (relevance,) = plain.session.relevances([PRESETS["taylor"]])
     from xaiprune.attribution import aggregate
 
@@ -203,9 +203,9 @@ def test_smaller_networks_answer_as_masked_ones(
     config: MakeConfig, monkeypatch: pytest.MonkeyPatch, units: str
 ) -> None:
     setup = open_search(config(f"units={units}"))
-    masked_one = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    masked_one = run_trial(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     monkeypatch.setattr("xaiprune.session.session._WORTH_REMOVING", 0)
-    smaller = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    smaller = run_trial(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert smaller.scores == masked_one.scores
 
 
@@ -255,7 +255,7 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
     asked: set[Any] = set()
     for trial in study.get_trials(states=(TrialState.COMPLETE,)):
         recipe = recipe_of(trial)
-        assert run(plain, recipe, 99, ScoreCache(), Stopwatch()).values == (trial.value,)
+        assert run_trial(plain, recipe, 99, ScoreCache(), Stopwatch()).values == (trial.value,)
         asked |= {("scope", recipe.scope), ("references", recipe.references)}
         asked |= {("compensate", recipe.compensate), ("order", recipe.order)}
         asked.add(("scaled", bool(recipe.scale)))

@@ -11,7 +11,7 @@ from xaiprune.evaluation import faithfulness
 from xaiprune.recipe import PRESETS
 from xaiprune.report import faithfulness as faithfulness_of_trials
 from xaiprune.study import best_trial, open_search, recipe_of, search
-from xaiprune.trial import ScoreCache, Stopwatch, run
+from xaiprune.trial import ScoreCache, Stopwatch, run_trial
 
 EXPLAIN = ("objective=faithfulness", "objective.validation_limit=6")
 
@@ -23,7 +23,7 @@ def test_a_trials_value_is_the_area_between_the_curves(config: MakeConfig, model
     images = setup.session.validation
     for name in ("taylor", "alpha2beta1_first"):
         recipe = PRESETS[name]
-        found = run(setup, recipe, 0, ScoreCache(), Stopwatch())
+        found = run_trial(setup, recipe, 0, ScoreCache(), Stopwatch())
         maps = heatmaps(
             setup.session.model, images.tensor(), images.labels, recipe.composite, start=recipe.start
         )
@@ -57,7 +57,7 @@ def test_a_search_that_resumes(config: MakeConfig) -> None:
     assert [t.user_attrs["faithfulness"]["images"] for t in done] == [6] * 4
     # A recipe that comes again (here by hand) takes the figures that are there.
     setup, first = open_search(config(*EXPLAIN)), recipe_of(parts.trials[0])
-    again = run(setup, first, 99, ScoreCache.of(parts), Stopwatch())
+    again = run_trial(setup, first, 99, ScoreCache.of(parts), Stopwatch())
     assert (again.values, again.reused, again.evaluated) == (tuple(parts.trials[0].values), 0, 0)
 
 

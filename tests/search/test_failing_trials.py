@@ -13,6 +13,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
 from xaiprune.study import (
     Ending,
+    batch,
     best_trial,
     counts,
     load_study,
@@ -22,21 +23,20 @@ from xaiprune.study import (
     search,
 )
 from xaiprune.trial import SearchSetup
-from xaiprune.trial import run as one_trial
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
     """Trial number -> what goes wrong in it."""
     failures: dict[int, Exception] = {}
-    run = one_trial.run
+    run = batch.run_trial
 
     def failing(setup: SearchSetup, recipe: Any, number: int, *rest: Any) -> Any:
         if number in failures:
             raise failures[number]
         return run(setup, recipe, number, *rest)
 
-    monkeypatch.setattr(one_trial, "run", failing)
+    monkeypatch.setattr(batch, "run_trial", failing)
     return failures
 
 

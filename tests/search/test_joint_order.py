@@ -18,7 +18,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
 from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.study import open_search, search
-from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run
+from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial
 
 SETTINGS = ("prune.rate=0.6", "units=neurons")
 TAYLOR = PRESETS["taylor"]
@@ -58,7 +58,7 @@ def test_a_trial_takes_units_in_the_joint_order(config: MakeConfig, method: str,
     setup = open_search(config(*settings, "prune.order=joint", model="digits_vit"))
     expected = by_hand(setup, TAYLOR, method, steps)
     assert setup.session.plan_for(TAYLOR, 0.6, scores(setup)) == expected
-    found = run(setup, TAYLOR, 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, TAYLOR, 0, ScoreCache(), Stopwatch())
     assert found.values == (setup.session.accuracy(setup.session.pruned(expected)).top1,)
     assert [score.plan for _, score in found.scores] == [setup.session.plan_key(expected)]
     # Something is at stake: by score, others go.

@@ -14,13 +14,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.config import Config
 from xaiprune.storage import stale
-from xaiprune.study import Counts, counts, load_study, open_search, open_study, search
-from xaiprune.trial import run as one_trial
+from xaiprune.study import Counts, batch, counts, load_study, open_search, open_study, search
 
 # A fork of this process would take SQLite's open connections along, which loses what is written; the server
 # has none, and its forks are spared the imports.
 server = multiprocessing.get_context("forkserver")
-server.set_forkserver_preload(["xaiprune.search"])
+server.set_forkserver_preload(["xaiprune.study"])
 
 
 def running_trial(study: optuna.Study, run: str = "", **worker: Any) -> int:
@@ -64,7 +63,7 @@ def _killed_in_its_third_trial(config: Config, moment: str) -> None:
     """Search until the third trial of this process, and kill it there."""
     torch.set_num_threads(1)
     begun = 0
-    run, note = one_trial.run, Trial.set_user_attr
+    run, note = batch.run_trial, Trial.set_user_attr
 
     def kill() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -84,7 +83,7 @@ def _killed_in_its_third_trial(config: Config, moment: str) -> None:
         if begun == 3 and moment == "while storing" and key == "scores":
             kill()
 
-    one_trial.run = deadly  # type: ignore[assignment]
+    batch.run_trial = deadly  # type: ignore[assignment]
     Trial.set_user_attr = deadly_note  # type: ignore[method-assign]
     search(config)
 

@@ -15,14 +15,14 @@ from xaiprune.pruning import remove
 from xaiprune.recipe import PRESETS
 from xaiprune.session import session as context_module
 from xaiprune.study import best_trial, load_study, open_search, search
-from xaiprune.trial import ScoreCache, Stopwatch, constraint_of, run
+from xaiprune.trial import ScoreCache, Stopwatch, constraint_of, run_trial
 
 
 def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
     setup = open_search(
         config("objective=max_rate_at_drop", "objective.keep_top1=0.5", "data.validation_per_class=9")
     )
-    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert found.values is not None
     (rate,) = found.values
     enough = 0.5 * setup.dense.top1
@@ -33,7 +33,7 @@ def test_the_highest_rate_that_keeps_enough(config: MakeConfig) -> None:
         assert measured[rate] >= enough
     assert round(rate + 0.01, 2) not in measured or measured[round(rate + 0.01, 2)] < enough
     again = open_search(config("objective=max_rate_at_drop", "objective.keep_top1=1"))
-    assert run(again, PRESETS["taylor"], 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
+    assert run_trial(again, PRESETS["taylor"], 0, ScoreCache(), Stopwatch()).values[0] <= 1  # type: ignore[index]
 
 
 def test_rates_and_a_searched_rate_exclude_each_other(config: MakeConfig) -> None:
@@ -101,7 +101,7 @@ def test_constraints_that_cannot_be_read(config: MakeConfig, text: str) -> None:
 
 def test_latency_is_measured(config: MakeConfig) -> None:
     setup = open_search(config("objective.constraints=['latency <= 100']"))
-    found = run(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, PRESETS["taylor"], 0, ScoreCache(), Stopwatch())
     assert found.constraints["latency <= 100"] < 0
     assert found.scores[0][1].cost["latency"] > 0
 

@@ -12,7 +12,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning import Plan, Rank, compensate, iterative_plan
 from xaiprune.recipe import PRESETS
 from xaiprune.study import open_search, search
-from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run
+from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial
 
 
 def by_hand(setup: SearchSetup, rerank: Rank, method: str = "none") -> Plan:
@@ -47,11 +47,11 @@ def test_a_trial_ranks_the_network_pruned_so_far(config: MakeConfig, method: str
     assert setup.session.plan(scores, 0.6, rerank=setup.session.ranker(recipe)) == expected
     # Something is at stake: ranked once, others go.
     assert setup.session.plan(scores, 0.6).removed != expected.removed
-    found = run(setup, recipe, 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, recipe, 0, ScoreCache(), Stopwatch())
     assert found.values == (setup.session.accuracy(setup.session.pruned(expected)).top1,)
     assert [score.plan for _, score in found.scores] == [setup.session.plan_key(expected)]
     once = open_search(config(*settings, model="digits_vit"))
-    assert run(once, recipe, 0, ScoreCache(), Stopwatch()).scores[0][1].plan != setup.session.plan_key(
+    assert run_trial(once, recipe, 0, ScoreCache(), Stopwatch()).scores[0][1].plan != setup.session.plan_key(
         expected
     )
 

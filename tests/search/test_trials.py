@@ -16,7 +16,7 @@ from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.registry import OBJECTIVES
 from xaiprune.session import PruningSession, limited
 from xaiprune.study import open_search, recipe_of, search
-from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, attributes, objective_of, run
+from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, attributes, objective_of, run_trial
 
 
 def by_hand(setup: SearchSetup, recipe: Recipe, rate: float) -> float:
@@ -43,7 +43,7 @@ def test_the_value_is_the_top1_of_the_masked_network(
 ) -> None:
     setup = request.getfixturevalue(network)
     before = {name: tensor.clone() for name, tensor in setup.session.model.state_dict().items()}
-    found = run(setup, PRESETS[preset], 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, PRESETS[preset], 0, ScoreCache(), Stopwatch())
     assert found.values == (by_hand(setup, PRESETS[preset], 0.5),)
     assert found.reused is None
     assert all(torch.equal(tensor, before[name]) for name, tensor in setup.session.model.state_dict().items())
@@ -52,7 +52,7 @@ def test_the_value_is_the_top1_of_the_masked_network(
 def test_several_rates(config: MakeConfig) -> None:
     for name, combine in (("top1_at_rate", mean), ("curve_mean", mean), ("curve_trapezoid", trapezoid)):
         setup = open_search(config(f"objective={name}", "objective.rates=[0,0.2,0.6]"))
-        found = run(setup, PRESETS["epsilon"], 0, ScoreCache(), Stopwatch())
+        found = run_trial(setup, PRESETS["epsilon"], 0, ScoreCache(), Stopwatch())
         top1 = [by_hand(setup, PRESETS["epsilon"], rate) for rate in (0, 0.2, 0.6)]
         assert found.values == (pytest.approx(combine([0, 0.2, 0.6], top1)),)
 
@@ -80,23 +80,23 @@ def test_objectives_by_name(config: MakeConfig) -> None:
 
 def test_the_same_recipe_is_not_attributed_again(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     known = ScoreCache()
-    first = run(cnn, PRESETS["epsilon"], 0, known, Stopwatch())
+    first = run_trial(cnn, PRESETS["epsilon"], 0, known, Stopwatch())
     study = optuna.create_study()
     trial = study.ask()
     for key, value in attributes(cnn, PRESETS["epsilon"], first, Stopwatch()).items():
         trial.set_user_attr(key, value)
     study.tell(trial, first.values)
     monkeypatch.setattr(PruningSession, "relevances", lambda *_: pytest.fail("attributed again"))
-    again = run(cnn, PRESETS["epsilon"], 7, ScoreCache.of(study), Stopwatch())
+    again = run_trial(cnn, PRESETS["epsilon"], 7, ScoreCache.of(study), Stopwatch())
     assert (again.values, again.reused) == (first.values, 0)
 
 
 def test_the_same_plan_is_not_evaluated_again(cnn: SearchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     known = ScoreCache()
     # epsilon at 0 and at 1e-30 rank alike, but are not the same recipe.
-    first = run(cnn, PRESETS["taylor"], 0, known, Stopwatch())
+    first = run_trial(cnn, PRESETS["taylor"], 0, known, Stopwatch())
     monkeypatch.setattr(PruningSession, "accuracy", lambda *_, **__: pytest.fail("evaluated again"))
-    again = run(cnn, PRESETS["epsilon_logit"], 3, known, Stopwatch())
+    again = run_trial(cnn, PRESETS["epsilon_logit"], 3, known, Stopwatch())
     assert (again.values, again.reused) == (first.values, 0)
 
 
@@ -136,6 +136,6 @@ def test_a_plan_is_not_searched(config: MakeConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize("budget", ["params", "macs"])
 def test_budgets(config: MakeConfig, budget: str) -> None:
     setup = open_search(config(f"prune.budget={budget}"))
-    found = run(setup, PRESETS["epsilon"], 0, ScoreCache(), Stopwatch())
+    found = run_trial(setup, PRESETS["epsilon"], 0, ScoreCache(), Stopwatch())
     assert found.values is not None
     assert 0 <= found.values[0] <= 1

@@ -62,7 +62,7 @@ def compare(
 
     Args:
         config: Of the search.
-        network: As given to `xaiprune.search`.
+        network: As given to `xaiprune.study.search`.
         criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
             Taylor, activation and weight magnitude.
 

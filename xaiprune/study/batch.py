@@ -21,7 +21,7 @@ from xaiprune.recipe import Recipe
 from xaiprune.storage import retry
 from xaiprune.study.presets import recipe_for
 from xaiprune.study.trials import counts
-from xaiprune.trial import Race, Result, ScoreCache, SearchSetup, Stopwatch, attributes, run
+from xaiprune.trial import Race, Result, ScoreCache, SearchSetup, Stopwatch, attributes, run_trial
 
 log = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 3
@@ -147,7 +147,7 @@ class Batch:
 
     def _measure(self, asked: Asked, recipe: Recipe, race: Race | None) -> Result:
         cache = ScoreCache.of(self._study)
-        return run(self._setup, recipe, asked.trial.number, cache, asked.watch, asked.relevance, race)
+        return run_trial(self._setup, recipe, asked.trial.number, cache, asked.watch, asked.relevance, race)
 
     def _halve(self, error: Exception) -> bool:
         """Half as many images in a pass, once, after running out of memory; whether to try again."""

@@ -32,7 +32,7 @@ from xaiprune.trial import (
     Stopwatch,
     attributes,
     objective_of,
-    run,
+    run_trial,
 )
 from xaiprune.units import find_units
 
@@ -111,7 +111,7 @@ class ObjectiveSuite:
 
     def test_a_stored_trial_is_not_measured_again(self, setup: SearchSetup) -> None:
         cache, watch = ScoreCache(), Stopwatch()
-        result = run(setup, PRESETS["zplus"], 0, cache, watch)
+        result = run_trial(setup, PRESETS["zplus"], 0, cache, watch)
         stored = json.loads(json.dumps(attributes(setup, PRESETS["zplus"], result, watch)))
         of_storage = ScoreCache()
         of_storage.add(_finished(result, stored))
@@ -139,7 +139,7 @@ class ObjectiveSuite:
 
 
 def _trial(setup: SearchSetup, preset: str, cache: ScoreCache, number: int = 0) -> Result:
-    return run(setup, PRESETS[preset], number, cache, Stopwatch())
+    return run_trial(setup, PRESETS[preset], number, cache, Stopwatch())
 
 
 def _finished(result: Result, stored: Mapping[str, Any] | None = None) -> FrozenTrial:

@@ -6,7 +6,7 @@ from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Objective, objective_of
 from xaiprune.trial.race import CHUNK, Race, saved
 from xaiprune.trial.result import Result, Stopwatch
-from xaiprune.trial.run import attributes, run
+from xaiprune.trial.run import attributes, run_trial
 from xaiprune.trial.setup import SearchSetup
 
 __all__ = [
@@ -24,6 +24,6 @@ __all__ = [
     "attributes",
     "constraint_of",
     "objective_of",
-    "run",
+    "run_trial",
     "saved",
 ]

@@ -14,7 +14,7 @@ from xaiprune.trial.result import Result, Stopwatch
 from xaiprune.trial.setup import SearchSetup
 
 
-def run(
+def run_trial(
     setup: SearchSetup,
     recipe: Recipe,
     number: int,
