@@ -31,6 +31,7 @@ SLOW = (
     "pruning/test_task.py",
     "realdata",
     "report/test_dashboard.py",
+    "report/test_docs.py",
     "report/test_final.py",
     "report/test_page.py",
     "report/test_page_in_browser.py",
