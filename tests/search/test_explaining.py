@@ -75,7 +75,7 @@ def test_the_task_shows_logits_and_compares_by_pruning(
 def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
     asked = config("study.n_trials=5", "objective.validation_limit=3")
     study, setup = search(asked), open_search(asked)
-    frame = faithfulness_of_trials(study, setup)
+    frame = faithfulness_of_trials(study, setup.session)
     done = study.get_trials(states=(TrialState.COMPLETE,))
     assert frame.number.tolist() == [t.number for t in done]
     assert frame.value.tolist() == [t.value for t in done]

@@ -17,6 +17,7 @@ from xaiprune.comparison.run import compare_on_test
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
 from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.session import PruningSession
 from xaiprune.study import open_search, search
 from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial
 
@@ -140,8 +141,8 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
     assert queued["epsilon, signed"] == queued["epsilon"] | {"aggregate": "signed", "order": "joint"}
     # The comparison takes the best one's units as its trial did, and the others' as configured.
     best = replace(TAYLOR, order="joint")
-    ours, theirs = rank(plain, "best found", best, [], ["taylor"], 0)[0]
-    evaluator = TestEvaluator(plain, tmp_path)
+    ours, theirs = rank(plain.session, "best found", best, [], ["taylor"], 0)[0]
+    evaluator = TestEvaluator(plain.session, tmp_path)
     assert evaluator.figures(ours, 0.6) == evaluator.figures_of(
         jointly.session.plan_for(TAYLOR, 0.6, scores(jointly))
     )
@@ -176,9 +177,9 @@ def test_a_comparison_in_another_order_is_another_one(
 ) -> None:
     asked: list[str] = []
 
-    def counted(bench: SearchSetup, *rest):
-        asked.append(bench.config.prune.order)
-        return rank(bench, *rest)
+    def counted(session: PruningSession, *rest):
+        asked.append(session.prune.order)
+        return rank(session, *rest)
 
     monkeypatch.setattr("xaiprune.comparison.run.rank", counted)
     for order in ("score", "score", "joint", "joint"):

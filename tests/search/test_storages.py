@@ -81,7 +81,7 @@ def test_repair(config: MakeConfig, storage: str, capsys: pytest.CaptureFixture[
     typed = [f"study.storage={storage}", "study.name=test", "studies.action=repair"]
     studies.run(compose("studies", typed))
     printed = capsys.readouterr().out
-    assert f"trial {dead.number} was left unfinished" in printed
+    assert f"trial {dead.number} was not finished" in printed
     assert f"trial {far.number} is left alone: process 7 on elsewhere" in printed
     assert ("no heartbeats" in printed) is not has_heartbeats(open_storage(storage))
     studies.run(compose("studies", [*typed, "studies.assume_dead=true"]))

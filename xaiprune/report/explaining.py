@@ -32,9 +32,8 @@ def faithfulness(study: optuna.Study, session: PruningSession) -> pd.DataFrame:
 
     Returns:
         One row a finished trial, in their order: ``number``; ``preset``; ``value`` (the study's);
-            ``faithfulness``
-        (area between the curves, in logits, higher is better) with its 95 % interval ``low`` to ``high`` over
-        images; NaN where heatmaps are not finite.
+        ``faithfulness`` (area between the curves, in logits, higher is better) with its 95 % interval
+        ``low`` to ``high`` over images; NaN where heatmaps are not finite.
 
     Example:
         >>> frame = faithfulness(study, session)
