@@ -74,11 +74,8 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
     if isinstance(data, Dataset):
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
-    count = outputs(model)
-    if count is None:
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        with torch.inference_mode():
-            count = model(images.tensor(slice(0, 1), device)).shape[1]
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    count = outputs(model, images.tensor(slice(0, 1), device))
     return as_dataset((images.tensor(), images.labels), outputs=count, test=test)
 
 
