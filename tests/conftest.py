@@ -12,13 +12,15 @@ from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data import Dataset, load
 from xaiprune.registry import REGISTRIES
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
 # What `make test-fast` leaves out: files and folders that search, train, run large networks, or start
 # processes, servers or browsers. A single slow test elsewhere is marked `@pytest.mark.slow`.
 SLOW = (
     "attribution/test_architectures.py",
     "attribution/test_zennit.py",
     "cli",
+    "config/test_compose.py",
     "config/test_imports.py",
     "config/test_sweep.py",
     "models/test_digits_networks.py",
@@ -40,18 +42,24 @@ SLOW = (
     "trial",
     "units/test_kinds.py",
 )
-FAST = ("search/test_space.py",)  # in spite of its folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow; the suite of a folder that has moved does not become fast unnoticed."""
-    tests = Path(__file__).parent
-    slow, fast = ([tests / name for name in names] for names in (SLOW, FAST))
-    if missing := [str(path) for path in (*slow, *fast) if not path.exists()]:
-        raise pytest.UsageError(f"SLOW and FAST in {__file__} name what is not there: {', '.join(missing)}")
+    """Mark what is slow. What has moved is an error, so that it does not become fast unnoticed."""
+    if missing := [name for name in SLOW if not (TESTS / name).exists()]:
+        raise pytest.UsageError(f"SLOW in {__file__} names what is not there: {', '.join(missing)}")
     for item in items:
-        if any(item.path.is_relative_to(path) for path in slow) and item.path not in fast:
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what is slow where only the rest is asked for: it saves ten seconds."""
+    return (config.option.markexpr == "not slow" and _is_slow(collection_path)) or None
+
+
+def _is_slow(path: Path) -> bool:
+    return any(path.is_relative_to(TESTS / name) for name in SLOW)
 
 
 @pytest.fixture(scope="session")
