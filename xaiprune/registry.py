@@ -89,6 +89,10 @@ class Registry(Mapping[str, Any]):
             where = f"{key}={name} is unknown" if key else f"unknown {self.kind} '{name}'"
             raise XaipruneError(f"{where}{closest}") from None
 
+    def parts(self, name: str) -> list[str]:
+        """The names that are joined by ``+`` in a name; a registered name is one, whatever is in it."""
+        return [name] if name in self else name.split("+")
+
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._modules, *self._entries]))
 

@@ -9,6 +9,7 @@ from xaiprune.attribution.lrp.composite import Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.unit_relevance import Start, initial_relevance
+from xaiprune.units.flow import device_of
 
 
 def heatmaps(
@@ -35,7 +36,7 @@ def heatmaps(
     Returns:
         (N, H, W) on the CPU.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     weights = WeightCache()
     found: list[Tensor] = []
     for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):

@@ -17,6 +17,7 @@ from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.lrp.rules import stabilized
 from xaiprune.attribution.relevance import Relevance
 from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.units.flow import device_of
 from xaiprune.units.layer import UnitLayer
 
 Start = Literal["one", "logit", "contrast"]
@@ -92,7 +93,7 @@ def attribute(
     composites = [composite] if isinstance(composite, Composite) else list(composite)
     starts: list[Start] = [start] * len(composites) if isinstance(start, str) else list(start)
     _check(images, labels, units, composites, starts)
-    device = next(model.parameters()).device
+    device = device_of(model)
     weights = WeightCache()
     taps = [TapPoint(unit.tap, unit.where) for unit in units]
     per_image, classes = _probe(model, images[:1].to(device), taps, weights, task)

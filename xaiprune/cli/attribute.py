@@ -59,7 +59,7 @@ def write_table(scores: Scores, units: Sequence[UnitLayer], path: Path) -> Path:
 def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, count: int, path: Path) -> Path:
     """Heatmaps of test images, spread over the classes, before and after pruning as ``prune`` says."""
     test, task, prune = session.dataset.test, session.task, session.prune
-    shown = test.subset(np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int))
+    shown = test.spread(count)
     images = shown.tensor(device=session.device)
 
     def maps(model: nn.Module) -> Tensor:
@@ -68,7 +68,7 @@ def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, coun
     plan = session.plan_for(recipe, prune.rate, scores)
     relevance = {"dense": maps(session.model)}
     removed = f"{plan.n_removed / plan.n_units:.0%} of {session.unit_kind}"
-    if prune.compensate == "none" and prune.bn == "keep":
+    if session.only_removes():
         with masked(session.model, plan, session.units):
             relevance[f"{removed} masked"] = maps(session.model)
     else:

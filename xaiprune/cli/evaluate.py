@@ -1,14 +1,11 @@
 """``xaiprune evaluate``: top-1 and cost of a checkpoint or a pruned network."""
 
-import numpy as np
-
-from xaiprune.attribution import heatmaps
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
-from xaiprune.evaluation import Faithfulness, accuracy, cost, faithfulness
+from xaiprune.evaluation import Faithfulness, accuracy, cost
 from xaiprune.models import Setup
 from xaiprune.recipe import configured_recipe
-from xaiprune.session import open_setup
+from xaiprune.session import BatchSizes, flip_patches, open_setup
 
 
 def run(config: EvaluateConfig) -> None:
@@ -30,27 +27,13 @@ def run(config: EvaluateConfig) -> None:
 
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:
     """Of the configured composite's heatmaps, by patch flipping."""
-    wanted, task, recipe = config.evaluate, opened.data.task, configured_recipe(config)
-    count = min(wanted.faithfulness_images, len(images))
-    # Images are in the order of their classes.
-    part = images.subset(np.linspace(0, len(images) - 1, count).round().astype(int))
-    pixels = part.tensor(device=opened.device)
-    relevance = heatmaps(
+    wanted = config.evaluate
+    return flip_patches(
         opened.model,
-        pixels,
-        part.labels,
-        recipe.composite,
-        task=task,
-        start=recipe.start,
-        batch_size=min(16, config.attribution.batch_size),
-    )
-    return faithfulness(
-        opened.model,
-        pixels,
-        part.labels,
-        relevance,
-        task,
+        images.spread(wanted.faithfulness_images),
+        configured_recipe(config),
+        opened.data.task,
+        BatchSizes(config.attribution.batch_size, config.data.batch_size),
         patch=wanted.faithfulness_patch,
         steps=wanted.faithfulness_steps,
-        batch_size=config.data.batch_size,
     )

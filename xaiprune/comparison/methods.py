@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -74,10 +74,6 @@ class Method:
             order=self.order,
             rounds=self.rounds,
         )
-
-    def without_rounds(self) -> Method:
-        """The same method, ranking once."""
-        return replace(self, rerank=None)
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:

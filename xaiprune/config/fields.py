@@ -48,7 +48,7 @@ def registered(default: str, registry: Registry, *, combined: bool = False) -> A
     """
 
     def allows(value: str) -> bool:
-        return value in registry or (combined and all(part in registry for part in value.split("+")))
+        return all(part in registry for part in (registry.parts(value) if combined else [value]))
 
     return field(default=default, metadata={RULE: Rule(allows, choices=registry)})
 

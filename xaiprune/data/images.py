@@ -54,6 +54,11 @@ class LabelledImages(ABC):
     def fingerprint(self) -> str:
         """Hash of images and labels in their order, the same on every machine."""
 
+    def spread(self, count: int) -> "LabelledImages":
+        """So many images at equal distances, or all: of every class some, as images lie in order of class."""
+        count = min(count, len(self))
+        return self.subset(np.linspace(0, len(self) - 1, count).round().astype(int))
+
     def batches(
         self, size: int, device: torch.device | str = "cpu"
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

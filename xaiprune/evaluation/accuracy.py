@@ -10,6 +10,7 @@ from torch import nn
 
 from xaiprune.data import ImagesLike, Task, as_images
 from xaiprune.errors import XaipruneError
+from xaiprune.units import device_of
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -88,7 +89,7 @@ def accuracy(
     if not len(images):
         raise XaipruneError(f"there are no images to evaluate on: {images!r}")
     if device is None:
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
     kind, low = torch.device(device).type, precision == "bfloat16"
     correct = []
     with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=low):

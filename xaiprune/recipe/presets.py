@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from xaiprune.attribution import Aggregation, Composite, Match, Start
-from xaiprune.attribution.lrp import AlphaBeta, Epsilon, Gamma, Rule, ZBox, ZPlus
+from xaiprune.attribution.lrp import AlphaBeta, Epsilon, Gamma, Rule, ZPlus
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.recipe.recipe import Recipe
 
@@ -66,8 +65,8 @@ PRESETS: dict[str, Recipe] = {
         ),
         _preset(
             "epsilon_gamma",
-            "gamma convolutions, epsilon linear layers (Montavon et al. 2019, as in CRP; `with_box` adds the "
-            "z-box at the input, which only heatmaps need)",
+            "gamma convolutions, epsilon linear layers (Montavon et al. 2019, as in CRP, there with "
+            "a z-box at the input, which only heatmaps need)",
             Epsilon(1e-6),
             ((Match(types=("conv",)), Gamma(0.25)),),
             start="logit",
@@ -100,9 +99,3 @@ def preset(name: str, key: str = "preset") -> Recipe:
         closest = did_you_mean(name, PRESETS) or f"; choose from {', '.join(PRESETS)}"
         raise XaipruneError(f"{key}: there is no preset '{name}'{closest}")
     return PRESETS[name]
-
-
-def with_box(composite: Composite, first_layer: str, low: float, high: float) -> Composite:
-    """The composite with z-box at the layer that reads the image (it only matters for heatmaps)."""
-    entry = (Match(names=(first_layer,)), ZBox(low, high))
-    return replace(composite, layers=(entry, *composite.layers))

@@ -80,6 +80,17 @@ class Recipe:
         }
 
     @property
+    def attribution(self) -> dict[str, str]:
+        """Start and aggregation as the keys of the ``attribution`` section."""
+        of = self.aggregation
+        return {
+            "start": self.start,
+            "aggregate": of.mode,
+            "image_weight": of.image_weight,
+            "normalize": of.normalize,
+        }
+
+    @property
     def attribution_key(self) -> AttributionKey:
         """Equal for recipes that compute scores from the same relevance."""
         return self.composite, self.start, self.references

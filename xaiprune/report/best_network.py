@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from torch import Tensor, nn
@@ -74,8 +73,7 @@ def _key_of(path: Path) -> str | None:
 
 def _draw(session: PruningSession, recipe: Recipe, plan: Plan, smaller: nn.Module, path: Path) -> None:
     test, task = session.dataset.test, session.task
-    count = min(_PICTURES, len(test))
-    shown = test.subset(np.linspace(0, len(test) - 1, count).round().astype(int))
+    shown = test.spread(_PICTURES)
 
     def maps(model: nn.Module) -> Tensor:
         images, labels = shown.tensor(device=session.device), shown.labels.to(session.device)
@@ -83,7 +81,7 @@ def _draw(session: PruningSession, recipe: Recipe, plan: Plan, smaller: nn.Modul
 
     relevance = {"dense": maps(session.model)}
     name = f"{plan.n_removed} {session.unit_kind} removed"
-    if (recipe.compensate or session.prune.compensate) == "none" and session.prune.bn == "keep":
+    if session.only_removes(recipe.compensate):
         # The same answers, also where a layer of the smaller network is one that LRP does not know.
         with masked(session.model, plan, session.units):
             relevance[name] = maps(session.model)

@@ -1,6 +1,7 @@
 """A session: network, data, units and caches that recipes run on."""
 
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
+from xaiprune.session.flipping import flip_patches
 from xaiprune.session.one_call import prune
 from xaiprune.session.opening import limited, open_session, open_setup, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
@@ -16,6 +17,7 @@ __all__ = [
     "Pruned",
     "PruningSession",
     "apply_and_measure",
+    "flip_patches",
     "limited",
     "open_session",
     "open_setup",

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from xaiprune.attribution import Composite, Start
@@ -17,7 +16,7 @@ from xaiprune.models import outputs
 from xaiprune.recipe import Recipe, preset, recipe_of_file
 from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.session import PruningSession
-from xaiprune.units import UnitLayer, find_units
+from xaiprune.units import UnitLayer, device_of, find_units
 
 _OF_RECIPES = ("scope", "order", "compensate", "rounds")  # settings that a recipe may make itself
 
@@ -74,8 +73,7 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
     if isinstance(data, Dataset):
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    count = outputs(model, images.tensor(slice(0, 1), device))
+    count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
     return as_dataset((images.tensor(), images.labels), outputs=count, test=test)
 
 

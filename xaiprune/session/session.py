@@ -30,7 +30,7 @@ from xaiprune.pruning import (
 from xaiprune.recipe import Recipe, relevances_of
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
 from xaiprune.session.pruned import Pruned
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, device_of
 
 # To make a network smaller takes a second or so; below this many MACs in all, masking it is over sooner.
 _WORTH_REMOVING = 2e11
@@ -128,7 +128,7 @@ class PruningSession:
             prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
             batch: Images in one pass.
         """
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         images = dataset.reference.tensor(device=device)
         dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
         return cls(
@@ -276,7 +276,7 @@ class PruningSession:
         plan: Plan,
         compensate: str | None = None,
         *,
-        smaller: bool | None = None,
+        smaller: bool = False,
         images: int | None = None,
     ) -> Pruned:
         """Apply a plan in whichever way is done sooner.
@@ -284,20 +284,26 @@ class PruningSession:
         Args:
             plan: What is removed.
             compensate: In place of ``prune.compensate``.
-            smaller: Whether the tensors shrink; None: where that is sooner done than masking.
+            smaller: The tensors must shrink; else they do where that is sooner done than masking.
             images: How many will be classified, at most; None: all validation images.
         """
         method = compensate or self.prune.compensate
-        plain = method == "none" and self.prune.bn == "keep"
         if not plan.n_removed:
             return Pruned(self.model)
-        if smaller is None:
+        if self.only_removes(method) and not smaller:
             count = len(self.validation) if images is None else images
-            smaller = not plain or self.dense.cost().macs * count > _WORTH_REMOVING
-        if not smaller:
-            return Pruned(self.model, plan.removed)
+            if self.dense.cost().macs * count <= _WORTH_REMOVING:
+                return Pruned(self.model, plan.removed)
         # Checking would run the masked network beside it in every trial.
         return Pruned(self.remove(plan, method, check=False).model)
+
+    def only_removes(self, compensate: str | None = None) -> bool:
+        """Whether a mask gives the pruned network's answers: no weight is changed and nothing recalibrated.
+
+        Args:
+            compensate: In place of ``prune.compensate``.
+        """
+        return (compensate or self.prune.compensate) == "none" and self.prune.bn == "keep"
 
     def remove(self, plan: Plan, compensate: str | None = None, *, check: bool = True) -> Removal:
         """The smaller network, compensated, and what became of the plan's units.

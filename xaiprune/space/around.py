@@ -51,13 +51,7 @@ def known_recipe(path: Any) -> KnownRecipe:
     file = Path(path).expanduser()
     if path in (*PRESETS, *RENAMED_PRESETS) and not file.exists():
         recipe = preset(path)
-        choices = {
-            "start": recipe.start,
-            "aggregate": recipe.aggregation.mode,
-            "image_weight": recipe.aggregation.image_weight,
-            "normalize": recipe.aggregation.normalize,
-        }
-        return KnownRecipe(path, recipe.composite.renamed(path), choices)
+        return KnownRecipe(path, recipe.composite.renamed(path), recipe.attribution)
     composite = load_composite(file)
     return KnownRecipe(path, composite.renamed(path), stored_recipe(file))
 

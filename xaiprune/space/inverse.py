@@ -36,20 +36,16 @@ def params_of(space: Space, recipe: Recipe) -> dict[str, Any]:
     for part in space.parts:
         params |= _part_params(part, own, {layer: composite.rule_for(layer) for layer in part.layers})
     params |= _between_params(space, recipe)
-    configured, aggregation = space.configured, recipe.aggregation
+    configured, attribution = space.configured, recipe.attribution
     compete = space.layers_compete(recipe.scope)
-    for name, value in (
-        ("start", recipe.start),
-        ("aggregate", aggregation.mode),
-        ("image_weight", aggregation.image_weight),
-    ):
-        params |= _choice(space, name, value)
+    for name in ("start", "aggregate", "image_weight"):
+        params |= _choice(space, name, attribution[name])
     for name in ("scope", "compensate", "order", "references"):
         meant = getattr(configured, name)
         value = getattr(recipe, name)
         params |= _optional(space, name, meant if value is None else value, meant)
     if compete:
-        params |= _choice(space, "normalize", aggregation.normalize)
+        params |= _choice(space, "normalize", attribution["normalize"])
         params |= _scale(space, recipe)
     return params | _rate(space, configured.rate if recipe.rate is None else recipe.rate)
 

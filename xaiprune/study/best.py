@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ def provenance(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> dict[
         make its ranking. ``model``, ``data``, ``units``, ``prune``, ``objective``: of what; ``versions`` and
         ``command``: with what (None: from Python).
     """
-    aggregation = asdict(recipe.aggregation)
     fingerprint = stored_fingerprint(study) or {}
     scores = [{k: v for k, v in score.items() if k != "chunks"} for score in trial.user_attrs["scores"]]
     return {
@@ -64,7 +62,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> dict[
         **({"values": list(trial.values)} if len(trial.values) > 1 else {}),
         "scores": scores,
         # The composite alone does not make a ranking; these go with it.
-        "attribution": {"start": recipe.start, "aggregate": aggregation.pop("mode"), **aggregation},
+        "attribution": recipe.attribution,
         **({"recipe": recipe.settings} if recipe.settings else {}),
         **{key: fingerprint[key] for key in ("model", "data", "units", "prune", "objective")},
         "versions": study.user_attrs["versions"][-1],

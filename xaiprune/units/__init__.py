@@ -4,7 +4,7 @@ from xaiprune.units.attention import Attention, find_attention
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.find import find_units
-from xaiprune.units.flow import Flow, Op, default_example, evaluating, trace
+from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
@@ -18,6 +18,7 @@ __all__ = [
     "Reach",
     "UnitLayer",
     "default_example",
+    "device_of",
     "evaluating",
     "find_attention",
     "find_links",

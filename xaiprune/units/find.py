@@ -41,11 +41,10 @@ def find_units(
         >>> sum(layer.units for layer in find_units(model, "filters"))
         4800
     """
-    parts = [kind] if kind in UNIT_KINDS else kind.split("+")
-    finders = [UNIT_KINDS.find(part, "units") for part in parts]
+    finders = [UNIT_KINDS.find(part, "units") for part in UNIT_KINDS.parts(kind)]
     flow = trace(model, default_example(model) if example is None else example)
     layers = [layer for find in finders for layer in find(flow)]
-    if len(parts) > 1:
+    if len(finders) > 1:
         layers = in_execution_order(flow, layers)
     if not layers:
         raise XaipruneError(f"{type(model).__name__} has no {kind}; {_alternatives(flow)}")

@@ -146,6 +146,11 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
     return flow
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a network's parameters lie; the CPU if it has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def default_example(model: nn.Module) -> Tensor:
     """Zeros of the network's default input size, (1, C, H, W), on its device.
 

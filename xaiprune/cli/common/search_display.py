@@ -71,7 +71,7 @@ class Trials:
     def __init__(
         self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy | None, heading: str = ""
     ) -> None:
-        self._console, self._wanted, self._dense, self._heading = console, wanted, dense, heading
+        self._console, self._dense, self._heading = console, dense, heading
         self._best: FrozenTrial | None = None
         done = counts(study).done
         with suppress(XaipruneError):  # none has finished yet, or none keeps the constraints

@@ -5,47 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from xaiprune.attribution import heatmaps
-from xaiprune.data import LabelledImages
-from xaiprune.evaluation import Faithfulness, faithfulness
+from xaiprune.evaluation import Faithfulness
 from xaiprune.recipe import Recipe
 from xaiprune.registry import register_objective
-from xaiprune.session import PruningSession
+from xaiprune.session import PruningSession, flip_patches
 from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Objective
 from xaiprune.trial.result import Result
 
-_HEATMAP_IMAGES = 16  # in one pass: relevance of the image itself takes memory
 _REASON = "no trial prunes"
 
 
-def explained(session: PruningSession, recipe: Recipe, images: LabelledImages | None = None) -> Faithfulness:
-    """Flip patches of images in the order of a recipe's heatmaps of the dense network.
-
-    Only composite and start have an effect on a heatmap, not how scores are aggregated.
-
-    Args:
-        session: Network and task.
-        recipe: Whose heatmaps.
-        images: What is explained; None: the images that trials are scored on.
-
-    Raises:
-        XaipruneError: Relevance is not finite.
-    """
-    shown = session.validation if images is None else images
-    pixels = shown.tensor(device=session.device)
-    relevance = heatmaps(
-        session.model,
-        pixels,
-        shown.labels,
-        recipe.composite,
-        task=session.task,
-        start=recipe.start,
-        batch_size=min(_HEATMAP_IMAGES, session.batch.attribution),
-    )
-    return faithfulness(
-        session.model, pixels, shown.labels, relevance, session.task, batch_size=session.batch.forward
-    )
+def explained(session: PruningSession, recipe: Recipe) -> Faithfulness:
+    """`flip_patches` of the dense network and the images that trials are scored on."""
+    return flip_patches(session.model, session.validation, recipe, session.task, session.batch)
 
 
 @register_objective("faithfulness")
