@@ -9,13 +9,14 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from tests.search.by_hand import plan_in_rounds
 from tests.search.conftest import MakeConfig
 from xaiprune.cli.common.search_display import setup_text
 from xaiprune.comparison import Method, rank
 from xaiprune.comparison.evaluator import TestEvaluator
 from xaiprune.comparison.run import compare_on_test
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import JointOrder, Plan, compensate, iterative_plan, joint_rank, statistics_of
+from xaiprune.pruning import JointOrder, Plan, joint_rank, statistics_of
 from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.session import PruningSession
 from xaiprune.study import open_search, search
@@ -35,22 +36,7 @@ def by_hand(setup: SearchSetup, recipe: Recipe, method: str, steps: int) -> Plan
     size = setup.config.data.batch_size
     statistics = statistics_of(setup.session.model, setup.session.units, setup.session.reference_images, size)
     joint = JointOrder.of(setup.session.model, setup.session.units, statistics, method)
-    return iterative_plan(
-        setup.session.model,
-        setup.session.units,
-        0.6,
-        joint_rank(setup.session.ranker(recipe), joint),
-        steps,
-        lambda plan: compensate(
-            setup.session.model,
-            plan,
-            setup.session.units,
-            setup.session.reference_images,
-            method,
-            batch_size=size,
-        ),
-        network=setup.session.network,
-    )
+    return plan_in_rounds(setup, joint_rank(setup.session.ranker(recipe), joint), method, steps)
 
 
 @pytest.mark.parametrize(("method", "steps"), [("none", 1), ("mean", 1), ("linear", 1), ("linear", 3)])

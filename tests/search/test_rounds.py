@@ -4,36 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.search.by_hand import plan_in_rounds
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution.criteria import criterion
 from xaiprune.comparison import rank
 from xaiprune.comparison.evaluator import TestEvaluator
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import Plan, Rank, compensate, iterative_plan
 from xaiprune.recipe import PRESETS
 from xaiprune.study import open_search, search
-from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial
-
-
-def by_hand(setup: SearchSetup, rerank: Rank, method: str = "none") -> Plan:
-    """Three rounds with the pruning package's own functions."""
-    size = setup.config.data.batch_size
-    return iterative_plan(
-        setup.session.model,
-        setup.session.units,
-        0.6,
-        rerank,
-        3,
-        lambda plan: compensate(
-            setup.session.model,
-            plan,
-            setup.session.units,
-            setup.session.reference_images,
-            method,
-            batch_size=size,
-        ),
-        network=setup.session.network,
-    )
+from xaiprune.trial import ScoreCache, Stopwatch, run_trial
 
 
 @pytest.mark.parametrize("method", ["none", "linear"])
@@ -43,7 +22,7 @@ def test_a_trial_ranks_the_network_pruned_so_far(config: MakeConfig, method: str
     recipe = PRESETS["taylor"]
     (relevance,) = setup.session.relevances([recipe])
     scores = recipe.scores(relevance, setup.session.units, setup.session.layers)
-    expected = by_hand(setup, setup.session.ranker(recipe), method)
+    expected = plan_in_rounds(setup, setup.session.ranker(recipe), method, 3)
     assert setup.session.plan(scores, 0.6, rerank=setup.session.ranker(recipe)) == expected
     # Something is at stake: ranked once, others go.
     assert setup.session.plan(scores, 0.6).removed != expected.removed
@@ -77,7 +56,9 @@ def test_the_comparison_ranks_everybody_in_rounds(config: MakeConfig, tmp_path: 
         )
 
     for name, again in (("best found", setup.session.ranker(best)), ("taylor", taylor)):
-        assert evaluator.figures(by_name[name], 0.6) == evaluator.figures_of(by_hand(setup, again))
+        assert evaluator.figures(by_name[name], 0.6) == evaluator.figures_of(
+            plan_in_rounds(setup, again, "none", 3)
+        )
     assert by_name["random"].rerank is None  # chance is the same in every round
 
 
