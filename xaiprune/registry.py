@@ -127,8 +127,9 @@ RULES = Registry("rule", _in_one(_RULES, "epsilon", "gamma", "zplus", "alphabeta
 CRITERIA = Registry(
     "criterion",
     {
-        **_in_one(f"{_CRITERIA}.activations", "activation"),
+        **_in_one(f"{_CRITERIA}.activations", "activation", "variance"),
         **_in_one(f"{_CRITERIA}.gradients", "taylor", "fisher", "gradient", "integrated_gradients"),
+        **_in_one(f"{_CRITERIA}.wanda", "wanda"),
         **_in_one(f"{_CRITERIA}.weights", "random", "magnitude_l1", "magnitude_l2"),
     },
 )
