@@ -218,7 +218,9 @@ def test_ranks_are_the_order_of_equal_scores(images, method) -> None:
         removed = []
         while len(removed) < 12:
             rest = [unit for unit in range(12) if unit not in removed]
-            lost = {u: weight[:, [*removed, u]] for u in rest}
-            cost = {u: torch.trace(w @ second[[*removed, u]][:, [*removed, u]] @ w.T) for u, w in lost.items()}
+            cost = {}
+            for unit in rest:
+                out = [*removed, unit]
+                cost[unit] = float(torch.trace(weight[:, out] @ second[out][:, out] @ weight[:, out].T))
             removed.append(min(rest, key=cost.get))
         assert order == removed

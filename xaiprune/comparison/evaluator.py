@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from xaiprune.comparison.cache import ResultCache
-from xaiprune.comparison.methods import Method
+from xaiprune.comparison.methods import Method, NetworkMethod
 from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
-from xaiprune.evaluation import Accuracy
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluation import Accuracy, macs
 from xaiprune.pruning import Plan
 from xaiprune.session import PruningSession
 
@@ -62,24 +63,76 @@ class TestEvaluator:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        return self.figures_of(method.plan(self.session, rate), method.compensate, images)
+        return self._measured(method.within(self.session), method.plan(self.session, rate), images)
 
     def figures_of(
         self, plan: Plan, compensate: str | None = None, images: LabelledImages | None = None
     ) -> dict[str, Any]:
         """As `figures`, of a plan."""
-        session, images = self.session, self.test if images is None else images
+        session = self.session if compensate is None else self.session.with_prune(compensate=compensate)
+        return self._measured(session, plan, images)
+
+    def figures_at_macs(
+        self, method: NetworkMethod, fraction: float, images: LabelledImages | None = None
+    ) -> dict[str, Any]:
+        """As `figures`, of the network that a method makes, with its ``macs`` (as from `macs`).
+
+        Args:
+            method: Makes networks.
+            fraction: Part of the dense network's MACs that it is asked to leave.
+            images: As of `figures`.
+
+        Raises:
+            XaipruneError: It cannot make that network.
+        """
+        images = self.test if images is None else images
+        key = f"{method.name} ({method.version}) {fraction:.6f} {self._reference}"
+        if (cached := self._cache.get(key, len(images))) is not None:
+            return cached
+        network = method.network(fraction)
+        found = _figures(self.session.accuracy(network, images), with_images=len(images) == len(self.test))
+        found["macs"] = macs(network, self.session.example) / self.session.dense.cost().macs
+        self._cache.add(key, len(images), found)
+        return found
+
+    def macs(self, plan: Plan) -> float:
+        """Part of the dense network's MACs that is left when a plan's units are removed.
+
+        NaN where the smaller network cannot be made, for example because a layer would be empty.
+        """
+        if not plan.n_removed:
+            return 1.0
+        key = f"{plan.hash} macs"
+        if (cached := self._cache.get(key, 0)) is not None:
+            return float(cached["macs"])
+        session = self.session.with_prune(compensate="none", bn="keep")  # they change no shape
+        try:
+            left = macs(session.remove(plan, check=False).model, session.example) / session.dense.cost().macs
+        except XaipruneError:
+            return float("nan")
+        self._cache.add(key, 0, {"macs": left})
+        return left
+
+    def _measured(self, session: PruningSession, plan: Plan, images: LabelledImages | None) -> dict[str, Any]:
+        """Top-1 of the network that a session makes of a plan."""
+        images = self.test if images is None else images
         # By plan: methods often agree, and all do at rate 0.
-        key = session.plan_key(plan, compensate)
+        key = session.plan_key(plan)
         # Reference images have no effect on a plan whose units are merely removed.
         if key != plan.hash or session.prune.bn != "keep":
             key = f"{key} {self._reference}"
+        # What the whole cache depends on has the session's own way; other methods may compensate otherwise.
+        if plan.n_removed and not session.only_removes() and self._otherwise(session):
+            key = f"{key} {'layer by layer' if session.prune.sequential else 'at once'}"
         if (cached := self._cache.get(key, len(images))) is not None:
             return cached
-        pruned = session.pruned(plan, compensate, images=len(images))
+        pruned = session.pruned(plan, images=len(images))
         found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
         self._cache.add(key, len(images), found)
         return found
+
+    def _otherwise(self, session: PruningSession) -> bool:
+        return session.prune.sequential != self.session.prune.sequential
 
 
 def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:

@@ -1,11 +1,15 @@
-"""What is compared: the best, presets, baseline criteria and random, each a ranking of the same units."""
+"""What is compared: the best, presets, baseline criteria and random, each a ranking of the same units.
+
+`xaiprune.comparison.peers` has the published methods.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from xaiprune.attribution import Scores, criterion
 from xaiprune.errors import XaipruneError
@@ -14,6 +18,9 @@ from xaiprune.recipe import PRESETS, Recipe, preset
 from xaiprune.registry import CRITERIA
 from xaiprune.session import PruningSession
 
+# What a method can set in place of the configuration.
+_SETTINGS = ("scope", "compensate", "order", "rounds", "sequential")
+
 
 @dataclass(frozen=True)
 class Method:
@@ -21,7 +28,7 @@ class Method:
 
     Attributes:
         name: As it is shown.
-        kind: ``best``, ``preset``, ``criterion`` or ``random``.
+        kind: ``best``, ``preset``, ``criterion``, ``peer`` or ``random``.
         scores: One number per unit.
         seed: Of a random ranking.
         scope: In place of ``prune.scope``.
@@ -29,6 +36,7 @@ class Method:
         rerank: Ranks the pruned network in further rounds; None: the scores hold there, too.
         order: In place of ``prune.order``.
         rounds: In place of ``prune.rounds``.
+        sequential: In place of ``prune.sequential``.
     """
 
     name: str
@@ -40,6 +48,7 @@ class Method:
     rerank: Rank | None = None
     order: str | None = None
     rounds: int | None = None
+    sequential: bool | None = None
 
     @classmethod
     def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, rerank: Rank | None = None) -> Method:
@@ -63,17 +72,49 @@ class Method:
             rounds=recipe.rounds,
         )
 
+    def within(self, session: PruningSession) -> PruningSession:
+        """A session with the method's settings."""
+        own = {name: value for name in _SETTINGS if (value := getattr(self, name)) is not None}
+        return session.with_prune(**own) if own else session
+
     def plan(self, session: PruningSession, rate: float) -> Plan:
         """The units that the method removes at a rate."""
-        return session.plan(
-            self.scores,
-            rate,
-            scope=self.scope,
-            rerank=self.rerank,
-            compensate=self.compensate,
-            order=self.order,
-            rounds=self.rounds,
-        )
+        return self.within(session).plan(self.scores, rate, rerank=self.rerank)
+
+
+@dataclass(frozen=True)
+class NetworkMethod:
+    """A method that makes a network of its own, not a plan for the session's units.
+
+    Attributes:
+        name: As it is shown.
+        kind: As of `Method`.
+        network: Part of the dense network's MACs that is left -> the network.
+        version: What the network depends on beside the session and the part.
+        seed: None.
+    """
+
+    name: str
+    kind: str
+    network: Callable[[float], nn.Module]
+    version: str
+    seed: int | None = None
+
+
+def under_each(methods: Sequence[Method], compensations: Sequence[str] | None) -> list[Method]:
+    """Every method under each compensation, its name saying which: ``taylor (linear)``.
+
+    Args:
+        methods: Those that set a compensation themselves, and the best, stay as they are.
+        compensations: None: all stay as they are.
+    """
+    found = []
+    for method in methods:
+        if compensations is None or method.compensate is not None or method.kind == "best":
+            found.append(method)
+            continue
+        found += [replace(method, name=f"{method.name} ({how})", compensate=how) for how in compensations]
+    return found
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
@@ -143,17 +184,17 @@ def rank(
         ranked.append(Method.of(method, kind, recipe, scores, session.ranker(recipe)))
     for of in criteria:
         try:
-            rerank = _baseline(session, of)
+            rerank = baseline(session, of)
             ranked.append(Method(of, "criterion", rerank(session.model), rerank=rerank))
         except XaipruneError as error:  # for example: no weight belongs to the units of a layer
             left_out[of] = str(error)
     for seed in range(seeds):
-        ranked.append(Method("random", "random", _baseline(session, "random", seed)(session.model), seed))
+        ranked.append(Method("random", "random", baseline(session, "random", seed)(session.model), seed))
     return ranked, left_out
 
 
-def _baseline(session: PruningSession, name: str, seed: int = 0) -> Rank:
-    """A criterion as a function that ranks the units of a network."""
+def baseline(session: PruningSession, name: str, seed: int = 0) -> Rank:
+    """A criterion as a function that ranks the units of a network by the session's reference images."""
     labels = session.dataset.reference.labels.to(session.device)
     return lambda model: criterion(name)(
         model,

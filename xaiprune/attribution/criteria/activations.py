@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.batches import batches, right_logits
-from xaiprune.attribution.criteria.moments import Moments, Place, has_consumers, input_of, links_of, moments_at
+from xaiprune.attribution.criteria.moments import (
+    Moments,
+    Place,
+    has_consumers,
+    input_of,
+    links_of,
+    moments_at,
+)
 from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.registry import register_criterion
@@ -55,12 +62,12 @@ def variance(
     """Variance of what the consumers read of a unit, over images and positions.
 
     The score of Variance-Based Pruning (Berisha et al. 2025, arXiv 2507.12988), which measures it after the
-    nonlinearity: a unit that is nearly constant there can be replaced by its mean, which its consumers' biases
-    take (``prune.compensate=mean``). So it is read where the consumers read it, after BatchNorm, nonlinearity
-    and pooling: 1/n sum (x - mean x)^2 over the n values of all images and pixels or tokens. The channels of a
-    head are summed, since each has its own mean. Several consumers (DenseNet) are averaged. Where not all
-    consumers are known (residual streams, depthwise convolutions), it is read at the unit itself, after its
-    BatchNorm.
+    nonlinearity: a unit that is nearly constant there can be replaced by its mean, which its consumers'
+    biases take (``prune.compensate=mean``). So it is read where the consumers read it, after BatchNorm,
+    nonlinearity and pooling: 1/n sum (x - mean x)^2 over the n values of all images and pixels or tokens. The
+    channels of a head are summed, since each has its own mean. Several consumers (DenseNet) are averaged.
+    Where not all consumers are known (residual streams, depthwise convolutions), it is read at the unit
+    itself, after its BatchNorm.
     """
     links = links_of(model, images, labels, units, task, batch_size)
     read: dict[str, list[tuple[Place, Sequence[int]]]] = {}

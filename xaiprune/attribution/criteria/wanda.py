@@ -72,8 +72,8 @@ def _readers(model: nn.Module, unit: UnitLayer, links: Links) -> list[str]:
         return [consumer.module for consumer in links.reaches[unit.name].consumers]
     if not isinstance(model.get_submodule(unit.name), nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
         raise XaipruneError(
-            f"unit layer {unit.name}: wanda is undefined, its consumers are not known and no weight makes its "
-            "units; exclude the layer or choose another criterion"
+            f"unit layer {unit.name}: wanda is undefined, its consumers are not known and no weight makes "
+            "its units; exclude the layer or choose another criterion"
         )
     return [unit.name]
 
