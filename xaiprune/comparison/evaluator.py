@@ -62,21 +62,28 @@ class TestEvaluator:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        return self.figures_of(method.plan(self.session, rate), method.compensate, images)
+        session = method.under(self.session)
+        return self.figures_of(session.plan(method.scores, rate, rerank=method.rerank), images, session)
 
     def figures_of(
-        self, plan: Plan, compensate: str | None = None, images: LabelledImages | None = None
+        self, plan: Plan, images: LabelledImages | None = None, session: PruningSession | None = None
     ) -> dict[str, Any]:
-        """As `figures`, of a plan."""
-        session, images = self.session, self.test if images is None else images
+        """As `figures`, of a plan.
+
+        Args:
+            plan: What is removed.
+            images: As above.
+            session: With other ``prune`` settings than the evaluator's.
+        """
+        session, images = session or self.session, self.test if images is None else images
         # By plan: methods often agree, and all do at rate 0.
-        key = session.plan_key(plan, compensate)
+        key = session.plan_key(plan)
         # Reference images have no effect on a plan whose units are merely removed.
         if key != plan.hash or session.prune.bn != "keep":
             key = f"{key} {self._reference}"
         if (cached := self._cache.get(key, len(images))) is not None:
             return cached
-        pruned = session.pruned(plan, compensate, images=len(images))
+        pruned = session.pruned(plan, images=len(images))
         found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
         self._cache.add(key, len(images), found)
         return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -24,22 +25,16 @@ class Method:
         kind: ``best``, ``preset``, ``criterion`` or ``random``.
         scores: One number per unit.
         seed: Of a random ranking.
-        scope: In place of ``prune.scope``.
-        compensate: In place of ``prune.compensate``.
+        prune: Keys of the ``prune`` section that the method sets itself.
         rerank: Ranks the pruned network in further rounds; None: the scores hold there, too.
-        order: In place of ``prune.order``.
-        rounds: In place of ``prune.rounds``.
     """
 
     name: str
     kind: str
     scores: Scores
     seed: int | None = None
-    scope: str | None = None
-    compensate: str | None = None
+    prune: Mapping[str, Any] = field(default_factory=dict)
     rerank: Rank | None = None
-    order: str | None = None
-    rounds: int | None = None
 
     @classmethod
     def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, rerank: Rank | None = None) -> Method:
@@ -52,28 +47,15 @@ class Method:
             scores: The recipe's.
             rerank: Ranks in further rounds.
         """
-        return cls(
-            name,
-            kind,
-            scores,
-            scope=recipe.scope,
-            compensate=recipe.compensate,
-            rerank=rerank,
-            order=recipe.order,
-            rounds=recipe.rounds,
-        )
+        return cls(name, kind, scores, prune=recipe.prune, rerank=rerank)
+
+    def under(self, session: PruningSession) -> PruningSession:
+        """The session with the method's own settings."""
+        return session.with_prune(**self.prune)
 
     def plan(self, session: PruningSession, rate: float) -> Plan:
         """The units that the method removes at a rate."""
-        return session.plan(
-            self.scores,
-            rate,
-            scope=self.scope,
-            rerank=self.rerank,
-            compensate=self.compensate,
-            order=self.order,
-            rounds=self.rounds,
-        )
+        return self.under(session).plan(self.scores, rate, rerank=self.rerank)
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
