@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, SEARCH, chosen_search
-from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, planned, rankings
 from benchmarks.proof.studies import DEPTH_GROUPS, JOINT, Stage, found
 from benchmarks.proof.tables import Table, made_of, read
 from xaiprune.comparison import Method
@@ -83,13 +83,16 @@ def _curves(
     rows = []
     for rate in case.rates:
         # How many units each layer gives up is the same in either order, and so is the cost.
-        plan = session.plan(method.scores, rate, scope=method.scope)
-        smaller = cost(session.pruned(plan, "none", smaller=True).model, session.reference_images[:1])
+        plan = planned(session, method, rate)
+        smaller = cost(
+            session.with_prune(compensate="none").pruned(plan, smaller=True).model,
+            session.reference_images[:1],
+        )
         for compensate in compensations:
             evaluator = evaluator_of(case, seed, compensate)
             bench = ordered(evaluator.session, stage)
-            plan = bench.plan(method.scores, rate, scope=method.scope, compensate=compensate)
-            figures = evaluator.figures_of(plan, compensate, part)
+            plan = planned(bench, method, rate)
+            figures = evaluator.figures_of(plan, part)
             print(f"  {method.name:<20} {rate:g} {compensate:<7} {figures['top1']:.1%}", flush=True)
             rows.append(
                 {

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.proof.cases import Case, session_of
-from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, planned, rankings
 from benchmarks.proof.studies import (
     BALANCE,
     COMPENSATED,
@@ -131,8 +131,8 @@ def run_half(case: Case, seed: int) -> None:
                     ("ours", mine[stage.name], joint if stage.joint else evaluator.session, score)
                 )
         for kind, method, bench, score in measured:
-            plan = bench.plan(method.scores, rate, scope=method.scope, compensate=compensate)
-            figures = evaluator.figures_of(plan, compensate)
+            plan = planned(bench, method, rate)
+            figures = evaluator.figures_of(plan)
             print(
                 f"  {compensate:<7} {rate:.2f} {kind:<6} {method.name:<24} {figures['top1']:.1%}", flush=True
             )
@@ -238,10 +238,10 @@ def top1_of(
 
     def top1(rate: float) -> float:
         try:
-            plan = session.plan(method.scores, round(rate, 2), scope=method.scope, compensate=compensate)
+            plan = planned(session, method, round(rate, 2))
         except XaipruneError:  # prune.min_units: each layer keeps a unit
             return 0.0
-        return float(evaluator.figures_of(plan, compensate, part)["top1"])
+        return float(evaluator.figures_of(plan, part)["top1"])
 
     return top1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.proof.cases import Case, session_of
-from benchmarks.proof.rankings import OURS, TAYLOR, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, planned, rankings
 from benchmarks.proof.studies import found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.recipe import PRESETS
@@ -26,9 +26,7 @@ def run(case: Case, seed: int) -> None:
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
     session = session_of(case, seed)
     methods = rankings(session, {OURS: recipe, TAYLOR: PRESETS[TAYLOR]})
-    plans = {
-        method.name: session.plan(method.scores, case.rate, scope=method.scope).removed for method in methods
-    }
+    plans = {method.name: planned(session, method, case.rate).removed for method in methods}
     rows = []
     for name, other in ((OURS, TAYLOR), (TAYLOR, OURS)):
         for unit in session.units:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, ORDERS, chosen_search
-from benchmarks.proof.rankings import OURS, TAYLOR, evaluator_of, ordered, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, evaluator_of, ordered, planned, rankings
 from benchmarks.proof.studies import COMPENSATED_JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import plain_figures
@@ -39,8 +39,8 @@ def run(case: Case, seed: int) -> None:
         for order, stage in ORDERS.items():
             bench = ordered(evaluator.session, stage)
             for method in methods:
-                plan = bench.plan(method.scores, case.rate, scope=method.scope, compensate=compensate)
-                figures = evaluator.figures_of(plan, compensate)
+                plan = planned(bench, method, case.rate)
+                figures = evaluator.figures_of(plan)
                 print(f"  {method.name:<20} {compensate:<7} {order} {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {

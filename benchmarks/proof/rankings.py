@@ -10,6 +10,7 @@ from xaiprune.attribution import Scores
 from xaiprune.comparison.evaluator import TestEvaluator, curve_part
 from xaiprune.comparison.methods import Method, known_presets, rank
 from xaiprune.data import LabelledImages
+from xaiprune.pruning import Plan
 from xaiprune.recipe import Recipe
 from xaiprune.session import PruningSession
 
@@ -66,10 +67,20 @@ def ordered(session: PruningSession, stage: Stage | None) -> PruningSession:
     return session.with_prune(order="joint" if stage is not None and stage.joint else "score")
 
 
+def planned(session: PruningSession, method: Method, rate: float) -> Plan:
+    """The units that a method removes; order and compensation are the session's."""
+    return session.with_prune(scope=method.prune.get("scope")).plan(method.scores, rate)
+
+
 def rankings(session: PruningSession, recipes: dict[str, Recipe]) -> list[Method]:
     """Recipes as methods of kind ``best`` that rank once."""
     return [
-        Method(name, "best", scores, scope=recipes[name].scope, compensate=recipes[name].compensate)
+        Method(
+            name,
+            "best",
+            scores,
+            prune={key: value for key, value in recipes[name].prune.items() if key != "order"},
+        )
         for name, scores in scores_by(session, recipes).items()
     ]
 

@@ -44,10 +44,9 @@ def run(case: Case, seed: int) -> None:
             session = evaluator.session.with_prune(rounds=rounds)
             for name, scores in scores_by(session, used).items():
                 recipe = used[name]
-                plan = ordered(session, searches.get(name)).plan(
-                    scores, rate, scope=recipe.scope, rerank=session.ranker(recipe), compensate=method
-                )
-                figures = evaluator.figures_of(plan, method)  # is about the plan, however it was made
+                bench = ordered(session, searches.get(name)).with_prune(scope=recipe.scope)
+                plan = bench.plan(scores, rate, rerank=session.ranker(recipe))
+                figures = evaluator.figures_of(plan)  # is about the plan, however it was made
                 print(f"  {method:<7} {name:<20} {rounds} rounds {figures['top1']:.1%}", flush=True)
                 rows.append(
                     {

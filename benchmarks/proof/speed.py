@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks.latency import in_turn
 from benchmarks.proof.cases import Case, session_of
 from benchmarks.proof.kept import COMPENSATE, chosen_search
-from benchmarks.proof.rankings import OURS, TAYLOR, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, planned, rankings
 from benchmarks.proof.studies import DEPTH_GROUPS, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.evaluation import cost
@@ -45,9 +45,9 @@ def run(case: Case, seed: int) -> None:
         rate = stages[method.name].rate(case) if method.name in stages else case.rate
         assert rate is not None, f"{case.name}: {method.name} was found at some rate"
         # (Which units leave a layer, the joint order has no say in how many.)
-        plan = session.plan(method.scores, rate, scope=method.scope)
+        plan = planned(session, method, rate)
         # What compensation adds to weights and biases changes neither shapes nor times.
-        smaller = session.pruned(plan, "none", smaller=True).model
+        smaller = session.with_prune(compensate="none").pruned(plan, smaller=True).model
         figures = {"method": method.name, "rate": rate, **_compared(session, smaller)}
         print(f"  {method.name:<20} {rate:g} {figures}", flush=True)
         rows.append(figures)

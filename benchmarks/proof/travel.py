@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.proof.cases import STUDIES, Case, session_of
 from benchmarks.proof.kept import chosen_search
-from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, rankings
+from benchmarks.proof.rankings import OURS, TAYLOR, curve_images, evaluator_of, ordered, planned, rankings
 from benchmarks.proof.studies import JOINT, found
 from benchmarks.proof.tables import Table, made_of
 from xaiprune.comparison.evaluator import TestEvaluator, plain_figures
@@ -66,7 +66,7 @@ def run_chosen(case: Case, seed: int) -> None:
     rows = []
     for method in rankings(session_of(case, seed), recipes):
         search = searches[method.name]
-        plan = ordered(evaluator.session, search).plan(method.scores, rate, scope=method.scope)
+        plan = planned(ordered(evaluator.session, search), method, rate)
         figures = evaluator.figures_of(plan)
         print(f"  recipe {method.name:<8} {figures['top1']:.1%}", flush=True)
         made = {"searched_with": method.name, "search": search.name, "rate": rate}

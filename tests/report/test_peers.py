@@ -102,7 +102,7 @@ def test_two_ways_of_compensating_one_plan_are_two_networks(session: PruningSess
     evaluator = TestEvaluator(session.with_prune(compensate="linear"), tmp_path)
     scores = ranking(session, "magnitude_l1")
     for sequential in (True, False, None):
-        method = Method("one", "peer", scores, sequential=sequential)
+        method = Method("one", "peer", scores, prune={"sequential": sequential})
         own = session.with_prune(compensate="linear", sequential=sequential is not False)
         found = own.accuracy(own.remove(own.plan(scores, 0.4)).model, session.dataset.test)
         assert evaluator.figures(method, 0.4)["correct"] == found.correct
@@ -177,7 +177,11 @@ def test_macs_of_a_plan_that_would_empty_a_layer_are_unknown(session: PruningSes
         first.name: torch.zeros(first.units)
     }
     plan = empty.plan(scores, first.units / session.unit_count)
-    assert torch.tensor(TestEvaluator(empty, tmp_path).macs(plan)).isnan()
+    evaluator = TestEvaluator(empty, tmp_path)
+    assert torch.tensor(evaluator.macs(plan)).isnan()
+    (method,) = PEERS["tp_group_magnitude"](session, None)
+    with pytest.raises(XaipruneError, match="the MACs that the best leaves, and these are not known"):
+        evaluator.figures_at_macs(method, evaluator.macs(plan))
 
 
 @pytest.mark.parametrize("importance", IMPORTANCES)

@@ -191,7 +191,7 @@ def test_compensation_in_a_trial(config: MakeConfig, how: str) -> None:
     with masked(new, plan, plain.session.units):
         by_hand = accuracy(new, plain.session.validation, plain.session.task).top1
     assert found.values == (pytest.approx(by_hand),)
-    assert found.scores[0][1].plan.endswith(how)
+    assert found.scores[0][1].plan.endswith(f"{how} at once")
     study = open_study(plain)
     assert run_trials(study, plain) is Ending.COMPLETE
     with pytest.raises(XaipruneError, match=r"prune\.compensate was unset, now"):

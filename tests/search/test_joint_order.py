@@ -68,7 +68,7 @@ def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     )
     other = {name: values.flip(0) for name, values in own.items()}
     assert setup.session.plan(other, 0.6).removed != plans[-1].removed  # not the last one's order again
-    assert setup.session.plan(own, 0.6, compensate="linear").removed != plans[-1].removed
+    assert setup.session.with_prune(compensate="linear").plan(own, 0.6).removed != plans[-1].removed
 
 
 def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:

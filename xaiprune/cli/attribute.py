@@ -68,7 +68,7 @@ def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, coun
     plan = session.plan_for(recipe, prune.rate, scores)
     relevance = {"dense": maps(session.model)}
     removed = f"{plan.n_removed / plan.n_units:.0%} of {session.unit_kind}"
-    if session.only_removes():
+    if session.only_removes:
         with masked(session.model, plan, session.units):
             relevance[f"{removed} masked"] = maps(session.model)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -63,14 +64,31 @@ class TestEvaluator:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        return self._measured(method.within(self.session), method.plan(self.session, rate), images)
+        session = method.under(self.session)
+        return self.figures_of(session.plan(method.scores, rate, rerank=method.rerank), images, session)
 
     def figures_of(
-        self, plan: Plan, compensate: str | None = None, images: LabelledImages | None = None
+        self, plan: Plan, images: LabelledImages | None = None, session: PruningSession | None = None
     ) -> dict[str, Any]:
-        """As `figures`, of a plan."""
-        session = self.session if compensate is None else self.session.with_prune(compensate=compensate)
-        return self._measured(session, plan, images)
+        """As `figures`, of a plan.
+
+        Args:
+            plan: What is removed.
+            images: As above.
+            session: With other ``prune`` settings than the evaluator's.
+        """
+        session, images = session or self.session, self.test if images is None else images
+        # By plan: methods often agree, and all do at rate 0.
+        key = session.plan_key(plan)
+        # Reference images have no effect on a plan whose units are merely removed.
+        if key != plan.hash or session.prune.bn != "keep":
+            key = f"{key} {self._reference}"
+        if (cached := self._cache.get(key, len(images))) is not None:
+            return cached
+        pruned = session.pruned(plan, images=len(images))
+        found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
+        self._cache.add(key, len(images), found)
+        return found
 
     def figures_at_macs(
         self, method: NetworkMethod, fraction: float, images: LabelledImages | None = None
@@ -85,6 +103,8 @@ class TestEvaluator:
         Raises:
             XaipruneError: It cannot make that network.
         """
+        if math.isnan(fraction):
+            raise XaipruneError("it is measured at the MACs that the best leaves, and these are not known")
         images = self.test if images is None else images
         key = f"{method.name} ({method.version}) {fraction:.6f} {self._reference}"
         if (cached := self._cache.get(key, len(images))) is not None:
@@ -112,27 +132,6 @@ class TestEvaluator:
             return float("nan")
         self._cache.add(key, 0, {"macs": left})
         return left
-
-    def _measured(self, session: PruningSession, plan: Plan, images: LabelledImages | None) -> dict[str, Any]:
-        """Top-1 of the network that a session makes of a plan."""
-        images = self.test if images is None else images
-        # By plan: methods often agree, and all do at rate 0.
-        key = session.plan_key(plan)
-        # Reference images have no effect on a plan whose units are merely removed.
-        if key != plan.hash or session.prune.bn != "keep":
-            key = f"{key} {self._reference}"
-        # What the whole cache depends on has the session's own way; other methods may compensate otherwise.
-        if plan.n_removed and not session.only_removes() and self._otherwise(session):
-            key = f"{key} {'layer by layer' if session.prune.sequential else 'at once'}"
-        if (cached := self._cache.get(key, len(images))) is not None:
-            return cached
-        pruned = session.pruned(plan, images=len(images))
-        found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
-        self._cache.add(key, len(images), found)
-        return found
-
-    def _otherwise(self, session: PruningSession) -> bool:
-        return session.prune.sequential != self.session.prune.sequential
 
 
 def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,9 +19,6 @@ from xaiprune.recipe import PRESETS, Recipe, preset
 from xaiprune.registry import CRITERIA
 from xaiprune.session import PruningSession
 
-# What a method can set in place of the configuration.
-_SETTINGS = ("scope", "compensate", "order", "rounds", "sequential")
-
 
 @dataclass(frozen=True)
 class Method:
@@ -31,24 +29,16 @@ class Method:
         kind: ``best``, ``preset``, ``criterion``, ``peer`` or ``random``.
         scores: One number per unit.
         seed: Of a random ranking.
-        scope: In place of ``prune.scope``.
-        compensate: In place of ``prune.compensate``.
+        prune: Keys of the ``prune`` section that the method sets itself.
         rerank: Ranks the pruned network in further rounds; None: the scores hold there, too.
-        order: In place of ``prune.order``.
-        rounds: In place of ``prune.rounds``.
-        sequential: In place of ``prune.sequential``.
     """
 
     name: str
     kind: str
     scores: Scores
     seed: int | None = None
-    scope: str | None = None
-    compensate: str | None = None
+    prune: Mapping[str, Any] = field(default_factory=dict)
     rerank: Rank | None = None
-    order: str | None = None
-    rounds: int | None = None
-    sequential: bool | None = None
 
     @classmethod
     def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, rerank: Rank | None = None) -> Method:
@@ -61,25 +51,15 @@ class Method:
             scores: The recipe's.
             rerank: Ranks in further rounds.
         """
-        return cls(
-            name,
-            kind,
-            scores,
-            scope=recipe.scope,
-            compensate=recipe.compensate,
-            rerank=rerank,
-            order=recipe.order,
-            rounds=recipe.rounds,
-        )
+        return cls(name, kind, scores, prune=recipe.prune, rerank=rerank)
 
-    def within(self, session: PruningSession) -> PruningSession:
-        """A session with the method's settings."""
-        own = {name: value for name in _SETTINGS if (value := getattr(self, name)) is not None}
-        return session.with_prune(**own) if own else session
+    def under(self, session: PruningSession) -> PruningSession:
+        """The session with the method's own settings."""
+        return session.with_prune(**self.prune)
 
     def plan(self, session: PruningSession, rate: float) -> Plan:
         """The units that the method removes at a rate."""
-        return self.within(session).plan(self.scores, rate, rerank=self.rerank)
+        return self.under(session).plan(self.scores, rate, rerank=self.rerank)
 
 
 @dataclass(frozen=True)
@@ -110,10 +90,12 @@ def under_each(methods: Sequence[Method], compensations: Sequence[str] | None) -
     """
     found = []
     for method in methods:
-        if compensations is None or method.compensate is not None or method.kind == "best":
+        if compensations is None or "compensate" in method.prune or method.kind == "best":
             found.append(method)
             continue
-        found += [replace(method, name=f"{method.name} ({how})", compensate=how) for how in compensations]
+        for how in compensations:
+            prune = {**method.prune, "compensate": how}
+            found.append(replace(method, name=f"{method.name} ({how})", prune=prune))
     return found
 
 

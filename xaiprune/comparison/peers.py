@@ -1,7 +1,7 @@
-"""Published methods to compare with, each used as its authors use it: by name, on any network.
+"""Published methods to compare with, each with its authors' settings: by name, on any network.
 
 What a paper does beyond choosing units and folding them (fine-tuning, compensating attention's logits) is not
-here.
+here. Folding is `xaiprune.pruning.compensate`, with its statistics and its choice of the ridge.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class _Ranked:
     def __call__(self, session: PruningSession, compensations: Sequence[str] | None) -> Methods:
         method = _once(self.title, baseline(session, self.criterion)(session.model), self.scope)
         if self.compensate is not None:
-            return [replace(method, compensate=self.compensate, sequential=False)]
+            own = {**method.prune, "compensate": self.compensate, "sequential": False}
+            return [replace(method, prune=own)]
         return [*under_each([method], compensations)]
 
 
@@ -91,15 +92,15 @@ class _TorchPruning:
 
 
 def _once(title: str, scores: Scores, scope: str) -> Method:
-    return Method(title, "peer", scores, scope=scope, order="score", rounds=1)
+    return Method(title, "peer", scores, prune={"scope": scope, "order": "score", "rounds": 1})
 
 
 # Wanda's score summed over units is the baseline Wanda-sp of FLAP (2312.11983), which prunes layers alike.
 PEERS.register("wanda")(_Ranked("Wanda-sp", "wanda"))
-# 2507.12988 ranks all layers together.
+# Neurons of all layers compete (2507.12988), and the biases take the dense network's means.
 PEERS.register("vbp")(_Ranked("VBP", "variance", "global", "mean"))
-# 2602.05243 and 2602.23795 both fold by ridge regression at once. The selector is free in GRAIL; magnitude is
-# the first that its authors name.
+# Both fold by ridge regression, all layers at once, every layer pruned alike. The selector is free in GRAIL
+# (2602.23795; magnitude is the first that its authors name); for CORP (2602.05243) activation stands in.
 PEERS.register("corp")(_Ranked("CORP", "activation", compensate="linear"))
 PEERS.register("grail")(_Ranked("GRAIL", "magnitude_l1", compensate="linear"))
 PEERS.register("thinet")(thinet)

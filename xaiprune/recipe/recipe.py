@@ -17,7 +17,9 @@ from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
 # Stored only where they are set, so that recipes from before there was one keep their hash.
-_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds")
+_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds", "sequential")
+# How the ranking is used: keys of the ``prune`` section that a recipe may set.
+_PRUNE = ("scope", "order", "compensate", "sequential", "rounds")
 
 _NAMED = 4  # entries of single layers that are spelled out
 
@@ -34,11 +36,15 @@ class Recipe:
         start: Initial relevance at the logits.
         aggregation: From relevance to scores.
         scale: Depth group or unit layer -> factor of its units' scores. Missing entries have factor 1; a
-            layer that is named itself and by its group gets the product. references: Reference images a
-            class, the first so many; None: all. scope: As ``prune.scope``; this and all that follow: None
-            takes what is configured. compensate: As ``prune.compensate``. rate: Fraction removed. order: As
-            ``prune.order``. rounds: As ``prune.rounds``. about: Where it comes from, for people; not stored,
-            and without effect on equality.
+            layer that is named itself and by its group gets the product.
+        references: Reference images a class, the first so many; None: all.
+        scope: As ``prune.scope``; this and all that follow: None takes what is configured.
+        compensate: As ``prune.compensate``.
+        rate: Fraction removed.
+        order: As ``prune.order``.
+        rounds: As ``prune.rounds``.
+        sequential: As ``prune.sequential``.
+        about: Where it comes from, for people; not stored, and without effect on equality.
     """
 
     composite: Composite
@@ -51,6 +57,7 @@ class Recipe:
     rate: float | None = None
     order: str | None = None
     rounds: int | None = None
+    sequential: bool | None = None
     about: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +85,11 @@ class Recipe:
             for key, value in found.items()
             if value is not None and value != {}
         }
+
+    @property
+    def prune(self) -> dict[str, Any]:
+        """The keys of the ``prune`` section that the recipe sets, without the rate."""
+        return {key: value for key in _PRUNE if (value := getattr(self, key)) is not None}
 
     @property
     def attribution(self) -> dict[str, str]:
@@ -183,6 +195,8 @@ class Recipe:
             parts.append(f"{self.scope} ranking")
         if self.compensate is not None:
             parts.append(f"compensate {self.compensate}")
+        if self.sequential is not None:
+            parts.append("layer by layer" if self.sequential else "at once")
         if self.order is not None:
             parts.append(f"order {self.order}")
         if self.rounds is not None:

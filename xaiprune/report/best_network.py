@@ -15,7 +15,7 @@ from xaiprune.attribution import heatmaps
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import Plan, masked
-from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.recipe import PRESETS
 from xaiprune.report.heatmaps import draw_heatmaps
 from xaiprune.report.page.findings import COST, COST_SCHEMA, HEATMAPS
 from xaiprune.session import PruningSession
@@ -47,14 +47,15 @@ def write_best_network(setup: SearchSetup, study: optuna.Study, folder: Path) ->
     if _key_of(described) == key:
         return picture if picture.is_file() else None
     recipe = recipe_of(trial)
+    session = session.under(recipe)
     plan = session.plan_for(recipe, setup.objective.rate_of(trial, recipe, session.prune.rate))
-    smaller = session.pruned(plan, recipe.compensate, smaller=True).model
+    smaller = session.pruned(plan, smaller=True).model
     found: dict[str, Any] = {"schema": COST_SCHEMA, "trial": trial.number, "key": key}
     for side, counted in (("dense", session.dense.cost()), ("pruned", session.cost(smaller))):
         found[side] = {"params": counted.params, "macs": counted.macs, "bytes": counted.bytes}
     picture.unlink(missing_ok=True)  # of an earlier best
     try:
-        _draw(session, recipe, plan, smaller, picture)
+        _draw(session, plan, smaller, picture)
     except XaipruneError as error:
         log.warning("no heatmaps: %s", error)
     with replacing(described) as path:
@@ -71,7 +72,7 @@ def _key_of(path: Path) -> str | None:
     return found.get("key") if isinstance(found, dict) else None
 
 
-def _draw(session: PruningSession, recipe: Recipe, plan: Plan, smaller: nn.Module, path: Path) -> None:
+def _draw(session: PruningSession, plan: Plan, smaller: nn.Module, path: Path) -> None:
     test, task = session.dataset.test, session.task
     shown = test.spread(_PICTURES)
 
@@ -81,7 +82,7 @@ def _draw(session: PruningSession, recipe: Recipe, plan: Plan, smaller: nn.Modul
 
     relevance = {"dense": maps(session.model)}
     name = f"{plan.n_removed} {session.unit_kind} removed"
-    if session.only_removes(recipe.compensate):
+    if session.only_removes:
         # The same answers, also where a layer of the smaller network is one that LRP does not know.
         with masked(session.model, plan, session.units):
             relevance[name] = maps(session.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +16,6 @@ from xaiprune.recipe import Recipe, preset, recipe_of_file
 from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.session import PruningSession
 from xaiprune.units import UnitLayer, device_of, find_units
-
-_OF_RECIPES = ("scope", "order", "compensate", "rounds")  # settings that a recipe may make itself
 
 
 def prune(
@@ -60,12 +57,11 @@ def prune(
     """
     dataset = _dataset(model.eval(), data, test)
     wanted, found = _recipe(recipe)
-    ours = {key: value for key in _OF_RECIPES if (value := getattr(wanted, key)) is not None}
-    section = checked_section(PruneConfig, "prune", {**found, **ours, **settings, "rate": rate})
+    section = checked_section(PruneConfig, "prune", {**found, **wanted.prune, **settings, "rate": rate})
     if isinstance(units, str):
         units = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
     session = PruningSession.of(model, dataset, units, prune=section)
-    plan = session.plan_for(replace(wanted, scope=None, order=None, compensate=None, rounds=None), rate)
+    plan = session.plan(session.scores(wanted), rate, rerank=session.ranker(wanted))
     return apply_and_measure(session, plan)
 
 

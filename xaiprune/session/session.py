@@ -102,8 +102,17 @@ class PruningSession:
         return sum(layer.units for layer in self.units)
 
     def with_prune(self, **changes: Any) -> PruningSession:
-        """The same session with other ``prune`` settings; both share the dense network and all caches."""
-        return replace(self, prune=replace(self.prune, **changes))
+        """The same session with other ``prune`` settings; both share the dense network and all caches.
+
+        Args:
+            changes: Keys of the ``prune`` section; None leaves one as it is.
+        """
+        changes = {key: value for key, value in changes.items() if value is not None}
+        return replace(self, prune=replace(self.prune, **changes)) if changes else self
+
+    def under(self, recipe: Recipe) -> PruningSession:
+        """The same session with the ``prune`` settings that a recipe makes itself (`Recipe.prune`)."""
+        return self.with_prune(**recipe.prune)
 
     @classmethod
     def of(
@@ -196,48 +205,35 @@ class PruningSession:
 
     # -- plans -------------------------------------------------------------------------------------------
 
-    def plan(
-        self,
-        scores: Scores,
-        rate: float,
-        *,
-        scope: str | None = None,
-        rerank: Rank | None = None,
-        compensate: str | None = None,
-        order: str | None = None,
-        rounds: int | None = None,
-    ) -> Plan:
-        """The units to remove at a rate; None takes the session's ``prune`` setting.
+    def plan(self, scores: Scores, rate: float, *, rerank: Rank | None = None) -> Plan:
+        """The units to remove at a rate, under the session's ``prune`` settings.
 
         Args:
             scores: Of the dense network's units.
             rate: Fraction removed.
-            scope: Rank all layers together (``global``) or each for itself (``layer``).
             rerank: Ranks the pruned network in each further round; None: the scores hold for it, too.
-            compensate: Compensation between the rounds, and what the joint order counts on.
-            order: Of a layer's units.
-            rounds: How often units are ranked.
         """
         prune = self.prune
-        method, rounds = compensate or prune.compensate, rounds or prune.rounds
         options: dict[str, Any] = {
             "budget": prune.budget,
-            "scope": scope or prune.scope,
+            "scope": prune.scope,
             "min_units": prune.min_units,
             "costs": None if prune.budget == "units" else self.dense.unit_costs(prune.budget),
             "network": self.network,
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
-        if (order or prune.order) == "joint":
-            scores = self._in_joint_order(scores, method)
-            rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(method))
-        if rerank is None or rounds == 1:
+        if prune.order == "joint":
+            scores = self._in_joint_order(scores)
+            rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(prune.compensate))
+        if rerank is None or prune.rounds == 1:
             return make_plan(scores, self.units, rate, **options)
-        compensator = None if method == "none" else lambda plan: self.compensated(plan, method)
-        return iterative_plan(self.model, self.units, rate, rerank, rounds, compensator, scores, **options)
+        compensator = None if prune.compensate == "none" else self.compensated
+        return iterative_plan(
+            self.model, self.units, rate, rerank, prune.rounds, compensator, scores, **options
+        )
 
     def plan_for(self, recipe: Recipe, rate: float | None = None, scores: Scores | None = None) -> Plan:
-        """The units that a recipe removes.
+        """The units that a recipe removes, with the ``prune`` settings that it makes itself (`under`).
 
         Args:
             recipe: Gives scores, scope, order, compensation and rounds.
@@ -246,24 +242,19 @@ class PruningSession:
         """
         if rate is None:
             rate = self.prune.rate if recipe.rate is None else recipe.rate
-        return self.plan(
-            self.scores(recipe) if scores is None else scores,
-            rate,
-            scope=recipe.scope,
-            rerank=self.ranker(recipe),
-            compensate=recipe.compensate,
-            order=recipe.order,
-            rounds=recipe.rounds,
-        )
+        scores = self.scores(recipe) if scores is None else scores
+        return self.under(recipe).plan(scores, rate, rerank=self.ranker(recipe))
 
-    def plan_key(self, plan: Plan, compensate: str | None = None) -> str:
+    def plan_key(self, plan: Plan) -> str:
         """Equal for plans whose networks give the same answers: what is removed, and its compensation."""
-        method = compensate or self.prune.compensate
-        return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
+        method = self.prune.compensate
+        if method == "none" or not plan.n_removed:
+            return plan.hash
+        return f"{plan.hash} {method}" if self.prune.sequential else f"{plan.hash} {method} at once"
 
-    def _in_joint_order(self, scores: Scores, method: str) -> Scores:
+    def _in_joint_order(self, scores: Scores) -> Scores:
         """Scores in the joint order; the result of the last call is reused at another rate."""
-        last = self.caches.ordered
+        method, last = self.prune.compensate, self.caches.ordered
         if last is None or last[0] is not scores or last[1] != method:
             last = (scores, method, self.dense.joint_order(method).scores(scores))
             self.caches.ordered = last
@@ -271,85 +262,70 @@ class PruningSession:
 
     # -- smaller networks --------------------------------------------------------------------------------
 
-    def pruned(
-        self,
-        plan: Plan,
-        compensate: str | None = None,
-        *,
-        smaller: bool = False,
-        images: int | None = None,
-    ) -> Pruned:
+    def pruned(self, plan: Plan, *, smaller: bool = False, images: int | None = None) -> Pruned:
         """Apply a plan in whichever way is done sooner.
 
         Args:
             plan: What is removed.
-            compensate: In place of ``prune.compensate``.
             smaller: The tensors must shrink; else they do where that is sooner done than masking.
             images: How many will be classified, at most; None: all validation images.
         """
-        method = compensate or self.prune.compensate
         if not plan.n_removed:
             return Pruned(self.model)
-        if self.only_removes(method) and not smaller:
+        if self.only_removes and not smaller:
             count = len(self.validation) if images is None else images
             if self.dense.cost().macs * count <= _WORTH_REMOVING:
                 return Pruned(self.model, plan.removed)
         # Checking would run the masked network beside it in every trial.
-        return Pruned(self.remove(plan, method, check=False).model)
+        return Pruned(self.remove(plan, check=False).model)
 
-    def only_removes(self, compensate: str | None = None) -> bool:
-        """Whether a mask gives the pruned network's answers: no weight is changed and nothing recalibrated.
+    @property
+    def only_removes(self) -> bool:
+        """Whether a mask gives the pruned network's answers: no weight or statistic is changed."""
+        return self.prune.compensate == "none" and self.prune.bn == "keep"
 
-        Args:
-            compensate: In place of ``prune.compensate``.
-        """
-        return (compensate or self.prune.compensate) == "none" and self.prune.bn == "keep"
-
-    def remove(self, plan: Plan, compensate: str | None = None, *, check: bool = True) -> Removal:
+    def remove(self, plan: Plan, *, check: bool = True) -> Removal:
         """The smaller network, compensated, and what became of the plan's units.
 
         Args:
             plan: What is removed.
-            compensate: In place of ``prune.compensate``.
             check: Compare it with the masked network before it is handed out.
         """
-        method = compensate or self.prune.compensate
         return apply_plan(
             self.model,
             plan,
             self.units,
             self.reference_images,
             self.example,
-            compensate=method,
-            **self._for_compensation(method),
+            compensate=self.prune.compensate,
+            **self._for_compensation(),
             coupled=self.prune.coupled,
             bn=self.prune.bn,
             batch_size=self.batch.forward,
             check=check,
         )
 
-    def compensated(self, plan: Plan, compensation: str | None = None) -> nn.Module:
+    def compensated(self, plan: Plan) -> nn.Module:
         """The dense network with a plan's units compensated for, before they are removed."""
-        method = compensation or self.prune.compensate
-        if method == "none":
+        if self.prune.compensate == "none":
             return self.model
         return compensate(
             self.model,
             plan,
             self.units,
             self.reference_images,
-            method,
+            self.prune.compensate,
             batch_size=self.batch.forward,
-            **self._for_compensation(method),
+            **self._for_compensation(),
         )
 
-    def _for_compensation(self, method: str) -> dict[str, Any]:
+    def _for_compensation(self) -> dict[str, Any]:
         """How compensation is done, with what it needs of the dense network."""
-        sequential = self.prune.sequential
+        sequential, none = self.prune.sequential, self.prune.compensate == "none"
         return {
             "sequential": sequential,
-            "statistics": None if method == "none" or sequential else self.dense.statistics,
-            "dense": None if method == "none" or not sequential else self.dense.samples,
+            "statistics": None if none or sequential else self.dense.statistics,
+            "dense": None if none or not sequential else self.dense.samples,
         }
 
     # -- measuring ---------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def relative_cost(
     if not names:
         return {}
     if pruned.mask is not None:
-        pruned = session.pruned(plan, "none", smaller=True)
+        pruned = session.with_prune(compensate="none").pruned(plan, smaller=True)
     timed = "latency" in names
     dense = session.dense.cost(timed=timed)
     now = session.cost(pruned.model, (LATENCY_BATCH,) if timed else ())

@@ -118,7 +118,7 @@ class Measurement:
         with self.watch.step("plan"):
             plan = self.session.plan_for(self.recipe, rate, ranking)
         self.kept = {layer.name: layer.units - len(plan.removed[layer.name]) for layer in self.session.units}
-        key = self.session.plan_key(plan, self.recipe.compensate)
+        key = self.session.under(self.recipe).plan_key(plan)
         return Entry(rate, plan, self.cache.plans.get(key) or Score(key, (), self.number))
 
     def measure(self, entry: Entry, chunks: int | None = None) -> None:
@@ -131,7 +131,7 @@ class Measurement:
             return
         with self.watch.step("evaluate"):
             if entry.pruned is None:
-                entry.pruned = session.pruned(entry.plan, self.recipe.compensate)
+                entry.pruned = session.under(self.recipe).pruned(entry.plan)
             if unpriced:
                 score = replace(score, cost=relative_cost(session, entry.plan, entry.pruned, self.costs))
             if missing:
