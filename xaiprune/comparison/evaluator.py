@@ -187,7 +187,8 @@ def _depends_on(session: PruningSession) -> dict[str, Any]:
     dataset = session.dataset
     # The names of settings that caches were first made with: their hash must not change with a name.
     prune = {**former_names("prune", asdict(session.prune)), "rate": None}
-    del prune["order"]  # decides which plan is measured, and figures are kept by plan
+    for key in ("order", "relevance_per"):  # decide which plan is measured, and figures are kept by plan
+        del prune[key]
     return {
         "network": session.network,
         "test": dataset.test.fingerprint(),

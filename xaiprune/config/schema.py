@@ -123,6 +123,7 @@ class PruneConfig:
         scope: Rank all layers together, or each for itself.
         order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
             with all removed units together (``joint``).
+        relevance_per: Rank units by their relevance, or by relevance per parameter or MAC that they cost.
         min_units: Units that every layer keeps.
         compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
@@ -136,6 +137,7 @@ class PruneConfig:
     budget: str = one_of("units", "units", "params", "macs")
     scope: str = one_of("global", "global", "layer")
     order: str = one_of("score", "score", "joint")
+    relevance_per: str = one_of("unit", "unit", "params", "macs")
     min_units: int = within(1, 0)
     compensate: str = one_of("none", "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")

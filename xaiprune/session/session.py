@@ -26,6 +26,7 @@ from xaiprune.pruning import (
     joint_rank,
     make_plan,
     masked,
+    per_cost,
 )
 from xaiprune.recipe import Recipe, relevances_of
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
@@ -225,6 +226,10 @@ class PruningSession:
         if prune.order == "joint":
             scores = self._in_joint_order(scores)
             rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(prune.compensate))
+        if prune.relevance_per != "unit":
+            costs = self.dense.unit_costs(prune.relevance_per), options["groups"]
+            scores, ranked = per_cost(scores, *costs), rerank
+            rerank = None if ranked is None else lambda model: per_cost(ranked(model), *costs)
         if rerank is None or prune.rounds == 1:
             return make_plan(scores, self.units, rate, **options)
         compensator = None if prune.compensate == "none" else self.compensated

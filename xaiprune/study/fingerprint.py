@@ -42,7 +42,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
     """
     prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = PruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order"):
+    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per"):
         # Defaults are left out, so that old studies still match after a setting is added.
         if (value := getattr(config.prune, key)) != getattr(plain, key):
             prune[key] = value
