@@ -122,7 +122,8 @@ def require_enough(
     others = f" (and {short - 1} more classes)" if short > 1 else ""
     if per_class is None:
         raise XaipruneError(
-            f"class {classes[label]} has no {part} images{others}; add some or leave it out of data.classes"
+            f"class {classes[label]} has no {part} images{others}; add some, leave it out of data.classes, "
+            "or set data.task=all"
         )
     raise XaipruneError(
         f"class {classes[label]} has {fewest} {part} images, {per_class} were asked for{others}; "

@@ -27,7 +27,12 @@ from xaiprune.study import check_same, session_fingerprint, storage_url, stored_
 from xaiprune.study.notes import RUNS
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
-_PATHS = (("model", "checkpoint"), ("model", "pruned"), ("data", "root"), ("data", "cache_dir"))
+_PATHS = (
+    ("model", "checkpoint"),
+    ("model", "pruned"),
+    *(("data", key) for key in ("root", "reference_root", "validation_root", "test_root", "cache_dir")),
+    ("prune", "calibration_root"),
+)
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
