@@ -136,7 +136,11 @@ def _depends_on(session: PruningSession) -> dict[str, Any]:
     # The names of settings that caches were first made with: their hash must not change with a name.
     prune = {**former_names("prune", asdict(session.prune)), "rate": None}
     del prune["order"]  # decides which plan is measured, and figures are kept by plan
+    for key in ("calibration_root", "calibration_images"):  # which images they are counts
+        del prune[key]
+    calibration = session.dense.calibration
     return {
+        **({} if calibration is None else {"calibration": calibration.fingerprint()}),
         "network": session.network,
         "test": dataset.test.fingerprint(),
         "curve": [CURVE_PIXELS, CURVE_IMAGES],

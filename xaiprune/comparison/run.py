@@ -33,7 +33,7 @@ from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import PruningSession
+from xaiprune.session import PruningSession, measure_of
 from xaiprune.storage import storage_file
 from xaiprune.study import (
     best_trial,
@@ -122,6 +122,7 @@ def compare_on_test(
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others = known_presets(presets), known_criteria(criteria)
+    _ = session.dataset.test.size  # where the split is missing, its error says what to set
     evaluator = TestEvaluator(session, cache_dir or out_dir)
     key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds)
     if (found := load(out_dir, key)) is not None:
@@ -154,6 +155,7 @@ def compare_on_test(
         curve_images=len(part),
         left_out=left_out,
         against=against,
+        measure=measure_of(test),
     )
     save(comparison, out_dir, key)
     return comparison

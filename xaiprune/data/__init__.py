@@ -1,6 +1,6 @@
 """Data sources, their splits, the decoded-once cache, and images that are in memory already."""
 
-from xaiprune.data.calibration import load_calibration, warn_of_seen
+from xaiprune.data.calibration import as_calibration, load_calibration, warn_of_seen
 from xaiprune.data.dataset import Dataset, TrainingData
 from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
 from xaiprune.data.load import load, load_training
@@ -28,6 +28,7 @@ __all__ = [
     "Task",
     "TensorImages",
     "TrainingData",
+    "as_calibration",
     "as_dataset",
     "as_images",
     "load",

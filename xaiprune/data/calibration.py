@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from xaiprune.config import DataConfig, cache_dir
 from xaiprune.data.dataset import Dataset
-from xaiprune.data.images import UNLABELLED, PixelImages
+from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
 from xaiprune.data.preprocess import Preprocess
 from xaiprune.data.source import Picture
 from xaiprune.data.sources.folder import read_folder
 from xaiprune.data.split import rank
 from xaiprune.data.store import decoded
+from xaiprune.data.streamed import StreamedImages
+from xaiprune.data.tensors import ImagesLike, as_images
 from xaiprune.data.unreadable import Unreadable
 from xaiprune.errors import XaipruneError
 
 log = logging.getLogger(__name__)
 _KEY = "prune.calibration_root"
+_BATCH = 50  # of a torch dataset
 
 
 def load_calibration(
@@ -62,6 +67,25 @@ def load_calibration(
         std=preprocess.std,
         digests=found.digests,
     )
+
+
+def as_calibration(data: ImagesLike) -> LabelledImages:
+    """Calibration images from tensors, a loader, or images of ours.
+
+    Args:
+        data: As `as_images` takes it; labels are not used. A torch ``DataLoader`` or dataset is not kept in
+            memory but read again for every pass (`StreamedImages`).
+
+    Raises:
+        XaipruneError: As `as_images`.
+    """
+    if isinstance(data, LabelledImages):
+        return data
+    if isinstance(data, TorchDataset):
+        data = DataLoader(data, batch_size=_BATCH)
+    if isinstance(data, DataLoader):
+        return StreamedImages(data, "calibration")
+    return as_images(data, name="calibration")
 
 
 def warn_of_seen(calibration: PixelImages, data: Dataset) -> None:

@@ -29,6 +29,7 @@ from xaiprune.pruning import (
 )
 from xaiprune.recipe import Recipe, relevances_of
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.labels import with_targets
 from xaiprune.session.pruned import Pruned
 from xaiprune.units import UnitLayer, device_of
 
@@ -116,6 +117,8 @@ class PruningSession:
         unit_kind: str = "units",
         prune: PruneConfig | None = None,
         batch: BatchSizes | None = None,
+        target: str = "auto",
+        calibration: LabelledImages | None = None,
     ) -> PruningSession:
         """A session for an existing network, which is put into eval mode and not moved to another device.
 
@@ -127,10 +130,13 @@ class PruningSession:
             unit_kind: What a unit is, as it is shown.
             prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
             batch: Images in one pass.
+            target: The class that relevance starts at, as ``attribution.target`` has it.
+            calibration: What compensation and the joint order take statistics of; None: the reference images.
         """
-        device = device_of(model)
+        device, batch = device_of(model), batch or BatchSizes()
+        dataset = with_targets(model.eval(), dataset, target, batch)
         images = dataset.reference.tensor(device=device)
-        dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
+        dense = DenseNetwork(model, units, images, batch, calibration)
         return cls(
             dense=dense,
             name=name or type(model).__name__,
@@ -229,7 +235,7 @@ class PruningSession:
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if (order or prune.order) == "joint":
-            scores = self._in_joint_order(scores, method)
+            scores = self.caches.in_joint_order(scores, method, self.dense)
             rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(method))
         if rerank is None or rounds == 1:
             return make_plan(scores, self.units, rate, **options)
@@ -260,14 +266,6 @@ class PruningSession:
         """Equal for plans whose networks give the same answers: what is removed, and its compensation."""
         method = compensate or self.prune.compensate
         return plan.hash if method == "none" or not plan.n_removed else f"{plan.hash} {method}"
-
-    def _in_joint_order(self, scores: Scores, method: str) -> Scores:
-        """Scores in the joint order; the result of the last call is reused at another rate."""
-        last = self.caches.ordered
-        if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, self.dense.joint_order(method).scores(scores))
-            self.caches.ordered = last
-        return last[2]
 
     # -- smaller networks --------------------------------------------------------------------------------
 
@@ -370,11 +368,13 @@ class PruningSession:
         """
         if not isinstance(pruned, Pruned):
             pruned = Pruned(self.model if pruned is None else pruned)
+        images = self.validation if images is None else images
+        _ = images.labels  # predicted ones are the dense network's, so before anything is masked in it
         mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
         with mask:
             return accuracy(
                 pruned.model,
-                self.validation if images is None else images,
+                images,
                 self.task,
                 batch_size=self.batch.forward,
                 device=self.device,
