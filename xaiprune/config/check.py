@@ -115,7 +115,10 @@ def _check_root(data: DataConfig) -> None:
             "own; set data=image_folder"
         )
     if data.root is None and not roots and not has_own:
-        raise XaipruneError(f"data.root is required with data={data.source}: the folder of the images")
+        raise XaipruneError(
+            f"data.root is required with data={data.source}: the folder of the images "
+            "(or data.reference_root, ...: those of single splits)"
+        )
 
 
 def _check_files(config: Config) -> None:

@@ -65,7 +65,9 @@ class Classes:
         names = tuple(keys) if len(sources) == 1 else tuple(sorted(keys))
         unlabelled = tuple(split for split, pool in pools.items() if pool.pictures and not pool.labelled)
         held = {pool.classes for pool in pools.values() if pool.pictures}
-        where = " and ".join(dict.fromkeys(source.name for source in sources.values()))
+        where = " and ".join(
+            source.name if key == "data.root" else f"{source.name} ({key})" for key, source in sources.items()
+        )
         return cls(names, where, keys, len(held) <= 1, unlabelled)
 
 

@@ -14,7 +14,7 @@ from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
 from xaiprune.data.label_space import Classes, Labelling, labelling
 from xaiprune.data.pools import Pool, open_pools, refuse_shared
 from xaiprune.data.preprocess import Preprocess
-from xaiprune.data.source import Picture
+from xaiprune.data.source import Part, Picture
 from xaiprune.data.split import pick, require_enough
 from xaiprune.data.store import decoded
 from xaiprune.data.tensors import MissingImages
@@ -75,7 +75,7 @@ class _Reader:
     """Reads the splits of one configuration."""
 
     def __init__(
-        self, config: DataConfig, preprocess: Preprocess, outputs: int | None, parts: Sequence[str]
+        self, config: DataConfig, preprocess: Preprocess, outputs: int | None, parts: Sequence[Part]
     ) -> None:
         self.config = config
         self.preprocess = preprocess.override(config)
@@ -98,7 +98,8 @@ class _Reader:
                 wanted = per_class * len(self.labelling.task.classes)
         while True:
             self._require(pool, candidates, part, per_class)
-            found = decoded(pool.source, pick(candidates, wanted, seed), self.preprocess, self.cache)
+            chosen = pick(candidates, wanted, seed, pool.prefix)
+            found = decoded(pool.source, chosen, self.preprocess, self.cache)
             if not found.bad:
                 break
             self.unreadable.note(pool.source.name, found.bad)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xaiprune.config import DataConfig, split_roots
 from xaiprune.data.images import UNLABELLED
-from xaiprune.data.source import Picture, Source, source_of
+from xaiprune.data.source import Part, Picture, Source, source_of
 from xaiprune.data.sources.folder import read_folder
 from xaiprune.data.split import pools
 from xaiprune.errors import XaipruneError
@@ -50,10 +50,10 @@ class Pool:
         return os.path.realpath(self.source.root / picture.file)
 
 
-def open_pools(config: DataConfig, parts: Sequence[str]) -> dict[str, Pool | None]:
+def open_pools(config: DataConfig, parts: Sequence[Part]) -> dict[str, Pool | None]:
     """The pool of each part; None where the configuration names none.
 
-    A part with a root of its own has its pictures there; the others are divided as they are without it.
+    A part with a root of its own has its pictures there, and need not be among those of ``data.root``.
 
     Args:
         config: The ``data`` section.
@@ -69,16 +69,16 @@ def open_pools(config: DataConfig, parts: Sequence[str]) -> dict[str, Pool | Non
             key = f"data.{part}_root"
             source = read_folder(Path(roots[part]).expanduser(), key)
             found[part] = Pool(key, source, source.pictures, f"{part}/")
-    left = [part for part in parts if part not in roots]
+    left: list[Part] = [part for part in parts if part not in roots]
     # A source that needs a root has none of these parts if there is none.
     if left and (config.root is not None or not roots):
         source = source_of(config).open(config)
-        divided = pools(source, config.seed)
-        found |= {part: Pool("data.root", source, getattr(divided, part)) for part in left}
-    for part, pool in found.items():
+        divided = pools(source, config.seed, left)
+        found |= {name: Pool("data.root", source, getattr(divided, name)) for name in left}
+    for split, pool in found.items():
         if pool is not None and pool.labelled and any(p.label == UNLABELLED for p in pool.pictures):
             raise XaipruneError(
-                f"{pool.key}: some {part} images of {pool.source.name} lie in class folders and others do "
+                f"{pool.key}: some {split} images of {pool.source.name} lie in class folders and others do "
                 "not; give each split a folder of its own (data.reference_root, ...)"
             )
     return found

@@ -65,7 +65,9 @@ class Outcome:
             yield f"coverage  {few}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
-        yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
+        numbers = self.numbers()
+        width = max(34, *map(len, numbers))
+        yield from (f"{name:<{width}} {value}" for name, value in numbers.items())
 
     def save(
         self,
