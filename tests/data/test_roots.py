@@ -211,7 +211,7 @@ def test_what_is_neither_classes_nor_pictures(tmp_path, config):
     with pytest.raises(
         XaipruneError, match=r"data\.test_root has no place beside data=digits.*data=image_folder"
     ):
-        check_data(DataConfig(test_root=str(tmp_path)))
+        load(DataConfig(test_root=str(tmp_path)), SMALL, 10)
 
 
 def test_calibration_pictures_of_any_folder(wide, config, tmp_path, caplog):

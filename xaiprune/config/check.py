@@ -106,18 +106,10 @@ def _check_root(data: DataConfig) -> None:
     if data.root is not None:
         _require("data.root", data.root, folder=True)
     # The default source needs no settings; others are asked, which imports them, and torch with them.
-    has_own = data.source == DataConfig.source or (
-        (data.root is None or bool(roots)) and not SOURCES[data.source].needs_root
-    )
-    if roots and has_own:
+    elif not roots and data.source != DataConfig.source and SOURCES[data.source].needs_root:
         raise XaipruneError(
-            f"data.{next(iter(roots))}_root has no place beside data={data.source}, which has images of its "
-            "own; set data=image_folder"
-        )
-    if data.root is None and not roots and not has_own:
-        raise XaipruneError(
-            f"data.root is required with data={data.source}: the folder of the images "
-            "(or data.reference_root, ...: those of single splits)"
+            f"data.root is required with data={data.source}: the folder of the images (or "
+            "data.reference_root, ...: those of single splits)"
         )
 
 

@@ -70,9 +70,15 @@ def open_pools(config: DataConfig, parts: Sequence[Part]) -> dict[str, Pool | No
             source = read_folder(Path(roots[part]).expanduser(), key)
             found[part] = Pool(key, source, source.pictures, f"{part}/")
     left: list[Part] = [part for part in parts if part not in roots]
+    kind = source_of(config)
+    if left and roots and not kind.needs_root:
+        raise XaipruneError(
+            f"data.{next(iter(roots))}_root has no place beside data={config.source}, which has images of "
+            "its own; set data=image_folder"
+        )
     # A source that needs a root has none of these parts if there is none.
     if left and (config.root is not None or not roots):
-        source = source_of(config).open(config)
+        source = kind.open(config)
         divided = pools(source, config.seed, left)
         found |= {name: Pool("data.root", source, getattr(divided, name)) for name in left}
     for split, pool in found.items():

@@ -96,6 +96,8 @@ def _calibration(section: PruneConfig, given: ImagesLike | None) -> LabelledImag
             "prune.calibration_root is for configurations; give calibration=images or a loader"
         )
     if given is None:
+        if section.calibration_images is not None:
+            raise XaipruneError("calibration_images has no effect alone; give calibration=images or a loader")
         return None
     images, count = as_calibration(given), section.calibration_images
     return images if count is None else images.spread(count)
