@@ -153,6 +153,7 @@ OBJECTIVES = Registry(
         **_in_one(f"{_OBJECTIVES}.curve", "curve_mean", "curve_trapezoid"),
         "max_rate_at_drop": f"{_OBJECTIVES}.max_rate_at_drop",
         "faithfulness": f"{_OBJECTIVES}.faithfulness",
+        "agreement": f"{_OBJECTIVES}.agreement",
     },
 )
 OPERATIONS = Registry(

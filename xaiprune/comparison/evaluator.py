@@ -189,7 +189,11 @@ def _depends_on(session: PruningSession) -> dict[str, Any]:
     prune = {**former_names("prune", asdict(session.prune)), "rate": None}
     for key in ("order", "relevance_per"):  # decide which plan is measured, and figures are kept by plan
         del prune[key]
+    for key in ("calibration_root", "calibration_images"):  # which images they are counts
+        del prune[key]
+    calibration = session.dense.calibration
     return {
+        **({} if calibration is None else {"calibration": calibration.fingerprint()}),
         "network": session.network,
         "test": dataset.test.fingerprint(),
         "curve": [CURVE_PIXELS, CURVE_IMAGES],

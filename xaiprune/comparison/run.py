@@ -43,7 +43,7 @@ from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import PruningSession
+from xaiprune.session import PruningSession, measure_of
 from xaiprune.storage import storage_file
 from xaiprune.study import (
     best_trial,
@@ -147,6 +147,7 @@ def compare_on_test(
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others, published = known_presets(presets), known_criteria(criteria), known_peers(peers)
+    _ = session.dataset.test.size  # where the split is missing, its error says what to set
     evaluator = TestEvaluator(session, cache_dir or out_dir)
     key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds, published, compensate)
     if (found := load(out_dir, key)) is not None:
@@ -187,6 +188,7 @@ def compare_on_test(
         curve_images=len(part),
         left_out=left_out | failed,
         against=against,
+        measure=measure_of(test),
     )
     save(comparison, out_dir, key)
     return comparison

@@ -42,6 +42,8 @@ class Comparison:
         left_out: Method -> why it has no rows.
         against: Method -> how many test images ``only_first`` (the best found) and ``only_second`` (the
             method) classify correctly at the target rate; random rankings have no entry.
+        measure: What ``top1`` is: ``top-1``, or of test images without labels ``agreement with the dense
+            network``.
     """
 
     frame: pd.DataFrame
@@ -54,6 +56,7 @@ class Comparison:
     curve_images: int
     left_out: Mapping[str, str] = field(default_factory=dict)
     against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    measure: str = "top-1"
 
     def paired(self, method: str) -> Paired | None:
         """The best found against a method on the same test images at the target rate; None if unknown."""
@@ -140,6 +143,8 @@ def save(comparison: Comparison, folder: Path, key: str) -> None:
     about: dict[str, Any] = {
         f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
     }
+    if comparison.measure == Comparison.measure:  # written only where it differs, for older readers
+        del about["measure"]
     about["left_out"] = dict(comparison.left_out)
     about["against"] = {method: dict(found) for method, found in comparison.against.items()}
     with replacing(folder / "comparison.csv") as path:

@@ -6,7 +6,7 @@ from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
 from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import overridden_keys
-from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
     RECIPE_KEYS,
     apply_recipe_file,
@@ -64,6 +64,7 @@ __all__ = [
     "provenance_of",
     "register_schema",
     "search_conditions",
+    "split_roots",
     "stored_recipe",
     "study_name",
     "sweep_of",

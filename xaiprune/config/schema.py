@@ -40,16 +40,25 @@ class DataConfig:
 
     Attributes:
         source: Where images come from.
-        root: Folder of the images, for sources that read one.
+        root: Folder of the images, for sources that read one. Not needed where each split that the task
+            uses has a folder of its own.
+        reference_root: Folder of the reference images, in place of those under ``root``: one folder per
+            class, or pictures alone, which have no labels (``attribution.target=predicted``).
+        validation_root: Likewise, of the images that trials are scored on; without labels they need
+            ``objective=agreement``.
+        test_root: Likewise, of the images for the final comparison, which without labels compares agreement
+            with the dense network.
         classes: Restrict the task to these classes, by selecting their logits.
         label_space: What the network's outputs are. ``imagenet-1k`` maps wnids and class names to
             ImageNet's indices; ``folders`` means output i is the i-th class folder in sorted order; None
             decides from the data and the network, and refuses where that is ambiguous.
         task: ``classes`` selects the logits of the classes at hand ("10 of 1000"), ``all`` keeps every
-            output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs.
-        reference_per_class: Images per class for attribution.
-        validation_per_class: Images per class that trials are scored on (None: all).
-        test_per_class: Images per class for the final comparison (None: all).
+            output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs and the same in
+            all splits. With every output in the task, splits may hold different classes.
+        reference_per_class: Images per class for attribution; of a class that has fewer all, if every output
+            is in the task. (Of images without labels, as many as this would be of every output.)
+        validation_per_class: Images per class that trials are scored on (None: all); likewise.
+        test_per_class: Images per class for the final comparison (None: all); likewise.
         seed: Chooses the images, and the split of a source that has none of its own.
         on_bad_image: What to do with a file that cannot be read as an image.
         cache_dir: Where decoded images are kept (None: ``$XAIPRUNE_CACHE``, else ``xaiprune`` in
@@ -66,6 +75,9 @@ class DataConfig:
 
     source: str = registered("digits", SOURCES)
     root: str | None = None
+    reference_root: str | None = None
+    validation_root: str | None = None
+    test_root: str | None = None
     classes: list[str] | None = None
     label_space: str | None = one_of(None, "imagenet-1k", "folders")
     task: str = one_of("auto", "auto", "classes", "all")
@@ -131,6 +143,11 @@ class PruneConfig:
         rounds: Rank and prune in this many rounds.
         sequential: Compensate layer by layer, each on the input that the pruned layers before it give.
         plan: A plan (JSON) to apply in place of a ranking.
+        calibration_root: Folder of further pictures, for what compensation and the joint order know of the
+            network's activations (None: the reference images). Class folders or pictures alone; labels are
+            not used. They are read in batches, so that thousands take no memory.
+        calibration_images: At most so many of them, of each class folder about as many, chosen by
+            ``data.seed`` (None: all).
     """
 
     rate: float = within(0.5, 0, 1, ends="[)")
@@ -145,6 +162,8 @@ class PruneConfig:
     rounds: int = within(1, 1)
     sequential: bool = True
     plan: str | None = None
+    calibration_root: str | None = None
+    calibration_images: int | None = within(None, 1)
 
 
 @dataclass
@@ -152,6 +171,8 @@ class AttributionConfig:
     """How relevance starts at the output and how it is summed over images.
 
     Attributes:
+        target: The class of each reference image that relevance starts at: its label (``labels``), or the
+            class that the dense network predicts (``predicted``); ``auto`` takes labels where there are any.
         aggregate: ``abs_of_sum`` (PXP), ``signed`` or ``sum_of_abs`` (Yeom et al.).
         start: Relevance at the target's logit: 1, the logit, or its softmax contrast.
         image_weight: Weight of each reference image.
@@ -161,6 +182,7 @@ class AttributionConfig:
         batch_size: Reference images in one pass.
     """
 
+    target: str = one_of("auto", "auto", "labels", "predicted")
     aggregate: str = one_of("abs_of_sum", "abs_of_sum", "signed", "sum_of_abs")
     start: str = one_of("one", "one", "logit", "contrast")
     image_weight: str = one_of("as_is", "as_is", "equal", "confidence")

@@ -10,7 +10,8 @@ from torch import nn
 
 from xaiprune.attribution import Composite, Start
 from xaiprune.config import AttributionConfig, PruneConfig, checked_section, search_conditions
-from xaiprune.data import Dataset, ImagesLike, as_dataset, as_images
+from xaiprune.data import Dataset, ImagesLike, LabelledImages, as_calibration, as_dataset, as_images
+from xaiprune.errors import XaipruneError
 from xaiprune.models import outputs
 from xaiprune.recipe import Recipe, preset, recipe_of_file
 from xaiprune.session.outcome import Outcome, apply_and_measure
@@ -26,6 +27,8 @@ def prune(
     units: str | Sequence[UnitLayer] = "filters",
     recipe: Recipe | Composite | str | Path = "epsilon",
     test: ImagesLike | None = None,
+    target: str = "auto",
+    calibration: ImagesLike | None = None,
     **settings: Any,
 ) -> Outcome:
     """Attribute reference images, remove the least relevant units, and measure what is left.
@@ -34,13 +37,19 @@ def prune(
         model: Any classifier, (n, 3, H, W) -> (n, outputs). It is put into eval mode and not changed.
         data: A `Dataset` (`load_data`), or reference images: a pair (images (N, 3, H, W), labels (N,)) of
             tensors, normalised as the network expects, or a torch ``DataLoader`` or dataset of such pairs.
-            Ten images a class are plenty.
+            Ten images a class are plenty. A tensor or a loader of images alone has no labels.
         rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs).
         units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`.
         recipe: A `Recipe`, the name of a preset, a composite (with the ``attribution`` section's defaults),
             or a file that a search has written. What a
             recipe or its file sets (scope, order, compensation, rounds) holds unless ``settings`` set it.
         test: Images to measure top-1 on, as ``data``; None: those of the `Dataset`, if ``data`` is one.
+            Without labels, the agreement with the dense network is measured.
+        target: The class that relevance starts at: ``labels``, ``predicted`` (by the dense network), or
+            ``auto``: labels where there are any.
+        calibration: Images for what compensation and the joint order know of the network's activations, as
+            ``data``, without labels; a ``DataLoader`` is read batch by batch, in every pass again, and not
+            kept in memory. None: the reference images.
         settings: Further keys of the ``prune`` section: ``compensate="linear"``, ``order="joint"``,
             ``scope="layer"``, ``budget="macs"``, ...
 
@@ -57,10 +66,12 @@ def prune(
     """
     dataset = _dataset(model.eval(), data, test)
     wanted, found = _recipe(recipe)
+    checked_section(AttributionConfig, "attribution", {"target": target})
     section = checked_section(PruneConfig, "prune", {**found, **wanted.prune, **settings, "rate": rate})
     if isinstance(units, str):
         units = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
-    session = PruningSession.of(model, dataset, units, prune=section)
+    images = _calibration(section, calibration)
+    session = PruningSession.of(model, dataset, units, prune=section, target=target, calibration=images)
     plan = session.plan(session.scores(wanted), rate, rerank=session.ranker(wanted))
     return apply_and_measure(session, plan)
 
@@ -70,7 +81,22 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
     count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
-    return as_dataset((images.tensor(), images.labels), outputs=count, test=test)
+    # As a pair, so that labels are compared with the outputs.
+    pair = (images.tensor(), images.labels) if images.labelled else images
+    return as_dataset(pair, outputs=count, test=test)
+
+
+def _calibration(section: PruneConfig, given: ImagesLike | None) -> LabelledImages | None:
+    if section.calibration_root is not None:
+        raise XaipruneError(
+            "prune.calibration_root is for configurations; give calibration=images or a loader"
+        )
+    if given is None:
+        if section.calibration_images is not None:
+            raise XaipruneError("calibration_images has no effect alone; give calibration=images or a loader")
+        return None
+    images, count = as_calibration(given), section.calibration_images
+    return images if count is None else images.spread(count)
 
 
 def _recipe(recipe: Recipe | Composite | str | Path) -> tuple[Recipe, dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from xaiprune import models
 from xaiprune.config import Config
-from xaiprune.data import LabelledImages
+from xaiprune.data import LabelledImages, load_calibration, warn_of_seen
 from xaiprune.pruning import load_pruned
 from xaiprune.session.caches import BatchSizes
 from xaiprune.session.session import PruningSession
@@ -55,8 +55,20 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
         unit_kind=settings.kind,
         prune=config.prune,
         batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
+        target=config.attribution.target,
+        calibration=_calibration(config, opened),
     )
     return replace(session, validation=shuffled(validation, seed))
+
+
+def _calibration(config: Config, opened: models.Setup) -> LabelledImages | None:
+    """The pictures in ``prune.calibration_root``, prepared like the others."""
+    root = config.prune.calibration_root
+    if root is None:
+        return None
+    images = load_calibration(root, config.data, opened.preprocess, config.prune.calibration_images)
+    warn_of_seen(images, opened.data)
+    return images
 
 
 def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:

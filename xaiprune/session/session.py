@@ -30,6 +30,7 @@ from xaiprune.pruning import (
 )
 from xaiprune.recipe import Recipe, relevances_of
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.labels import with_targets
 from xaiprune.session.pruned import Pruned
 from xaiprune.units import UnitLayer, device_of
 
@@ -126,6 +127,8 @@ class PruningSession:
         unit_kind: str = "units",
         prune: PruneConfig | None = None,
         batch: BatchSizes | None = None,
+        target: str = "auto",
+        calibration: LabelledImages | None = None,
     ) -> PruningSession:
         """A session for an existing network, which is put into eval mode and not moved to another device.
 
@@ -137,10 +140,13 @@ class PruningSession:
             unit_kind: What a unit is, as it is shown.
             prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
             batch: Images in one pass.
+            target: The class that relevance starts at, as ``attribution.target`` has it.
+            calibration: What compensation and the joint order take statistics of; None: the reference images.
         """
-        device = device_of(model)
+        device, batch = device_of(model), batch or BatchSizes()
+        dataset = with_targets(model.eval(), dataset, target, batch)
         images = dataset.reference.tensor(device=device)
-        dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
+        dense = DenseNetwork(model, units, images, batch, calibration)
         return cls(
             dense=dense,
             name=name or type(model).__name__,
@@ -224,7 +230,7 @@ class PruningSession:
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if prune.order == "joint":
-            scores = self._in_joint_order(scores)
+            scores = self.caches.in_joint_order(scores, prune.compensate, self.dense)
             rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(prune.compensate))
         if prune.relevance_per != "unit":
             costs = self.dense.unit_costs(prune.relevance_per), options["groups"]
@@ -256,14 +262,6 @@ class PruningSession:
         if method == "none" or not plan.n_removed:
             return plan.hash
         return f"{plan.hash} {method}" if self.prune.sequential else f"{plan.hash} {method} at once"
-
-    def _in_joint_order(self, scores: Scores) -> Scores:
-        """Scores in the joint order; the result of the last call is reused at another rate."""
-        method, last = self.prune.compensate, self.caches.ordered
-        if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, self.dense.joint_order(method).scores(scores))
-            self.caches.ordered = last
-        return last[2]
 
     # -- smaller networks --------------------------------------------------------------------------------
 
@@ -351,11 +349,13 @@ class PruningSession:
         """
         if not isinstance(pruned, Pruned):
             pruned = Pruned(self.model if pruned is None else pruned)
+        images = self.validation if images is None else images
+        _ = images.labels  # predicted ones are the dense network's, so before anything is masked in it
         mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
         with mask:
             return accuracy(
                 pruned.model,
-                self.validation if images is None else images,
+                images,
                 self.task,
                 batch_size=self.batch.forward,
                 device=self.device,

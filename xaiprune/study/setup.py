@@ -24,7 +24,7 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
     objective = objective_of(config)
     space = read_space(config.space, config.attribution)
     check_compatible(config, objective, space)
-    session = open_session(config, network)
+    session = objective.prepared(open_session(config, network))
     rate = objective.rates[0] if len(objective.rates) == 1 else None
     reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)

@@ -27,7 +27,12 @@ from xaiprune.study import check_same, session_fingerprint, storage_url, stored_
 from xaiprune.study.notes import RUNS
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
-_PATHS = (("model", "checkpoint"), ("model", "pruned"), ("data", "root"), ("data", "cache_dir"))
+_PATHS = (
+    ("model", "checkpoint"),
+    ("model", "pruned"),
+    *(("data", key) for key in ("root", "reference_root", "validation_root", "test_root", "cache_dir")),
+    ("prune", "calibration_root"),
+)
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
@@ -84,6 +89,8 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
     fingerprint = stored_fingerprint(study) or {}
     stored = {name: fingerprint[name] for name in current}
     stored["data"] = {key: value for key, value in stored["data"].items() if key != "validation"}
+    if stored["data"].get("test", "").startswith("0 images"):  # searched without any: all will do
+        stored["data"]["test"] = current["data"]["test"]
     check_same(
         stored,
         current,
