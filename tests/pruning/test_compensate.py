@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.pruning.networks import build
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import compensate, masked, remove, samples_of, statistics_of
+from xaiprune.pruning import ImageStream, compensate, masked, remove, samples_of, statistics_of
 from xaiprune.units import find_units
 
 
@@ -189,3 +189,26 @@ def test_refusals(images):
         compensate(model, {}, units, images, "median")
     with pytest.raises(XaipruneError, match="at least 2 reference images"):
         compensate(model, {"layer1.0.conv1": (0,)}, units, images[:1])
+
+
+@pytest.mark.parametrize("method", ["mean", "linear"])
+@pytest.mark.parametrize("sequential", [True, False])
+def test_a_stream_gives_what_the_images_in_memory_give(images, method, sequential):
+    model = cnn()
+    units = find_units(model, "filters", example=images[:1])
+    plan = {"0": (2, 3), "3": (0,)}
+    most: list[int] = []
+    model[0].register_forward_hook(lambda module, args, output: most.append(len(args[0])))
+    stream = ImageStream(len(images), lambda: iter(images.split(3)))
+    streamed = compensate(model, plan, units, stream, method, sequential=sequential)
+    assert max(most) <= 3  # no more than a batch at a time
+    whole = compensate(model, plan, units, images, method, sequential=sequential)
+    torch.testing.assert_close(logits(streamed, images), logits(whole, images), atol=1e-4, rtol=1e-4)
+
+
+def test_a_stream_that_ends_early_is_refused(images):
+    model = cnn()
+    units = find_units(model, "filters", example=images[:1])
+    stream = ImageStream(len(images) + 1, lambda: iter(images.split(3)))
+    with pytest.raises(XaipruneError, match="images were counted, but a pass over them gave"):
+        statistics_of(model, units, stream)

@@ -156,11 +156,11 @@ def test_calibration_images_reach_the_dense_network(network: SmallResNet) -> Non
         outcome = xp.prune(network, (IMAGES, LABELS), 0.3, calibration=given, compensate="linear")
         dense = outcome.session.dense
         for _ in range(2):
-            assert torch.equal(torch.cat(list(dense.calibration_batches())), OTHERS)
+            assert torch.equal(dense.statistics_images.whole(), OTHERS)
     few = xp.prune(network, (IMAGES, LABELS), 0.3, calibration=loader, calibration_images=4)
-    assert sum(map(len, few.session.dense.calibration_batches())) == 4
+    assert len(few.session.dense.statistics_images) == 4
     without = xp.prune(network, (IMAGES, LABELS), 0.3).session.dense
-    assert torch.equal(torch.cat(list(without.calibration_batches())), IMAGES)
+    assert torch.equal(without.statistics_images, IMAGES)
     for settings in ({"calibration_root": "."}, {"calibration_images": 3}):
         with pytest.raises(XaipruneError, match="give calibration=images or a loader"):
             xp.prune(network, (IMAGES, LABELS), 0.3, **settings)  # type: ignore[arg-type]

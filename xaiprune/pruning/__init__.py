@@ -16,7 +16,7 @@ from xaiprune.pruning.joint import ORDERS, JointOrder
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
-from xaiprune.pruning.statistics import DenseSamples, Statistics
+from xaiprune.pruning.statistics import DenseSamples, ImageStream, Statistics
 
 __all__ = [
     "COMPENSATIONS",
@@ -25,6 +25,7 @@ __all__ = [
     "PER",
     "SCOPES",
     "DenseSamples",
+    "ImageStream",
     "JointOrder",
     "Plan",
     "PlanLike",

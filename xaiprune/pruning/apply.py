@@ -8,7 +8,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning.compensation import compensate as compensated
 from xaiprune.pruning.plan import PlanLike
 from xaiprune.pruning.removal import Removal, recalibrate_bn_, remove_with_report
-from xaiprune.pruning.statistics import DenseSamples, Statistics
+from xaiprune.pruning.statistics import DenseSamples, ImageStream, Statistics
 from xaiprune.units import UnitLayer
 
 BN = ("keep", "recalibrate")
@@ -18,7 +18,7 @@ def apply_plan(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    images: Tensor,
+    images: Tensor | ImageStream,
     example: Tensor | None = None,
     *,
     compensate: str = "none",
@@ -36,9 +36,9 @@ def apply_plan(
         model: The dense network, in eval mode; unchanged.
         plan: The units to remove.
         units: The network's unit layers.
-        images: Reference images (N, 3, H, W), normalised, on the model's device; N >= 2 for compensation
-            and recalibration.
-        example: One input (1, 3, H, W); the first reference image if None.
+        images: Reference images (N, 3, H, W), normalised, on the model's device, or a stream of them; N >= 2
+            for compensation and recalibration.
+        example: One input (1, 3, H, W); a blank image of their size if None.
         compensate: ``none``, ``mean`` or ``linear``.
         sequential: Compensate layer by layer, else all consumers from the dense network's statistics.
         statistics: The dense network's, from `statistics_of`, to serve many plans; collected if None. Not
@@ -59,7 +59,7 @@ def apply_plan(
     if bn not in BN:
         raise XaipruneError(f"prune.bn={bn} is unknown; choose one of {', '.join(BN)}")
     if example is None:
-        example = images[:1]
+        example = ImageStream.of(images, batch_size).blank()
     if compensate != "none":
         model = compensated(
             model,

@@ -13,6 +13,7 @@ from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal import add_to_output_, replace_multihead_
 from xaiprune.pruning.statistics import (
     DenseSamples,
+    ImageStream,
     Inputs,
     Moments,
     Statistics,
@@ -21,6 +22,7 @@ from xaiprune.pruning.statistics import (
     choose_ridge,
     collect_moments,
     consumer_inputs,
+    dense_samples,
     is_held_out,
     ridge_map,
     samples_of_input,
@@ -35,7 +37,7 @@ def compensate(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    images: Tensor,
+    images: Tensor | ImageStream,
     method: str = "linear",
     *,
     sequential: bool = True,
@@ -59,14 +61,15 @@ def compensate(
         model: The dense network, in eval mode; unchanged.
         plan: The units to remove.
         units: The network's unit layers.
-        images: Reference images (N, 3, H, W), normalised, on the model's device.
+        images: Reference images (N, 3, H, W), normalised, on the model's device; or a stream of any number of
+            images, of which one batch is in memory.
         method: ``none``, ``mean`` or ``linear``.
         sequential: Layer by layer: each consumer reproduces its dense input from the input that it really
             gets, after the layers before it were pruned and compensated. Else all consumers at once, from
             the dense network's statistics.
         statistics: The dense network's, from `statistics_of`; collected if None. Not used if sequential.
         dense: What the dense network's consumers read, from `samples_of` on the same images; collected if
-            None. Used if sequential only.
+            None. Used if sequential only, and not of a stream.
         batch_size: Images in one forward of the dense network.
 
     Raises:
@@ -82,11 +85,14 @@ def compensate(
         raise XaipruneError("compensation needs at least 2 reference images; raise data.reference_per_class")
     _replace_multiheads_(compensated, units)
     if sequential:
-        _sequential_(compensated, removed, units, images, method, dense, batch_size)
+        if isinstance(images, ImageStream):
+            _sequential_streamed_(compensated, model, removed, units, images, method)
+        else:
+            _sequential_(compensated, removed, units, images, method, dense, batch_size)
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
-    links = find_links(compensated, units, _blank(images))
+    links = find_links(compensated, units, ImageStream.of(images, batch_size).blank())
     for name, inputs in statistics.inputs.items():
         kept = inputs.kept(removed)
         if len(kept) < inputs.channels:
@@ -98,18 +104,18 @@ def compensate(
 
 @torch.inference_mode(False)
 def statistics_of(
-    model: nn.Module, units: Sequence[UnitLayer], images: Tensor, batch_size: int = 32
+    model: nn.Module, units: Sequence[UnitLayer], images: Tensor | ImageStream, batch_size: int = 32
 ) -> Statistics:
     """The dense network's statistics: one pass over the reference images, for every plan and trial.
 
     Args:
         model: The dense network, in eval mode.
         units: Its unit layers.
-        images: Reference images (N, 3, H, W).
-        batch_size: Images in one forward.
+        images: Reference images (N, 3, H, W), or a stream of any number.
+        batch_size: Images in one forward, if they are not a stream.
     """
-    model, inputs = _consumers(model, units, images)
-    return collect_moments(model, inputs, images, batch_size)
+    stream = ImageStream.of(images, batch_size)
+    return collect_moments(*_consumers(model, units, stream), stream)
 
 
 @torch.inference_mode(False)
@@ -133,25 +139,21 @@ def samples_of(
     Returns:
         The samples; None if they would take more.
     """
-    model, inputs = _consumers(model, units, images)
-    if at_most is not None and bytes_of_samples(model, inputs, images) > at_most:
+    stream = ImageStream.of(images, batch_size)
+    model, inputs = _consumers(model, units, stream)
+    if at_most is not None and bytes_of_samples(model, inputs, stream) > at_most:
         return None
-    return all_samples(model, inputs, images, batch_size)
+    return all_samples(model, inputs, stream)
 
 
 def _consumers(
-    model: nn.Module, units: Sequence[UnitLayer], images: Tensor
+    model: nn.Module, units: Sequence[UnitLayer], images: ImageStream
 ) -> tuple[nn.Module, dict[str, Inputs]]:
     """The network, in which all its consumers can be hooked, and what they read."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         model = copy.deepcopy(model)
         _replace_multiheads_(model, units)
-    return model, consumer_inputs(model, units, find_links(model, units, _blank(images)))
-
-
-def _blank(images: Tensor) -> Tensor:
-    """One blank image of the same size."""
-    return torch.zeros_like(images[:1])
+    return model, consumer_inputs(model, units, find_links(model, units, images.blank()))
 
 
 def _replace_multiheads_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
@@ -175,32 +177,90 @@ def _sequential_(
     When a consumer is about to run, everything before it is pruned and compensated already. Its weights are
     changed at that moment, and it runs with the new ones.
     """
-    links = find_links(model, units, _blank(images))
-    inputs = consumer_inputs(model, units, links)
-    inputs = {name: own for name, own in inputs.items() if len(own.removed(removed))}
+    stream = ImageStream.of(images, batch_size)
+    links, inputs = _to_compensate(model, removed, units, stream)
     # A copy of the dictionary: samples that were collected here are freed as soon as they have been used.
-    seen = dict((dense or all_samples(model, inputs, images, batch_size)).seen)
+    seen = dict((dense or all_samples(model, inputs, stream)).seen)
     with ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
         for name, own in inputs.items():
 
             def fold(module: nn.Module, args: tuple[Tensor, ...], own: Inputs = own) -> None:
-                kept = own.kept(removed)
+                kept, numbers = own.kept(removed), torch.arange(len(images))
                 x, weight = seen.pop(own.module)
                 y = samples_of_input(module, args[0], own, len(images), len(images))[:, kept]
-                numbers = torch.arange(len(images)).repeat_interleave(len(y) // len(images))
-                held = is_held_out(numbers).to(y.device)
-                # Where nothing before the consumer was pruned, its kept inputs are the dense ones.
-                same = torch.equal(x[:, kept], y)
-                fit, checked = (
-                    Moments.of(x[part], weight[part]).only(kept)
-                    if same
-                    else Moments.of(x[part], weight[part], y[part])
-                    for part in (~held, held)
-                )
-                _fold_(model, own, kept, fit, checked if bool(held.any()) else None, method, links)
+                _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method, links)
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
         model(images)
+
+
+def _sequential_streamed_(
+    model: nn.Module,
+    dense: nn.Module,
+    removed: Mapping[str, Sequence[int]],
+    units: Sequence[UnitLayer],
+    images: ImageStream,
+    method: str,
+) -> None:
+    """The same of a stream: a pass over all images, through both networks, for each consumer."""
+    links, inputs = _to_compensate(model, removed, units, images)
+    source = copy.deepcopy(dense)
+    _replace_multiheads_(source, units)
+    for name, own in inputs.items():
+        kept = own.kept(removed)
+        fit: Moments | None = None
+        checked: Moments | None = None
+        read: list[Tensor] = []
+        consumer = model.get_submodule(name)
+        passes = zip(images.numbered(), dense_samples(source, {name: own}, images), strict=True)
+        for (numbers, part), (_, seen) in passes:
+            hook = consumer.register_forward_pre_hook(lambda _, args, into=read: into.append(args[0]))
+            with hook, torch.no_grad(), masked(model, removed, units):
+                model(part)
+            y = samples_of_input(consumer, read.pop(), own, len(part), len(images))[:, kept]
+            more = _split(numbers, *seen[name], y, kept, same=False)
+            fit, checked = _sum(fit, more[0]), _sum(checked, more[1])
+        _fold_(model, own, kept, fit, checked, method, links)
+
+
+def _to_compensate(
+    model: nn.Module, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer], images: ImageStream
+) -> tuple[Links, dict[str, Inputs]]:
+    """Who reads what, and the consumers that lose something, in execution order."""
+    links = find_links(model, units, images.blank())
+    inputs = consumer_inputs(model, units, links)
+    return links, {name: own for name, own in inputs.items() if len(own.removed(removed))}
+
+
+def _split(
+    numbers: Tensor, x: Tensor, weight: Tensor, y: Tensor, kept: Tensor, *, same: bool | None = None
+) -> tuple[Moments | None, Moments | None]:
+    """Moments over the images to fit on, and over those that are held out; None where there are none.
+
+    Args:
+        numbers: Of the images, (n,).
+        x: Samples of the consumer's input in the dense network, image after image.
+        weight: Of the samples.
+        y: Samples of its kept input in the pruned network.
+        kept: Kept channels.
+        same: Whether y is x in the kept channels, as where nothing before the consumer was pruned; None: it
+            is looked at.
+    """
+    same = torch.equal(x[:, kept], y) if same is None else same
+    held = is_held_out(numbers.repeat_interleave(len(y) // len(numbers))).to(y.device)
+
+    def moments(part: Tensor) -> Moments | None:
+        if not bool(part.any()):
+            return None
+        if same:
+            return Moments.of(x[part], weight[part]).only(kept)
+        return Moments.of(x[part], weight[part], y[part])
+
+    return moments(~held), moments(held)
+
+
+def _sum(one: Moments | None, other: Moments | None) -> Moments | None:
+    return other if one is None else one if other is None else one + other
 
 
 @torch.no_grad()
@@ -208,12 +268,13 @@ def _fold_(
     model: nn.Module,
     inputs: Inputs,
     kept: Tensor,
-    fit: Moments,
+    fit: Moments | None,
     held: Moments | None,
     method: str,
     links: Links,
 ) -> None:
     """Change one consumer so that it makes up for the removed channels, in place."""
+    assert fit is not None, "of two images or more, some are not held out"
     layer = model.get_submodule(inputs.module)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     taps = inputs.taps(weight)  # (out, C, taps)

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
-from xaiprune.pruning import DenseSamples, JointOrder, Statistics, couple, samples_of, statistics_of
+from xaiprune.pruning import (
+    DenseSamples,
+    ImageStream,
+    JointOrder,
+    Statistics,
+    couple,
+    samples_of,
+    statistics_of,
+)
 from xaiprune.recipe import AttributionKey
 from xaiprune.units import UnitLayer, unit_costs
 
@@ -67,28 +75,37 @@ class DenseNetwork:
         """One input, (1, 3, H, W)."""
         return self.images[:1]
 
-    def calibration_batches(self) -> Iterator[Tensor]:
-        """The images that statistics are taken of, (n, 3, H, W) on the model's device.
+    @property
+    def statistics_images(self) -> Tensor | ImageStream:
+        """The images that statistics are taken of: the calibration images, or else the reference images.
 
-        ``batch.forward`` come at a time. They are the same in every pass, and decoded as they come: of many
-        pictures one batch is in memory.
+        Calibration images are decoded as they come, ``batch.forward`` at a time, so that of many pictures one
+        batch is in memory.
         """
-        if self.calibration is None:
-            yield from self.images.split(self.batch.forward)
-            return
-        for images, _ in self.calibration.batches(self.batch.forward, self.images.device):
-            yield images
+        calibration = self.calibration
+        if calibration is None:
+            return self.images
+
+        def batches() -> Iterator[Tensor]:
+            for images, _ in calibration.batches(self.batch.forward, self.images.device):
+                yield images
+
+        return ImageStream(len(calibration), batches)
 
     @property
     def statistics(self) -> Statistics:
         """What consumers read, as moments: for compensation all at once, and for the joint order."""
         if self._statistics is None:
-            self._statistics = statistics_of(self.model, self.units, self.images, self.batch.forward)
+            self._statistics = statistics_of(
+                self.model, self.units, self.statistics_images, self.batch.forward
+            )
         return self._statistics
 
     @property
     def samples(self) -> DenseSamples | None:
         """What consumers read, for compensation layer by layer; None where it would take too much memory."""
+        if self.calibration is not None:  # any number of them
+            return None
         if self._samples is None:
             found = samples_of(
                 self.model, self.units, self.images, self.batch.forward, at_most=_SHARED_SAMPLES

@@ -1,12 +1,15 @@
 """Recalibrates BatchNorm's statistics on the pruned network."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
+from xaiprune.pruning.statistics import ImageStream
 from xaiprune.units import evaluating
 
 
-def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> None:
+def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: int = 50) -> None:
     """Replace every BatchNorm's running statistics by those of the images, in place.
 
     On a network that is only masked, call it inside ``masked``. The statistics are averaged over batches; a
@@ -14,8 +17,8 @@ def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> N
 
     Args:
         model: The pruned network.
-        images: (N, 3, H, W), normalised, N >= 2.
-        batch_size: Images in one forward.
+        images: (N, 3, H, W), normalised, N >= 2; or a stream of so many.
+        batch_size: Images in one forward, if they are not a stream.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
@@ -28,16 +31,19 @@ def recalibrate_bn_(model: nn.Module, images: Tensor, batch_size: int = 50) -> N
                 norm.reset_running_stats()
                 norm.momentum = None  # a plain average over batches
                 norm.training = True
-            for part in _parts(images, batch_size):
+            for part in _parts(ImageStream.of(images, batch_size)):
                 model(part)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
 
 
-def _parts(images: Tensor, batch_size: int) -> list[Tensor]:
-    parts = list(images.split(batch_size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        last = parts.pop()
-        parts[-1] = torch.cat([parts[-1], last])
-    return parts
+def _parts(images: ImageStream) -> Iterator[Tensor]:
+    last: Tensor | None = None
+    for _, part in images.numbered():
+        if last is not None and len(part) > 1:
+            yield last
+            last = None
+        last = part if last is None else torch.cat([last, part])
+    if last is not None:
+        yield last

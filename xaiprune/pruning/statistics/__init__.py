@@ -10,10 +10,12 @@ from xaiprune.pruning.statistics.samples import (
     dense_samples,
     samples_of_input,
 )
+from xaiprune.pruning.statistics.stream import ImageStream
 
 __all__ = [
     "DEFAULT_STRENGTH",
     "DenseSamples",
+    "ImageStream",
     "Inputs",
     "Moments",
     "Statistics",

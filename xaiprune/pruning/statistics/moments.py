@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.samples import dense_samples
+from xaiprune.pruning.statistics.stream import ImageStream
 
 HELD_OUT = 5  # every fifth image is held out to choose the ridge strength
 
@@ -101,19 +102,16 @@ class Statistics:
         return found + self.held_out[consumer] if consumer in self.held_out else found
 
 
-def collect_moments(
-    model: nn.Module, inputs: dict[str, Inputs], images: Tensor, batch_size: int = 32
-) -> Statistics:
+def collect_moments(model: nn.Module, inputs: dict[str, Inputs], images: ImageStream) -> Statistics:
     """One pass over the reference images, in batches; memory is that of one batch and the moments.
 
     Args:
         model: The dense network, in eval mode.
         inputs: Consumer -> its channels.
-        images: (N, 3, H, W), normalised, N >= 2.
-        batch_size: Images in one forward.
+        images: Two or more.
     """
     found = Statistics(inputs)
-    for numbers, seen in dense_samples(model, inputs, images, batch_size):
+    for numbers, seen in dense_samples(model, inputs, images):
         for name, (lines, weight) in seen.items():
             held = is_held_out(numbers).repeat_interleave(len(lines) // len(numbers)).to(lines.device)
             for part, into in ((~held, found.fit), (held, found.held_out)):

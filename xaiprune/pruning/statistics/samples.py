@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.pruning.statistics.stream import ImageStream
 
 _MIN_SAMPLES, _PER_CHANNEL = 8192, 12
 # Part of a sample's weight that follows the answer's gradient; the rest is the same for all samples, so that
@@ -41,11 +42,9 @@ def _nbytes(seen: Mapping[str, tuple[Tensor, Tensor]]) -> int:
     return sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
 
 
-def all_samples(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int
-) -> DenseSamples:
+def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> DenseSamples:
     """`dense_samples` of all images."""
-    parts = [seen for _, seen in dense_samples(model, inputs, images, batch_size)]
+    parts = [seen for _, seen in dense_samples(model, inputs, images)]
     whole = {}
     for name in inputs:
         lines, weights = zip(*(part.pop(name) for part in parts), strict=True)
@@ -53,15 +52,15 @@ def all_samples(
     return DenseSamples(whole)
 
 
-def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor) -> int:
+def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> int:
     """What `all_samples` would take, estimated from the samples of one image."""
     with torch.inference_mode(False), torch.enable_grad():
-        seen = _weighted(model, inputs, images[:1].clone().requires_grad_(), len(images))
+        seen = _weighted(model, inputs, next(images.open())[:1].clone().requires_grad_(), len(images))
     return len(images) * _nbytes(seen)
 
 
 def dense_samples(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, batch_size: int
+    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream
 ) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
     """Samples of every consumer's input, batch by batch, with weights.
 
@@ -73,17 +72,14 @@ def dense_samples(
     Args:
         model: The dense network, in eval mode.
         inputs: Consumer -> its channels.
-        images: (N, 3, H, W).
-        batch_size: Images in one forward and backward.
+        images: One forward and backward for each of its batches.
 
     Yields:
         Numbers of the batch's images, and consumer -> (samples (n, C), weights (n,)).
     """
-    for start in range(0, len(images), batch_size):
-        numbers = torch.arange(start, min(start + batch_size, len(images)))
+    for numbers, part in images.numbered():
         with torch.inference_mode(False), torch.enable_grad():
-            part = images[start : start + batch_size].clone().requires_grad_()
-            seen = _weighted(model, inputs, part, len(images))
+            seen = _weighted(model, inputs, part.clone().requires_grad_(), len(images))
         yield numbers, seen
 
 
