@@ -17,7 +17,7 @@ from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
 # Stored only where they are set, so that recipes from before there was one keep their hash.
-_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds", "sequential")
+_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds", "sequential", "units")
 # How the ranking is used: keys of the ``prune`` section that a recipe may set.
 _PRUNE = ("scope", "order", "compensate", "sequential", "rounds")
 
@@ -44,6 +44,7 @@ class Recipe:
         order: As ``prune.order``.
         rounds: As ``prune.rounds``.
         sequential: As ``prune.sequential``.
+        units: The unit kind that it ranks; None: whichever is asked for.
         about: Where it comes from, for people; not stored, and without effect on equality.
     """
 
@@ -58,6 +59,7 @@ class Recipe:
     order: str | None = None
     rounds: int | None = None
     sequential: bool | None = None
+    units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class Recipe:
         return {key: value for key in _PRUNE if (value := getattr(self, key)) is not None}
 
     @property
-    def attribution(self) -> dict[str, str]:
+    def attribution(self) -> dict[str, Any]:
         """Start and aggregation as the keys of the ``attribution`` section."""
         of = self.aggregation
         return {
@@ -193,13 +195,12 @@ class Recipe:
             parts.append(f"{self.references} references a class")
         if self.scope is not None:
             parts.append(f"{self.scope} ranking")
-        if self.compensate is not None:
-            parts.append(f"compensate {self.compensate}")
-        if self.sequential is not None:
-            parts.append("layer by layer" if self.sequential else "at once")
         if self.order is not None:
             parts.append(f"order {self.order}")
-        if self.rounds is not None:
+        if self.compensate is not None:
+            how = {None: "", True: ", layer by layer", False: ", at once"}[self.sequential]
+            parts.append(f"compensate {self.compensate}{how if self.compensate != 'none' else ''}")
+        if self.rounds is not None and self.rounds > 1:
             parts.append(f"{self.rounds} rounds")
         if self.rate is not None:
             parts.append(f"rate {self.rate:.3g}")

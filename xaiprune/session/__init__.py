@@ -3,7 +3,7 @@
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
 from xaiprune.session.flipping import flip_patches
 from xaiprune.session.one_call import prune
-from xaiprune.session.opening import limited, open_session, open_setup, shuffled
+from xaiprune.session.opening import limited, open_session, open_setup, opened_units, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.pruned import Pruned
 from xaiprune.session.session import PruningSession
@@ -21,6 +21,7 @@ __all__ = [
     "limited",
     "open_session",
     "open_setup",
+    "opened_units",
     "prune",
     "shuffled",
 ]

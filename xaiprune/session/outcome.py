@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
+from xaiprune.recipe import Recipe
 from xaiprune.session.session import PruningSession
 
 _BATCHES = (1, 32)
@@ -27,6 +28,7 @@ class Outcome:
         removal: The smaller network, and what became of the plan's units.
         before: Top-1 on the test split (None: there is none) and cost of the dense network.
         after: Of the smaller one.
+        recipe: By which the plan was made; None: the plan was given.
     """
 
     session: PruningSession
@@ -34,6 +36,7 @@ class Outcome:
     removal: Removal
     before: tuple[Accuracy | None, Cost]
     after: tuple[Accuracy | None, Cost]
+    recipe: Recipe | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -57,6 +60,8 @@ class Outcome:
         """The result as readable lines."""
         plan = self.plan
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
+        if (recipe := self.recipe) is not None:
+            yield f"recipe    {recipe.name}: {replace(recipe, rate=None)}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
         yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
@@ -85,7 +90,9 @@ class Outcome:
         """
         prune = self.session.prune
         how = "layer by layer" if prune.sequential else "at once"
+        recipe = self.recipe
         notes = [
+            *([] if recipe is None else [f"Recipe {recipe.name}: {recipe.summary()}."]),
             f"Compensation: {prune.compensate}, {how}; BatchNorm: {prune.bn}; rounds: {prune.rounds}; "
             f"order: {prune.order}.",
             *self.removal.summary().splitlines(),
@@ -109,12 +116,13 @@ class Outcome:
         return "\n".join(self.lines())
 
 
-def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
+def apply_and_measure(session: PruningSession, plan: Plan, recipe: Recipe | None = None) -> Outcome:
     """Apply a plan, and measure the network before and after on the test split.
 
     Args:
         session: Network, images and units; its ``prune`` settings say how the loss is compensated.
         plan: What is removed.
+        recipe: By which the plan was made.
     """
     removal, test = session.remove(plan), session.dataset.test
 
@@ -122,4 +130,4 @@ def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
         top1 = session.accuracy(model, test) if len(test) else None
         return top1, session.cost(model, _BATCHES, _SECONDS)
 
-    return Outcome(session, plan, removal, measured(session.model), measured(removal.model))
+    return Outcome(session, plan, removal, measured(session.model), measured(removal.model), recipe)

@@ -1,4 +1,4 @@
-"""What a study tries first: a given composite, the centre of its space, Taylor, and the papers' presets."""
+"""What a study tries first: a given recipe, ``auto``, its space's centre, Taylor, and the papers' presets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, recipe_of_file
+from xaiprune.config import Config, is_file_name
+from xaiprune.recipe import AUTO, PRESETS, RENAMED_PRESETS, Recipe, auto_recipe, preset
 from xaiprune.space import CENTRE, NotInSpace, params_of, suggest
 from xaiprune.study.sampler import takes_trials_without_parameters
 from xaiprune.trial import SearchSetup
@@ -37,7 +38,7 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
     for name, recipe, needed in _first_recipes(setup):
         attrs: dict[str, Any] = {"preset": name}
         try:
-            params = params_of(setup.space, recipe)
+            params = _params_of(setup, recipe)
         except NotInSpace as reason:
             if name in tried or not needed:
                 continue
@@ -67,15 +68,42 @@ def recipe_for(trial: Trial, setup: SearchSetup) -> Recipe:
     return recipe if name is None else recipe.renamed(name)
 
 
+def _given_file(config: Config) -> str | None:
+    """The file of the recipe, or of its rules, that was given; that of ``space.around`` is the centre."""
+    if is_file_name(config.recipe) and config.recipe != config.space.get("around"):
+        return config.recipe
+    return config.composite.file
+
+
+def _as_tried(setup: SearchSetup, recipe: Recipe) -> Recipe:
+    """A whole recipe as a trial: measured at the study's rate, and only explaining where no trial prunes."""
+    recipe = replace(recipe, units=None, rate=recipe.rate if setup.space.rate is not None else None)
+    of_pruning: dict[str, Any] = dict.fromkeys(recipe.prune)
+    return recipe if setup.objective.prunes else replace(recipe, **of_pruning)
+
+
+def _params_of(setup: SearchSetup, recipe: Recipe) -> dict[str, Any]:
+    """`params_of`, also of recipes that set what no space varies."""
+    prune = setup.session.prune
+    for name in ("sequential", "rounds"):
+        value = getattr(recipe, name)
+        matters = name != "sequential" or recipe.compensate != "none"
+        if matters and value not in (None, getattr(prune, name)):
+            raise NotInSpace(f"{name} cannot be {value}")
+    return params_of(setup.space, recipe)
+
+
 def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
     """Name, recipe, and whether it is tried even if it is no point of the space.
 
     Where the joint order can be chosen, LRP's presets are tried again with relevance summed with its sign: on
     a transformer they do far better so in that order (docs/results), and samplers seldom find that alone.
     """
-    space, configured = setup.space, setup.config.prune.order
-    if (file := setup.config.composite.file) is not None:
-        yield Path(file).name, recipe_of_file(file, setup.config.attribution), True
+    space, session = setup.space, setup.session
+    configured = session.prune.order
+    if (file := _given_file(setup.config)) is not None:
+        yield Path(file).name, _as_tried(setup, session.recipe), True
+    yield AUTO, _as_tried(setup, auto_recipe(session.model, session.units)), True
     if space.centre is not None:
         yield CENTRE, space.centre, True
     taylor = PRESETS["taylor"]
