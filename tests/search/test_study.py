@@ -10,7 +10,9 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.errors import XaipruneError
+from xaiprune.recipe import auto_recipe, load_recipe
 from xaiprune.study import (
+    best_recipe,
     best_trial,
     counts,
     dense_accuracy,
@@ -20,11 +22,12 @@ from xaiprune.study import (
     recipe_of,
     save_best,
     search,
+    whole_recipe,
 )
 from xaiprune.study.fingerprint import differences
 from xaiprune.study.sampler import make_sampler
 
-PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention
+PRESETS_ON_CNN = 9  # epsilon_cp is epsilon where there is no attention; with ``auto``
 
 
 def points(study: optuna.Study) -> list[tuple[dict, float | None]]:
@@ -42,13 +45,40 @@ def test_n_trials_is_the_total(config: MakeConfig) -> None:
 
 def test_presets_come_first_and_once(config: MakeConfig) -> None:
     search(config("study.n_trials=2"))
-    study = search(config("study.n_trials=10"))
+    study = search(config("study.n_trials=11"))
     presets = [trial.user_attrs.get("preset") for trial in study.trials]
-    assert presets[0] == "taylor"
+    assert presets[:2] == ["auto", "taylor"]
     assert None not in presets[:PRESETS_ON_CNN]
     assert presets[PRESETS_ON_CNN:] == [None, None]
     assert len(set(presets)) == PRESETS_ON_CNN + 1
-    assert recipe_of(study.trials[0]).composite.name == "taylor"
+    assert recipe_of(study.trials[1]).composite.name == "taylor"
+
+
+def test_a_search_begins_with_auto(config: MakeConfig) -> None:
+    """As a point of the space where the search prunes likewise; as it is where not."""
+    wanted = ("study.n_trials=3", "units=inner_filters")
+    session = open_search(config(*wanted)).session
+    auto = auto_recipe(session.model, session.units)
+    names = {}
+    for recipe in ("auto", "paper"):
+        study = search(config(*wanted, f"recipe={recipe}", f"study.name={recipe}"))
+        names[recipe] = [trial.user_attrs["preset"] for trial in study.trials[:2]]
+        first = study.trials[0]
+        assert bool(first.params) is (recipe == "auto")
+        expected = session.under(auto).plan_key(session.plan_for(auto, 0.5))
+        assert first.user_attrs["scores"][0]["plan"] == expected
+        assert whole_recipe(study, first).prune == auto.prune
+    assert names["paper"] == ["auto", "taylor"]
+    assert names["auto"][0] == "auto"
+    assert "taylor" not in names["auto"]  # it would be the same
+    prune = load_study(config("study.name=auto")).user_attrs["fingerprint"]["prune"]
+    assert prune == {
+        "rate": 0.5,
+        "budget": "units",
+        "scope": "global",
+        "min_units": 1,
+        "compensate": "linear",
+    }
 
 
 def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_path: Path) -> None:
@@ -90,7 +120,7 @@ def test_workers_draw_what_others_do_not(config: MakeConfig) -> None:
 
 def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None:
     study = search(config("space=pxp", "study.n_trials=9"))
-    taylor = study.trials[0]
+    taylor = study.trials[1]
     assert (taylor.user_attrs["preset"], taylor.params) == ("taylor", {})
     assert taylor.value is not None
     assert recipe_of(taylor).start == "logit"
@@ -208,10 +238,11 @@ def test_the_best_as_a_file(config: MakeConfig, tmp_path: Path) -> None:
     best = recipe_of(best_trial(study))
     path = save_best(study, tmp_path / "out")
     assert load_composite(path) == best.composite
-    written = yaml.safe_load(path.read_text())["provenance"]
-    assert written["trial"] == best_trial(study).number
-    assert written["attribution"]["start"] == best.start
-    assert written["attribution"]["aggregate"] == best.aggregation.mode
+    written = yaml.safe_load(path.read_text())
+    assert written["provenance"]["trial"] == best_trial(study).number
+    assert written["start"] == best.start
+    assert written["aggregation"]["mode"] == best.aggregation.mode
+    assert load_recipe(path) == best_recipe(study)
 
 
 def test_time_runs_out(config: MakeConfig) -> None:

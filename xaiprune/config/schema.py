@@ -118,7 +118,7 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    ``scope``, ``order``, ``compensate``, ``sequential`` and ``rounds`` are the recipe's where they are not set.
+    Scope, order, compensation and rounds are the recipe's where they are not set.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.
@@ -248,9 +248,9 @@ class Config:
 
     Attributes:
         recipe: How units are ranked and the ranking is used: ``auto`` (by the network's type), ``paper`` (as
-            in Pruning by Explaining Revisited), a preset, or a file such as ``studies/NAME/best.yaml``. Keys of
-            ``attribution``, ``composite`` and ``prune`` that are set replace what it says; a recipe that you
-            type goes before those of an experiment.
+            in Pruning by Explaining Revisited), a preset, or a file: ``recipe=studies/NAME/best.yaml``. Keys
+            of ``attribution``, ``composite`` and ``prune`` that are set replace what it says; a recipe that
+            you type goes before those of an experiment.
         imports: Python modules to import first, by name. What they register (data sources, unit kinds, rules,
             criteria, objectives) can then be named in the configuration. They are looked for in the current
             folder, in the folder of ``--config-dir`` and beside it, and among the installed packages.
