@@ -162,9 +162,9 @@ def test_what_a_search_found_is_pruned_as_it_was_searched(setting, searched, cap
     monkeypatch.setattr("xaiprune.cli.search.finish", lambda *_: None)
     assert main(["search", *searched, setting, "study.name=two", "study.n_trials=3"]) == 0
     capsys.readouterr()
-    assert main(["export", "study.name=two", "export.plan=true"]) == 0
-    plan = Plan.load("studies/two/best.plan.json")
-    origin = yaml.safe_load(Path("studies/two/best.yaml").read_text())["provenance"]
+    assert main(["export", "study.name=two", "export.plan=true", "export.trial=1"]) == 0
+    plan = Plan.load("studies/two/trial-1.plan.json")
+    origin = yaml.safe_load(Path("studies/two/trial-1.yaml").read_text())["provenance"]
     assert plan.hash == origin["plan"]
     command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])[1:]
     assert setting not in command  # the file says it
