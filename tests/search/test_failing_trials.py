@@ -41,7 +41,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
 
 
 def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = open_search(config("study.n_trials=5"))
+    setup = open_search(config("study.n_trials=4"))
     relevances = PruningSession.relevances
 
     def spoiled(self: PruningSession, recipes: Any) -> list[Relevance]:
@@ -56,7 +56,7 @@ def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.Mo
     (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
     assert failed.user_attrs["preset"] == "zplus"
     assert "relevance is not finite" in failed.user_attrs["reason"]
-    assert counts(study).done == 5
+    assert counts(study).done == 4
     # A preset that failed for a reason is not tried again.
     assert counts(search(config("study.n_trials=9"))).failed == 1
 

@@ -35,10 +35,14 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
     tried = {RENAMED_PRESETS.get(str(name), name) for name in names}
     outside_allowed = takes_trials_without_parameters(setup.config.sampler)
     points: list[dict[str, Any]] = []
+    keys: set[str] = set()
     for name, recipe, needed in _first_recipes(setup):
+        if recipe.key in keys:  # ``auto`` may be a preset
+            continue
+        keys.add(recipe.key)
         attrs: dict[str, Any] = {"preset": name}
         try:
-            params = _params_of(setup, recipe)
+            params = params_of(setup.space, recipe)
         except NotInSpace as reason:
             if name in tried or not needed:
                 continue
@@ -76,21 +80,14 @@ def _given_file(config: Config) -> str | None:
 
 
 def _as_tried(setup: SearchSetup, recipe: Recipe) -> Recipe:
-    """A whole recipe as a trial: measured at the study's rate, and only explaining where no trial prunes."""
-    recipe = replace(recipe, units=None, rate=recipe.rate if setup.space.rate is not None else None)
-    of_pruning: dict[str, Any] = dict.fromkeys(recipe.prune)
-    return recipe if setup.objective.prunes else replace(recipe, **of_pruning)
+    """A whole recipe as a trial that is measured as all others are.
 
-
-def _params_of(setup: SearchSetup, recipe: Recipe) -> dict[str, Any]:
-    """`params_of`, also of recipes that set what no space varies."""
-    prune = setup.session.prune
-    for name in ("sequential", "rounds"):
-        value = getattr(recipe, name)
-        matters = name != "sequential" or recipe.compensate != "none"
-        if matters and value not in (None, getattr(prune, name)):
-            raise NotInSpace(f"{name} cannot be {value}")
-    return params_of(setup.space, recipe)
+    What the space does not vary is as in the rest of the search, or a recipe with compensation would be the
+    best of every search without.
+    """
+    varied = {key for key in ("scope", "compensate", "order") if getattr(setup.space, key).choices}
+    fixed: dict[str, Any] = dict.fromkeys(key for key in recipe.prune if key not in varied)
+    return replace(recipe, **fixed, units=None, rate=recipe.rate if setup.space.rate is not None else None)
 
 
 def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
