@@ -158,12 +158,22 @@ def test_a_network_with_other_outputs_is_refused(photos, config):
 
 
 def test_too_few_images(photos, config):
+    some = {"classes": ["ant", "cat"]}  # a task that selects them
     with pytest.raises(
         XaipruneError, match=r"has 6 reference images, 7 were asked for.*data\.reference_per_class"
     ):
-        load(config(reference_per_class=7), SMALL, 3)
+        load(config(reference_per_class=7, **some), SMALL, 3)
     with pytest.raises(XaipruneError, match=r"has 2 test images, 3 were asked for.*data\.test_per_class"):
-        load(config(test_per_class=3), SMALL, 3)
+        load(config(test_per_class=3, **some), SMALL, 3)
+
+
+def test_too_few_images_of_a_class_are_taken_where_every_output_is_in_the_task(photos, config, caplog):
+    with caplog.at_level(logging.WARNING):
+        data = load(config(reference_per_class=7), SMALL, 3)
+    assert len(data.reference) == 18
+    assert (
+        "3 of 3 classes have fewer reference images than data.reference_per_class=7 (ant: 6)" in caplog.text
+    )
 
 
 def test_an_empty_folder(tmp_path, config):

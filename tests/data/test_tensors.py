@@ -133,12 +133,12 @@ def test_a_missing_split_is_empty_until_it_is_used() -> None:
         ((IMAGES, LABELS - 1), "labels must be outputs of the network, 0 to 2, got -1 to 1"),
         ((IMAGES[:0], LABELS[:0]), "there are no images"),
         ((IMAGES.index_fill(0, torch.tensor([4]), torch.nan), LABELS), "image 4 has values that are NaN or"),
-        (IMAGES, "expected (images, labels), a DataLoader or LabelledImages, got Tensor"),
         ("photographs", "expected batches of (images, labels), got str"),
         (3, "expected (images, labels), a DataLoader or LabelledImages, got int"),
         ([], "the loader has no batches"),
         ([(IMAGES, LABELS), (IMAGES[:, :, 1:], LABELS)], "the batches have images of different shapes"),
-        (TensorDataset(IMAGES), "expected batches of (images, labels), got list"),
+        (TensorDataset(IMAGES, LABELS, LABELS), "expected batches of (images, labels), got list"),
+        ([IMAGES, (IMAGES, LABELS)], "1 of 2 batches have no labels"),
     ],
 )
 def test_mistakes_are_one_line(data: Any, message: str) -> None:

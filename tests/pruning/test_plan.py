@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import Plan, make_plan
+from xaiprune.pruning import Plan, make_plan, per_cost
 from xaiprune.units import UnitLayer
 
 UNITS = [UnitLayer("a", "filters", 4, "a"), UnitLayer("b", "filters", 6, "b")]
@@ -173,3 +173,24 @@ def test_bad_files(tmp_path, text, message):
         Plan.load(path)
     with pytest.raises(XaipruneError, match="no such plan"):
         Plan.load(tmp_path / "missing.json")
+
+
+def test_scores_per_cost():
+    costs = {"a": torch.full((4,), 1.0), "b": torch.full((6,), 10.0)}
+    found = per_cost(SCORES, costs)
+    assert make_plan(found, UNITS, 0.4).removed == {"a": (), "b": (2, 3, 4, 5)}
+    # Removed to a budget so, what is left keeps more relevance than by score alone.
+    dear, plain = (make_plan(s, UNITS, 0.5, budget="macs", costs=costs).removed for s in (found, SCORES))
+    kept = [
+        sum(float(SCORES[name].sum() - SCORES[name][list(gone[name])].sum()) for name in SCORES)
+        for gone in (dear, plain)
+    ]
+    assert kept[0] > kept[1]
+
+
+def test_scores_per_cost_of_groups_divide_by_what_goes_together():
+    costs = {"a": torch.full((4,), 3.0), "b": torch.full((6,), 1.0), "c": torch.full((4,), 5.0)}
+    scores = {**SCORES, "c": torch.tensor([0.0, 9, 9, 9])}
+    found = per_cost(scores, costs, [("a", "c")])
+    assert torch.equal(found["a"] + found["c"], ((scores["a"] + scores["c"]) / 8).double())
+    assert torch.equal(found["b"], scores["b"].double())

@@ -24,6 +24,7 @@ WHOLE = Recipe(
     references=3,
     scope="layer",
     order="joint",
+    relevance_per="macs",
     compensate="linear",
     sequential=False,
     rounds=2,
@@ -47,7 +48,7 @@ def test_the_recipe_comes_first_and_in_one_order(tmp_path: Path) -> None:
     text = file.read_text()
     assert list(yaml.safe_load(text)) == [
         *("schema", "composite", "start", "aggregation", "scale", "references", "scope", "order"),
-        *("compensate", "sequential", "rounds", "rate", "units", "provenance"),
+        *("relevance_per", "compensate", "sequential", "rounds", "rate", "units", "provenance"),
     ]
     assert "  - {match: {group: low}, rule: gamma, gamma: 0.1" in text
     assert "aggregation: {mode: signed, image_weight: equal, normalize: l2}\n" in text
@@ -72,6 +73,7 @@ def test_what_an_older_xaiprune_wrote_is_the_recipe_that_it_was(path: Path, tmp_
     assert (recipe.scope, recipe.order) == (prune["scope"], prune.get("order", "score"))
     assert recipe.compensate == prune.get("compensate", "none")
     assert recipe.sequential == prune.get("sequential", True)
+    assert recipe.relevance_per == "unit"
     assert (recipe.rounds, recipe.rate, recipe.units) == (1, prune["rate"], stored["units"]["kind"])
     assert load_recipe(save_recipe(tmp_path / "now.yaml", recipe)) == recipe
 

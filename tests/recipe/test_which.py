@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import xaiprune as xp
-from xaiprune.config import CompletePruneConfig, PruneConfig, compose
+from xaiprune.config import RECIPE_PRUNE, CompletePruneConfig, PruneConfig, compose
 from xaiprune.data import as_dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PAPER, PRESETS, auto_recipe, configured_recipe, save_recipe
@@ -31,6 +31,7 @@ def test_configured(small_cnn: nn.Module) -> None:
     def found(*overrides: str) -> xp.Recipe:
         return configured_recipe(compose("prune", list(overrides)), small_cnn, units)
 
+    auto = replace(auto, relevance_per="unit")  # which it leaves open
     assert found() == replace(auto, rate=0.5)
     assert found("recipe=paper", "prune.rate=0.3") == replace(PAPER, rate=0.3)
     # A preset ranks; how the ranking is used is auto's.
@@ -52,10 +53,7 @@ def test_experiments_of_the_paper_are_the_papers() -> None:
 
 
 def test_the_paper_is_what_the_defaults_were() -> None:
-    assert PAPER.prune == {
-        key: getattr(CompletePruneConfig(), key)
-        for key in ("scope", "order", "compensate", "sequential", "rounds")
-    }
+    assert PAPER.prune == {key: getattr(CompletePruneConfig(), key) for key in RECIPE_PRUNE}
     assert PAPER.attribution == {
         "start": "one",
         "aggregate": "abs_of_sum",
@@ -70,7 +68,7 @@ def test_a_session_knows_all_of_it(small_cnn: nn.Module, images: Pair) -> None:
     units = xp.find_units(small_cnn, "inner_filters", example=images[0][:1])
     session = xp.PruningSession.of(small_cnn, data, units, prune=PruneConfig(rate=0.3, order="joint"))
     auto = auto_recipe(small_cnn, units)
-    assert session.recipe == replace(auto, order="joint", rate=0.3)
+    assert session.recipe == replace(auto, order="joint", relevance_per="unit", rate=0.3)
     assert session.prune == CompletePruneConfig(**{**auto.prune, "rate": 0.3, "order": "joint"})
     partial = replace(PRESETS["epsilon"], compensate="mean", rate=0.2)
     session = xp.PruningSession.of(small_cnn, data, units, recipe=partial)

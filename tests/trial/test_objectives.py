@@ -7,11 +7,18 @@ from xaiprune.testing.objectives import ObjectiveSuite
 
 
 class TestOurObjectives(ObjectiveSuite):
-    objectives = ("top1_at_rate", "curve_mean", "curve_trapezoid", "max_rate_at_drop", "faithfulness")
+    objectives = (
+        "top1_at_rate",
+        "curve_mean",
+        "curve_trapezoid",
+        "max_rate_at_drop",
+        "faithfulness",
+        "agreement",
+    )
 
 
 class TestTwoValues(ObjectiveSuite):
-    objectives = ("top1_at_rate", "curve_mean", "max_rate_at_drop")
+    objectives = ("top1_at_rate", "curve_mean", "max_rate_at_drop", "agreement")
     overrides = ("objective.cost=macs",)
 
 

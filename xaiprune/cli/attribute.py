@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from xaiprune.report.heatmaps import draw_heatmaps
 from xaiprune.session import PruningSession, open_session
 from xaiprune.units import UnitLayer
 
+log = logging.getLogger(__name__)
+
 
 def run(config: AttributeConfig) -> None:
     """Attribute the reference images; write a table, arrays and a picture."""
@@ -34,7 +37,9 @@ def run(config: AttributeConfig) -> None:
         arrays_by_layer: dict[str, Any] = {name: sums.numpy() for name, sums in relevance.sums.items()}
         np.savez_compressed(temporary, **arrays_by_layer)
     written["arrays"] = arrays
-    if config.attribute.heatmaps:
+    if config.attribute.heatmaps and not len(session.dataset.test):
+        log.info("no heatmaps: there are no test images (data.test_root)")
+    elif config.attribute.heatmaps:
         picture = folder / "heatmaps.png"
         written["heatmaps"] = write_heatmaps(session, recipe, scores, config.attribute.heatmaps, picture)
     print()

@@ -1,7 +1,9 @@
 """``xaiprune evaluate``: top-1 and cost of a checkpoint or a pruned network."""
 
+from xaiprune.config import split_roots
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
+from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Faithfulness, accuracy, cost
 from xaiprune.models import Setup
 from xaiprune.recipe import configured_recipe
@@ -13,12 +15,18 @@ def run(config: EvaluateConfig) -> None:
     opened = open_setup(config)
     split: LabelledImages = getattr(opened.data, config.evaluate.split)
     task = opened.data.task
+    if not split.labelled:
+        raise XaipruneError(
+            f"the {config.evaluate.split} images have no labels, so there is no top-1; sort them into class "
+            "folders"
+        )
     found = accuracy(opened.model, split, task, config.data.batch_size, opened.device)
     measured = cost(opened.model, opened.example(), config.evaluate.latency or ())
     network = config.model.pruned or config.model.name
     choices = len(task.classes)
+    folder = split_roots(config.data).get(config.evaluate.split, config.data.root)
     print(f"network  {network}")
-    print(f"images   {config.evaluate.split} split of {config.data.root or config.data.source}")
+    print(f"images   {config.evaluate.split} split of {folder or config.data.source}")
     print(f"top-1    {found} among {choices} classes (chance {1 / choices:.1%})")
     print(f"cost     {measured}")
     if config.faithfulness:

@@ -6,10 +6,11 @@ from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
 from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import overridden_keys
-from xaiprune.config.paths import cache_dir, conf_dir
+from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
     COMPOSITE_SCHEMA,
     RECIPE_KEYS,
+    RECIPE_PRUNE,
     RECIPE_SCHEMA,
     is_file_name,
     provenance_of,
@@ -36,6 +37,7 @@ from xaiprune.config.tasks import TASKS, TaskSchema
 __all__ = [
     "COMPOSITE_SCHEMA",
     "RECIPE_KEYS",
+    "RECIPE_PRUNE",
     "RECIPE_SCHEMA",
     "RENAMED",
     "TASKS",
@@ -70,6 +72,7 @@ __all__ = [
     "prepare",
     "provenance_of",
     "register_schema",
+    "split_roots",
     "stored_recipe",
     "study_name",
     "sweep_of",

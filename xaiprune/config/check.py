@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.options import DIGITS_NETWORKS, check_model_name
+from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
 from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.tasks import TASKS
@@ -100,11 +101,17 @@ def _check_image_geometry(data: DataConfig) -> None:
 
 
 def _check_root(data: DataConfig) -> None:
+    roots = split_roots(data)
+    for split, folder in roots.items():
+        _require(f"data.{split}_root", folder, folder=True)
     if data.root is not None:
         _require("data.root", data.root, folder=True)
     # The default source needs no settings; others are asked, which imports them, and torch with them.
-    elif data.source != DataConfig.source and SOURCES[data.source].needs_root:
-        raise XaipruneError(f"data.root is required with data={data.source}: the folder of the images")
+    elif not roots and data.source != DataConfig.source and SOURCES[data.source].needs_root:
+        raise XaipruneError(
+            f"data.root is required with data={data.source}: the folder of the images (or "
+            "data.reference_root, ...: those of single splits)"
+        )
 
 
 def _check_files(config: Config) -> None:
@@ -119,6 +126,14 @@ def _check_files(config: Config) -> None:
     ):
         if path is not None:
             _require(key, path, folder=False)
+    prune = config.prune
+    if prune.calibration_root is not None:
+        _require("prune.calibration_root", prune.calibration_root, folder=True)
+    elif prune.calibration_images is not None:
+        raise XaipruneError(
+            "prune.calibration_images has no effect without prune.calibration_root, the folder "
+            "of the pictures"
+        )
     if config.model.checkpoint is not None and config.model.pretrained:
         raise XaipruneError("model.checkpoint and model.pretrained=true both name weights; set one of them")
 

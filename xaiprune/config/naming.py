@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from xaiprune.config.paths import split_roots
 from xaiprune.config.schema import Config
 
 _LONGEST = 120  # characters of a name: a file name may have 255, and suffixes follow
@@ -29,7 +30,8 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
 def study_name(config: Config, label: str = "") -> str:
     """``<model>-<data>-<units>-<rate>``, then ``-<label>`` if there is one; safe as a file name."""
     network = Path(config.model.pruned).name if config.model.pruned else config.model.name
-    data = Path(config.data.root).expanduser().resolve().name if config.data.root else config.data.source
+    root = config.data.root or next(iter(split_roots(config.data).values()), None)
+    data = Path(root).expanduser().resolve().name if root else config.data.source
     parts = [network, data, config.units.kind, f"{config.prune.rate:g}", *([label] if label else [])]
     name = re.sub(r"[^\w.+-]+", "_", "-".join(parts))
     if len(name) <= _LONGEST:

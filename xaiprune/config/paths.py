@@ -1,8 +1,9 @@
-"""Where the configuration files are, and where caches are kept."""
+"""Where the configuration files, the images and the caches are."""
 
 import os
 from pathlib import Path
 
+from xaiprune.config.schema import DataConfig
 from xaiprune.errors import XaipruneError
 
 
@@ -20,6 +21,12 @@ def conf_dir() -> Path:
     raise XaipruneError(
         f"no configuration files in {package / 'conf'} or {package.parent / 'conf'}; reinstall xaiprune"
     )
+
+
+def split_roots(data: DataConfig) -> dict[str, str]:
+    """Split -> the folder that it has of its own: ``reference``, ``validation``, ``test``, where set."""
+    roots = {"reference": data.reference_root, "validation": data.validation_root, "test": data.test_root}
+    return {split: root for split, root in roots.items() if root is not None}
 
 
 def cache_dir(configured: str | None = None) -> Path:

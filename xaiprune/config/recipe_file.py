@@ -35,12 +35,15 @@ RECIPE_KEYS = {
     "references": "attribution.references",
     "scope": "prune.scope",
     "order": "prune.order",
+    "relevance_per": "prune.relevance_per",
     "compensate": "prune.compensate",
     "sequential": "prune.sequential",
     "rounds": "prune.rounds",
     "rate": "prune.rate",
     "units": "units.kind",
 }
+# How the ranking is used: keys of the ``prune`` section beside the rate.
+RECIPE_PRUNE = tuple(name for name, key in RECIPE_KEYS.items() if key == f"prune.{name}" and name != "rate")
 # Entries that are a section in the file -> their names there.
 AGGREGATION = {"aggregate": "mode", "image_weight": "image_weight", "normalize": "normalize"}
 _SECTIONS = {"attribution": AttributionConfig, "prune": PruneConfig, "units": UnitsConfig}
@@ -50,7 +53,6 @@ _KNOWN = (
 )
 # What files from before `RECIPE_SCHEMA` mean where they do not say.
 _FORMERLY = {"start": "one", "aggregate": "abs_of_sum", "image_weight": "as_is", "normalize": "none"}
-_FORMERLY_PRUNE = ("scope", "order", "compensate", "sequential", "rounds")
 
 
 def is_file_name(recipe: str) -> bool:
@@ -233,7 +235,7 @@ def _of_composite(path: str | Path, data: Mapping[str, Any]) -> dict[str, Any] |
                 f"{path}: provenance has the unknown entry '{name}'; there are {', '.join(RECIPE_KEYS)}"
             )
     plain, searched = CompletePruneConfig(), _section(provenance, "prune")
-    inherited = {key: searched.get(key, getattr(plain, key)) for key in _FORMERLY_PRUNE}
+    inherited = {key: searched.get(key, getattr(plain, key)) for key in RECIPE_PRUNE}
     inherited |= {"rate": searched.get("rate"), "units": _section(provenance, "units").get("kind")}
     composite = {key: value for key, value in data.items() if key not in ("schema", "provenance")}
     found = {"composite": composite, **_FORMERLY, **inherited, **stated}

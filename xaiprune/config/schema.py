@@ -40,16 +40,25 @@ class DataConfig:
 
     Attributes:
         source: Where images come from.
-        root: Folder of the images, for sources that read one.
+        root: Folder of the images, for sources that read one. Not needed where each split that the task
+            uses has a folder of its own.
+        reference_root: Folder of the reference images, in place of those under ``root``: one folder per
+            class, or pictures alone, which have no labels (``attribution.target=predicted``).
+        validation_root: Likewise, of the images that trials are scored on; without labels they need
+            ``objective=agreement``.
+        test_root: Likewise, of the images for the final comparison, which without labels compares agreement
+            with the dense network.
         classes: Restrict the task to these classes, by selecting their logits.
         label_space: What the network's outputs are. ``imagenet-1k`` maps wnids and class names to
             ImageNet's indices; ``folders`` means output i is the i-th class folder in sorted order; None
             decides from the data and the network, and refuses where that is ambiguous.
         task: ``classes`` selects the logits of the classes at hand ("10 of 1000"), ``all`` keeps every
-            output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs.
-        reference_per_class: Images per class for attribution.
-        validation_per_class: Images per class that trials are scored on (None: all).
-        test_per_class: Images per class for the final comparison (None: all).
+            output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs and the same in
+            all splits. With every output in the task, splits may hold different classes.
+        reference_per_class: Images per class for attribution; of a class that has fewer all, if every output
+            is in the task. (Of images without labels, as many as this would be of every output.)
+        validation_per_class: Images per class that trials are scored on (None: all); likewise.
+        test_per_class: Images per class for the final comparison (None: all); likewise.
         seed: Chooses the images, and the split of a source that has none of its own.
         on_bad_image: What to do with a file that cannot be read as an image.
         cache_dir: Where decoded images are kept (None: ``$XAIPRUNE_CACHE``, else ``xaiprune`` in
@@ -66,6 +75,9 @@ class DataConfig:
 
     source: str = registered("digits", SOURCES)
     root: str | None = None
+    reference_root: str | None = None
+    validation_root: str | None = None
+    test_root: str | None = None
     classes: list[str] | None = None
     label_space: str | None = one_of(None, "imagenet-1k", "folders")
     task: str = one_of("auto", "auto", "classes", "all")
@@ -126,6 +138,7 @@ class PruneConfig:
         scope: Rank all layers together, or each for itself.
         order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
             with all removed units together (``joint``).
+        relevance_per: Rank units by their relevance, or by relevance per parameter or MAC that they cost.
         min_units: Units that every layer keeps.
         compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
@@ -133,12 +146,18 @@ class PruneConfig:
         rounds: Rank and prune in this many rounds.
         sequential: Compensate layer by layer, each on the input that the pruned layers before it give.
         plan: A plan (JSON) to apply in place of a ranking.
+        calibration_root: Folder of further pictures, for what compensation and the joint order know of the
+            network's activations (None: the reference images). Class folders or pictures alone; labels are
+            not used. They are read in batches, so that thousands take no memory.
+        calibration_images: At most so many of them, of each class folder about as many, chosen by
+            ``data.seed`` (None: all).
     """
 
     rate: float = within(0.5, 0, 1, ends="[)")
     budget: str = one_of("units", "units", "params", "macs")
     scope: str | None = one_of(None, "global", "layer")
     order: str | None = one_of(None, "score", "joint")
+    relevance_per: str | None = one_of(None, "unit", "params", "macs")
     min_units: int = within(1, 0)
     compensate: str | None = one_of(None, "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")
@@ -146,6 +165,8 @@ class PruneConfig:
     rounds: int | None = within(None, 1)
     sequential: bool | None = None
     plan: str | None = None
+    calibration_root: str | None = None
+    calibration_images: int | None = within(None, 1)
 
 
 @dataclass
@@ -157,6 +178,7 @@ class CompletePruneConfig(PruneConfig):
 
     scope: str = "global"
     order: str = "score"
+    relevance_per: str = "unit"
     compensate: str = "none"
     rounds: int = 1
     sequential: bool = True
@@ -167,6 +189,8 @@ class AttributionConfig:
     """How relevance starts at the output and how it is summed over images; what is not set is the recipe's.
 
     Attributes:
+        target: The class of each reference image that relevance starts at: its label (``labels``), or the
+            class that the dense network predicts (``predicted``); ``auto`` takes labels where there are any.
         aggregate: ``abs_of_sum`` (PXP), ``signed`` or ``sum_of_abs`` (Yeom et al.).
         start: Relevance at the target's logit: 1, the logit, or its softmax contrast.
         image_weight: Weight of each reference image.
@@ -176,6 +200,7 @@ class AttributionConfig:
         batch_size: Reference images in one pass.
     """
 
+    target: str = one_of("auto", "auto", "labels", "predicted")
     aggregate: str | None = one_of(None, "abs_of_sum", "signed", "sum_of_abs")
     start: str | None = one_of(None, "one", "logit", "contrast")
     image_weight: str | None = one_of(None, "as_is", "equal", "confidence")

@@ -1,15 +1,19 @@
 """Data sources, their splits, the decoded-once cache, and images that are in memory already."""
 
+from xaiprune.data.calibration import as_calibration, load_calibration, warn_of_seen
 from xaiprune.data.dataset import Dataset, TrainingData
-from xaiprune.data.images import LabelledImages, PixelImages
+from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
 from xaiprune.data.load import load, load_training
+from xaiprune.data.predicted import PredictedImages
 from xaiprune.data.preprocess import Preprocess
 from xaiprune.data.progress import progress
 from xaiprune.data.source import DataSource, Picture, Source
+from xaiprune.data.streamed import StreamedImages
 from xaiprune.data.task import Task
 from xaiprune.data.tensors import ImagesLike, MissingImages, TensorImages, as_dataset, as_images
 
 __all__ = [
+    "UNLABELLED",
     "DataSource",
     "Dataset",
     "ImagesLike",
@@ -17,14 +21,19 @@ __all__ = [
     "MissingImages",
     "Picture",
     "PixelImages",
+    "PredictedImages",
     "Preprocess",
     "Source",
+    "StreamedImages",
     "Task",
     "TensorImages",
     "TrainingData",
+    "as_calibration",
     "as_dataset",
     "as_images",
     "load",
+    "load_calibration",
     "load_training",
     "progress",
+    "warn_of_seen",
 ]

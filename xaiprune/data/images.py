@@ -4,26 +4,36 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 Index = Sequence[int] | slice | torch.Tensor | np.ndarray
+UNLABELLED = -1
+"""The label of an image whose class nobody has told."""
 
 
 class LabelledImages(ABC):
     """Images as a network takes them, with their labels.
 
     Attributes:
-        labels: (N,) int64, indices into the task's classes.
+        labels: (N,) int64, indices into the task's classes; all `UNLABELLED` where the classes are not known.
         files: N names, unique, for people: where each image came from.
+        predicted: Of the class: whether the labels are what a network predicts (`PredictedImages`).
     """
 
     labels: torch.Tensor
     files: tuple[str, ...]
+    predicted: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a label."""
+        return bool((self.labels != UNLABELLED).all())
 
     @property
     @abstractmethod
@@ -69,8 +79,8 @@ class LabelledImages(ABC):
 
     def __repr__(self) -> str:
         height, width = self.size
-        classes = len(self.labels.unique())
-        return f"{type(self).__name__}({len(self)} images, {height}x{width} pixels, {classes} classes)"
+        what = f"{len(self.labels.unique())} classes" if self.labelled else "no labels"
+        return f"{type(self).__name__}({len(self)} images, {height}x{width} pixels, {what})"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -79,7 +89,7 @@ class PixelImages(LabelledImages):
 
     Attributes:
         pixels: (N, H, W, 3) uint8, usually memory-mapped.
-        labels: (N,) int64, indices into the task's classes.
+        labels: (N,) int64, indices into the task's classes; `UNLABELLED` where there are none.
         files: Where each image came from, relative to the source's root.
         mean: Subtracted per channel, in 0..1 units.
         std: Divided by, per channel.

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from PIL import Image
@@ -19,7 +20,7 @@ class Picture:
 
     Attributes:
         file: Its path relative to the source's root, or another unique name.
-        label: Index into the source's classes.
+        label: Index into the source's classes; `xaiprune.data.UNLABELLED` if its class is not known.
         part: The part that the source itself puts it in; None if the source has no parts.
         stamp: Changes whenever the picture does: size and time of the file.
     """
@@ -39,12 +40,14 @@ class Source:
         classes: Class names in label order.
         pictures: All of them, in a fixed order.
         open: Decodes one to RGB; raises ``OSError`` if it cannot.
+        root: Folder that the pictures' names are relative to; None: they are no files of their own.
     """
 
     name: str
     classes: tuple[str, ...]
     pictures: tuple[Picture, ...]
     open: Callable[[Picture], Image.Image]
+    root: Path | None = None
 
 
 class DataSource(ABC):

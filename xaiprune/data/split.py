@@ -63,20 +63,29 @@ def by_hash(
     return parts
 
 
-def pools(source: Source, seed: int) -> Pools:
+def pools(source: Source, seed: int, needed: Sequence[Part] = ("train", "validation", "test")) -> Pools:
     """Divide a source's pictures by the parts that it has.
 
     Without ``reference``, reference images come from ``train``. If only one of ``validation`` and ``test``
     exists, it is halved, by file and seed. Pictures without parts are divided 60 : 20 : 20 within each class;
-    so are those of a source that has only one part.
+    so are those of a source that has only one part. Nothing is divided if all needed parts are there.
+
+    Args:
+        source: Its pictures.
+        seed: Other seeds give other divisions.
+        needed: Parts that are to be taken from this source.
     """
     own = defaultdict(list)
     for picture in source.pictures:
         own[picture.part].append(picture)
     train, reference = own["train"], own["reference"]
     validation, test = own["validation"], own["test"]
+    training = train or reference
+    there = {"train": training, "reference": training, "validation": validation, "test": test}
+    if all(there[part] for part in needed):
+        return _pools(train, reference, validation, test)
     held_out = validation or test
-    if not (train or reference) or not held_out:
+    if not training or not held_out:
         if validation and test:  # no train part: take it from validation
             cut = _cut(validation, {"train": 0.5, "validation": 0.5}, seed)
             return _pools(cut["train"], [], cut["validation"], test)
@@ -88,16 +97,25 @@ def pools(source: Source, seed: int) -> Pools:
     return _pools(train, reference, validation, test)
 
 
-def pick(pictures: Sequence[Picture], per_class: int | None, seed: int) -> tuple[Picture, ...]:
-    """At most ``per_class`` pictures of each class (None: all), shuffled: any first n are a fair sample."""
+def pick(
+    pictures: Sequence[Picture], per_class: int | None, seed: int, prefix: str = ""
+) -> tuple[Picture, ...]:
+    """At most ``per_class`` pictures of each class (None: all), shuffled: any first n are a fair sample.
+
+    Args:
+        pictures: To choose from.
+        per_class: Of each class.
+        seed: Other seeds choose others.
+        prefix: Of the names that decide, so that a part's folder may lie anywhere.
+    """
     chosen: list[Picture] = []
     taken: dict[int, int] = defaultdict(int)
-    for picture in sorted(pictures, key=lambda p: rank(p.file, seed)):
+    for picture in sorted(pictures, key=lambda p: rank(prefix + p.file, seed)):
         if per_class is None or taken[picture.label] < per_class:
             taken[picture.label] += 1
             chosen.append(picture)
     # Ordered without the seed: if all are taken, another seed finds the same decoded cache.
-    return tuple(sorted(chosen, key=lambda p: rank(p.file, "order")))
+    return tuple(sorted(chosen, key=lambda p: rank(prefix + p.file, "order")))
 
 
 def require_enough(
@@ -120,9 +138,10 @@ def require_enough(
         return
     short = sum(count < (per_class or 1) for count in counts.values())
     others = f" (and {short - 1} more classes)" if short > 1 else ""
-    if per_class is None:
+    if not fewest:
         raise XaipruneError(
-            f"class {classes[label]} has no {part} images{others}; add some or leave it out of data.classes"
+            f"class {classes[label]} has no {part} images{others}; add some, leave it out of data.classes, "
+            "or set data.task=all"
         )
     raise XaipruneError(
         f"class {classes[label]} has {fewest} {part} images, {per_class} were asked for{others}; "

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from xaiprune.data.dataset import Dataset
-from xaiprune.data.images import Index, LabelledImages, positions
+from xaiprune.data.images import UNLABELLED, Index, LabelledImages, positions
 from xaiprune.data.task import Task
 from xaiprune.errors import XaipruneError
 
-ImagesLike = LabelledImages | tuple[Tensor, Tensor] | DataLoader[Any] | TorchDataset[Any]
+ImagesLike = LabelledImages | Tensor | tuple[Tensor, Tensor] | DataLoader[Any] | TorchDataset[Any]
 """What `as_images` takes."""
 
 _BATCH = 100  # of a torch dataset
@@ -28,7 +28,7 @@ class TensorImages(LabelledImages):
 
     Attributes:
         images: (N, channels, H, W) float32, on the CPU.
-        labels: (N,) int64, on the CPU.
+        labels: (N,) int64, on the CPU; `UNLABELLED` where there are none.
         files: A name for each image: its number among those that were handed over.
     """
 
@@ -73,14 +73,14 @@ class MissingImages(LabelledImages):
 
     Args:
         split: Its name: ``validation`` or ``test``.
+        remedy: What the error says to do; None: what to give from Python.
     """
 
-    def __init__(self, split: str) -> None:
+    def __init__(self, split: str, remedy: str | None = None) -> None:
         self.labels = torch.empty(0, dtype=torch.int64)
         self.files = ()
-        self._reason = (
-            f"no {split} images; give {split}=(images, labels) or a DataLoader beside the reference images"
-        )
+        remedy = remedy or (f"give {split}=(images, labels) or a DataLoader beside the reference images")
+        self._reason = f"no {split} images; {remedy}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -121,13 +121,14 @@ class MissingImages(LabelledImages):
 
 
 def as_images(data: ImagesLike, *, outputs: int | None = None, name: str = "images") -> LabelledImages:
-    """Labelled images from tensors, a loader, or labelled images.
+    """Images from tensors, a loader, or images of ours; with labels or without.
 
     Args:
         data: `LabelledImages`, which are returned as they are; a pair of tensors, images (N, channels, H, W)
             of floats, normalised as the network expects, and labels (N,) of integers; or a torch
             ``DataLoader`` or dataset that yields such images and labels. A loader is read once, completely;
-            one that shuffles gives another order, and so another fingerprint, every time.
+            one that shuffles gives another order, and so another fingerprint, every time. A tensor alone, or
+            a loader of images alone, has no labels (`UNLABELLED`).
         outputs: Of the network, for checking labels.
         name: For messages: ``reference``.
 
@@ -140,8 +141,14 @@ def as_images(data: ImagesLike, *, outputs: int | None = None, name: str = "imag
         raise XaipruneError(f"{name}: this is a Dataset; give one of its splits, for example .reference")
     if isinstance(data, TorchDataset):
         data = DataLoader(data, batch_size=_BATCH)
-    images, labels = data if _is_pair(data) else _read(data, name)
-    _check(images, labels, outputs, name)
+    images, labels = (
+        (data, None) if isinstance(data, Tensor) else data if _is_pair(data) else _read(data, name)
+    )
+    check_images(images, name)
+    if labels is None:
+        labels = torch.full((len(images),), UNLABELLED)
+    else:
+        _check_labels(images, labels, outputs, name)
     count = len(images)
     files = tuple(f"{name} {number}" for number in range(count))
     return TensorImages(images.detach().cpu().float(), labels.detach().cpu().long(), files)
@@ -189,42 +196,74 @@ def _is_pair(data: object) -> bool:
     return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(x, Tensor) for x in data)
 
 
-def _read(loader: object, name: str) -> tuple[Tensor, Tensor]:
-    """All batches of a loader, put together."""
-    if not isinstance(loader, Iterable) or isinstance(loader, Tensor):
+def images_of_batch(batch: object, name: str) -> Tensor:
+    """The images of what a loader yields: images, (images,) or (images, labels).
+
+    Args:
+        batch: As yielded.
+        name: For messages.
+
+    Raises:
+        XaipruneError: It is something else.
+    """
+    if isinstance(batch, Tensor):
+        return batch
+    if _is_pair(batch) or (
+        isinstance(batch, tuple | list) and len(batch) == 1 and isinstance(batch[0], Tensor)
+    ):
+        return batch[0]  # type: ignore[index]  # a pair, or one
+    raise XaipruneError(f"{name}: expected batches of (images, labels), got {type(batch).__name__}")
+
+
+def _read(loader: object, name: str) -> tuple[Tensor, Tensor | None]:
+    """All batches of a loader, put together; None where it gives no labels."""
+    if not isinstance(loader, Iterable):
         raise XaipruneError(
             f"{name}: expected (images, labels), a DataLoader or LabelledImages, got {type(loader).__name__}"
         )
-    batches = []
+    images: list[Tensor] = []
+    labels: list[Tensor] = []
     for batch in loader:
-        if not _is_pair(batch):
-            raise XaipruneError(f"{name}: expected batches of (images, labels), got {type(batch).__name__}")
-        batches.append(batch)
-    if not batches:
+        images.append(images_of_batch(batch, name))
+        labels += [batch[1]] if _is_pair(batch) else []
+    if not images:
         raise XaipruneError(f"{name}: the loader has no batches")
-    images, labels = zip(*batches, strict=True)
+    if 0 < len(labels) < len(images):
+        raise XaipruneError(f"{name}: {len(images) - len(labels)} of {len(images)} batches have no labels")
     try:
-        return torch.cat(images), torch.cat(labels)
+        return torch.cat(images), torch.cat(labels) if labels else None
     except RuntimeError as error:
         raise XaipruneError(f"{name}: the batches have images of different shapes") from error
 
 
-def _check(images: Tensor, labels: Tensor, outputs: int | None, name: str) -> None:
+def check_images(images: Tensor, name: str) -> None:
+    """Refuse what is no batch of images.
+
+    Args:
+        images: (N, channels, H, W) floats, finite.
+        name: For messages.
+
+    Raises:
+        XaipruneError: Names what does not fit.
+    """
     if images.ndim != 4 or not images.is_floating_point():
         raise XaipruneError(
             f"{name}: images must be (N, channels, H, W) floats, normalised as the network expects, got "
             f"{tuple(images.shape)} {_type(images)}"
-        )
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise XaipruneError(
-            f"{name}: labels must be ({len(images)},) integers, one for each image, got "
-            f"{tuple(labels.shape)} {_type(labels)}"
         )
     if not len(images):
         raise XaipruneError(f"{name}: there are no images")
     if not bool(images.isfinite().all()):
         bad = int((~images.isfinite()).flatten(1).any(1).nonzero()[0, 0])
         raise XaipruneError(f"{name}: image {bad} has values that are NaN or infinite")
+
+
+def _check_labels(images: Tensor, labels: Tensor, outputs: int | None, name: str) -> None:
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise XaipruneError(
+            f"{name}: labels must be ({len(images)},) integers, one for each image, got "
+            f"{tuple(labels.shape)} {_type(labels)}"
+        )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or (outputs is not None and high >= outputs):
         limit = "" if outputs is None else f" to {outputs - 1}"

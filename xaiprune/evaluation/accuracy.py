@@ -88,6 +88,8 @@ def accuracy(
     images = as_images(images)
     if not len(images):
         raise XaipruneError(f"there are no images to evaluate on: {images!r}")
+    if not images.labelled:
+        raise XaipruneError(f"{images!r} have no labels, so there is no top-1; give images in class folders")
     if device is None:
         device = device_of(model)
     kind, low = torch.device(device).type, precision == "bfloat16"

@@ -67,6 +67,5 @@ def load_training_data(source: str, model: nn.Module, **settings: Any) -> Traini
 
 
 def _section(source: str, settings: dict[str, Any]) -> DataConfig:
-    if settings.get("root") is not None:
-        settings = {**settings, "root": str(settings["root"])}
-    return checked_section(DataConfig, "data", {**settings, "source": source})
+    roots = {key: str(value) for key, value in settings.items() if key.endswith("root") and value is not None}
+    return checked_section(DataConfig, "data", {**settings, **roots, "source": source})

@@ -33,8 +33,10 @@ class Setup:
         return f"Setup({type(self.model).__name__} on {self.device}, {self.data})"
 
     def example(self, count: int = 1) -> torch.Tensor:
-        """The first reference images, (count, 3, H, W), on the device."""
-        return self.data.reference.tensor(slice(0, count), self.device)
+        """The first images, (count, 3, H, W), on the device: reference images, where there are any."""
+        splits = (self.data.reference, self.data.validation, self.data.test)
+        images = next((split for split in splits if len(split)), self.data.reference)
+        return images.tensor(slice(0, count), self.device)
 
 
 def setup(

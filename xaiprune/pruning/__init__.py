@@ -14,7 +14,7 @@ from xaiprune.pruning.io import (
 from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
 from xaiprune.pruning.joint import ORDERS, JointOrder
 from xaiprune.pruning.mask import masked
-from xaiprune.pruning.plan import SCOPES, Plan, PlanLike, make_plan, plan_from_dict
+from xaiprune.pruning.plan import PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
 from xaiprune.pruning.statistics import DenseSamples, Statistics
 
@@ -22,6 +22,7 @@ __all__ = [
     "COMPENSATIONS",
     "ONNX",
     "ORDERS",
+    "PER",
     "SCOPES",
     "DenseSamples",
     "JointOrder",
@@ -42,6 +43,7 @@ __all__ = [
     "load_pruned_plan",
     "make_plan",
     "masked",
+    "per_cost",
     "plan_from_dict",
     "recalibrate_bn_",
     "remove",

@@ -17,6 +17,7 @@ from xaiprune.units import UnitLayer
 SCHEMA = "xaiprune/plan/1"
 BUDGETS = ("units", "params", "macs")
 SCOPES = ("global", "layer")
+PER = ("unit", "params", "macs")
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,30 @@ def make_plan(
         min_units=min_units,
         network=network,
     )
+
+
+def per_cost(
+    scores: Mapping[str, Tensor], costs: Mapping[str, Tensor], groups: Sequence[Sequence[str]] = ()
+) -> dict[str, Tensor]:
+    """Each unit's score divided by what the unit costs.
+
+    Ranked so, the units that are removed first are those that save most for what they are worth: the greedy
+    solution of the knapsack problem of keeping most relevance within a budget.
+
+    Args:
+        scores: Unit layer name -> (units,).
+        costs: Unit layer name -> (units,), above zero.
+        groups: Layers that are removed together; their units are divided by the cost of the whole group.
+
+    Returns:
+        Unit layer name -> (units,) float64 on the CPU.
+    """
+    whole = _summed(costs, groups)
+    first = {name: group[0] for group in groups for name in group}
+    return {
+        name: values.detach().to("cpu", torch.float64) / whole[first.get(name, name)]
+        for name, values in scores.items()
+    }
 
 
 def _summed(values: Mapping[str, Tensor], groups: Sequence[Sequence[str]]) -> dict[str, Tensor]:

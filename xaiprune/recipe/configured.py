@@ -12,6 +12,7 @@ from torch import nn
 from xaiprune.attribution import Aggregation, Composite, load_composite
 from xaiprune.attribution.lrp import LayerInfo
 from xaiprune.config import (
+    RECIPE_PRUNE,
     AttributionConfig,
     CompletePruneConfig,
     CompositeConfig,
@@ -65,11 +66,10 @@ def complete_recipe(asked: Asked, model: nn.Module, units: Sequence[UnitLayer]) 
         units: What is ranked.
     """
     auto = auto_recipe(model, units)
-    if asked is None:
-        return auto
-    if isinstance(asked, Composite):
-        return replace(auto, composite=asked)
-    return replace(asked, **{key: value for key, value in auto.prune.items() if getattr(asked, key) is None})
+    if asked is None or isinstance(asked, Composite):
+        asked = auto if asked is None else replace(auto, composite=asked)
+    plain = PAPER.prune | auto.prune  # what neither says is as it was before one could say it
+    return replace(asked, **{key: value for key, value in plain.items() if getattr(asked, key) is None})
 
 
 def configured_recipe(config: Config, model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
@@ -116,7 +116,7 @@ def attributing_as(recipe: Recipe, settings: AttributionConfig) -> Recipe:
 
 def pruning_as(recipe: Recipe, settings: PruneConfig) -> Recipe:
     """A recipe with what the ``prune`` section sets, the rate included."""
-    keys = ("scope", "order", "compensate", "sequential", "rounds", "rate")
+    keys = (*RECIPE_PRUNE, "rate")
     return replace(recipe, **{key: value for key in keys if (value := getattr(settings, key)) is not None})
 
 

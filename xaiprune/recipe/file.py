@@ -11,13 +11,13 @@ import yaml
 
 from xaiprune.attribution import Aggregation, Composite, load_composite
 from xaiprune.attribution.lrp import composite_from_dict, composite_to_dict
-from xaiprune.config import COMPOSITE_SCHEMA, RECIPE_SCHEMA, stored_recipe
+from xaiprune.config import COMPOSITE_SCHEMA, RECIPE_PRUNE, RECIPE_SCHEMA, stored_recipe
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.recipe.recipe import Recipe
 
 # What a file says after composite, start and aggregation, in this order, as far as it is set.
-_FURTHER = ("scale", "references", "scope", "order", "compensate", "sequential", "rounds", "rate", "units")
+_FURTHER = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 _WIDTH = 110
 
 

@@ -86,6 +86,7 @@ PAPER = replace(
     PRESETS["epsilon"],
     scope="global",
     order="score",
+    relevance_per="unit",
     compensate="none",
     sequential=True,
     rounds=1,

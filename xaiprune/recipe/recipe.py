@@ -11,15 +11,14 @@ from typing import Any, get_args
 
 from xaiprune.attribution import Aggregation, Composite, Relevance, Scores, Start, aggregate
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict, composite_to_dict
+from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
+from xaiprune.pruning import COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
 # Stored only where they are set, so that recipes from before there was one keep their hash.
-_OPTIONAL = ("scale", "references", "scope", "compensate", "order", "rate", "rounds", "sequential", "units")
-# How the ranking is used: keys of the ``prune`` section that a recipe may set.
-_PRUNE = ("scope", "order", "compensate", "sequential", "rounds")
+_OPTIONAL = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 
 _NAMED = 4  # entries of single layers that are spelled out
 
@@ -39,6 +38,7 @@ class Recipe:
             layer that is named itself and by its group gets the product.
         references: Reference images a class, the first so many; None: all.
         scope: As ``prune.scope``; this and all that follow: None takes what is configured.
+        relevance_per: As ``prune.relevance_per``.
         compensate: As ``prune.compensate``.
         rate: Fraction removed.
         order: As ``prune.order``.
@@ -59,11 +59,17 @@ class Recipe:
     order: str | None = None
     rounds: int | None = None
     sequential: bool | None = None
+    relevance_per: str | None = None
     units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for key, choices in (("scope", SCOPES), ("compensate", COMPENSATIONS), ("order", ORDERS)):
+        for key, choices in (
+            ("scope", SCOPES),
+            ("compensate", COMPENSATIONS),
+            ("order", ORDERS),
+            ("relevance_per", PER),
+        ):
             value = getattr(self, key)
             if value is not None and value not in choices:
                 raise XaipruneError(f"recipe: {key} must be one of {', '.join(choices)}, got '{value}'")
@@ -91,7 +97,7 @@ class Recipe:
     @property
     def prune(self) -> dict[str, Any]:
         """The keys of the ``prune`` section that the recipe sets, without the rate."""
-        return {key: value for key in _PRUNE if (value := getattr(self, key)) is not None}
+        return {key: value for key in RECIPE_PRUNE if (value := getattr(self, key)) is not None}
 
     @property
     def attribution(self) -> dict[str, Any]:
@@ -195,6 +201,8 @@ class Recipe:
             parts.append(f"{self.references} references a class")
         if self.scope is not None:
             parts.append(f"{self.scope} ranking")
+        if self.relevance_per not in (None, "unit"):
+            parts.append(f"relevance per {self.relevance_per.removesuffix('s')}")
         if self.order is not None:
             parts.append(f"order {self.order}")
         if self.compensate is not None:

@@ -14,6 +14,8 @@ from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
 from xaiprune.report.palette import Style, method_styles
 
+_LINE = 14  # points from one name to the next
+
 
 def draw_curves(comparison: Comparison, path: Path) -> Path:
     """Draw top-1 over the rate for every method into a PNG.
@@ -24,10 +26,12 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
         comparison: What was measured.
         path: The file to write; on an error it stays as it was.
     """
-    figure = Figure(figsize=(8.8, 5.0), dpi=150, layout="constrained")
+    curves = _curves(comparison)
+    # As high as the names beside the axes need.
+    height = max(5.0, (len(curves) + 1) * _LINE / 72 + 0.9)
+    figure = Figure(figsize=(8.8, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    curves = _curves(comparison)
     _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
     styles = method_styles(list(curves), comparison.best)
     for method, curve in curves.items():
@@ -64,7 +68,7 @@ def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
     axes.axvline(comparison.rate, color="black", lw=0.8, alpha=0.25, zorder=1)
     axes.set(xlim=(0, highest), ylim=(0, 1.06))
     axes.set_xlabel(f"rate: part of the {comparison.unit_count:,} {comparison.units} removed, no fine-tuning")
-    axes.set_ylabel(f"top-1 on {comparison.curve_images} test images")
+    axes.set_ylabel(f"{comparison.measure} on {comparison.curve_images} test images")
     axes.set_title(f"{comparison.network}: which units are removed first?", loc="left", fontsize=12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -79,7 +83,7 @@ def _label(axes: Axes, comparison: Comparison, styles: dict[str, Style]) -> None
     """
     target = comparison.frame[comparison.frame.part == "target"].groupby("method").top1.mean()
     ranking = sorted(styles, key=lambda method: target[method], reverse=True)
-    _beside(axes, 0, f"top-1 at {100 * comparison.rate:g} % removed", "black")
+    _beside(axes, 0, f"{comparison.measure} at {100 * comparison.rate:g} % removed", "black")
     for position, method in enumerate(ranking, start=1):
         style = styles[method]
         # Needed where another method has the same colour.
@@ -93,7 +97,7 @@ def _beside(axes: Axes, position: int, text: str, color: str, *, bold: bool = Fa
         text,
         xy=(1, 1),
         xycoords="axes fraction",
-        xytext=(8, -14 * position),
+        xytext=(8, -_LINE * position),
         textcoords="offset points",
         color=color,
         fontsize=9,

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
 from xaiprune.report.dashboard_attributes import DashboardAttributes
-from xaiprune.report.notes import study_note, trial_note
+from xaiprune.report.notes import measure_of, study_note, trial_note
 from xaiprune.report.trial_picture import draw_trial
 from xaiprune.study import best_trial, network_of, save_trial
 
@@ -110,6 +110,7 @@ class Publisher:
                 others=[other for other in trials if other.number != trial.number],
                 dense=self.study.user_attrs.get("dense", {}).get("top1"),
                 units=None if network is None else network.units,
+                measure=measure_of(self.study),
             )
             self._attach(trial, path.name, path.read_bytes())
         return self._attributes.address(trial, path.name)

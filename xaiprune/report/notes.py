@@ -10,6 +10,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.attribution.lrp.composite_io import composite_to_dict
+from xaiprune.registry import OBJECTIVES
 from xaiprune.study import best_trial, command_of, is_feasible, recipe_of, stored_fingerprint, value_text
 
 
@@ -35,7 +36,7 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
         return "\n".join([*lines, "Not made by xaiprune."])
     recipe = recipe_of(trial)
     lines += [recipe.summary(), ""]
-    lines += _scores(trial) + _missed(trial)
+    lines += _scores(trial, measure_of(study)) + _missed(trial)
     if attrs.get("reused_from") is not None:
         lines += [f"Removes the same units as trial {attrs['reused_from']}, whose figures these are.", ""]
     seconds = attrs.get("seconds", {})
@@ -43,7 +44,7 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
         steps = ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())
         lines += [f"Took {steps}.", ""]
     if picture is not None:
-        lines += [f"![top-1 and units kept]({picture})", ""]
+        lines += [f"![{measure_of(study)} and units kept]({picture})", ""]
     composite = yaml.safe_dump(composite_to_dict(recipe.composite), sort_keys=False)
     lines += ["```yaml", composite.rstrip(), "```", ""]
     if trial.state is TrialState.COMPLETE:
@@ -86,6 +87,12 @@ def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
     return "\n".join([*lines, *(["", "```", command, "```"] if command else [])])
 
 
+def measure_of(study: optuna.Study) -> str:
+    """What the figures of a study's trials are called: ``top-1``, or what its objective says."""
+    name = (stored_fingerprint(study) or {}).get("objective", {}).get("name")
+    return str(OBJECTIVES.find(name).measure) if name in OBJECTIVES else "top-1"
+
+
 def _standing(study: optuna.Study, trial: FrozenTrial) -> str:
     dense = study.user_attrs.get("dense")
     if dense is None or "faithfulness" in trial.user_attrs:
@@ -93,7 +100,7 @@ def _standing(study: optuna.Study, trial: FrozenTrial) -> str:
     return f" (dense network: {100 * dense['top1']:.1f} %)"
 
 
-def _scores(trial: FrozenTrial) -> list[str]:
+def _scores(trial: FrozenTrial, measure: str) -> list[str]:
     """A table of the rates that were measured; of a faithfulness its interval."""
     found = trial.user_attrs.get("faithfulness")
     if found and math.isfinite(found["low"]):
@@ -101,7 +108,7 @@ def _scores(trial: FrozenTrial) -> list[str]:
     scores = [score for score in trial.user_attrs["scores"] if score.get("images")]
     if not scores:
         return []
-    rows = ["| rate | top-1 | 95 % interval | images |", "|---|---|---|---|"]
+    rows = [f"| rate | {measure} | 95 % interval | images |", "|---|---|---|---|"]
     for score in sorted(scores, key=lambda score: float(score["rate"])):
         top1 = 100 * score["top1"] if "top1" in score else 100 * score["correct"] / score["images"]
         interval = f"{100 * score['low']:.1f} to {100 * score['high']:.1f}" if "low" in score else ""

@@ -13,7 +13,10 @@ from rich.table import Table
 from xaiprune.comparison.table import Comparison, rivals, summary
 
 # In several lines, so that the longest method names fit beside them.
-_HEADINGS = ("method", "top-1", "95 %\ninterval", "p", "mean\nover\nrates", "trapezoid", "rate at\n95 %")
+_HEADINGS = (
+    *("method", "", "95 %\ninterval", "MACs\nleft", "p"),
+    *("mean\nover\nrates", "trape-\nzoid", "rate\nat\n95 %"),
+)
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -25,7 +28,12 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     """
     console = console or Console()
     console.print(caption(comparison), style="bold", markup=False, highlight=False, soft_wrap=True)
-    table = comparison_table(table_rows(summary(comparison)), comparison.best, boxed=console.is_terminal)
+    table = comparison_table(
+        table_rows(summary(comparison)),
+        comparison.best,
+        boxed=console.is_terminal,
+        figure=_heading(comparison.measure),
+    )
     # At its natural width also where the console is narrower: a cell that is cut off is lost.
     table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.print(table, crop=False)
@@ -33,13 +41,16 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def comparison_table(rows: Sequence[Sequence[str]], best: str = "", *, boxed: bool = False) -> Table:
+def comparison_table(
+    rows: Sequence[Sequence[str]], best: str = "", *, boxed: bool = False, figure: str = "top-1"
+) -> Table:
     """Cells as a table.
 
     Args:
         rows: One a method, from `table_rows`.
         best: Method whose row stands out.
         boxed: Draw a line below the headings; else there are only spaces.
+        figure: Heading of the figures at the target rate.
     """
     table = Table(
         box=SIMPLE_HEAVY if boxed else None,
@@ -48,7 +59,9 @@ def comparison_table(rows: Sequence[Sequence[str]], best: str = "", *, boxed: bo
         show_edge=False,
     )
     for number, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="right" if number else "left", vertical="bottom", no_wrap=True)
+        table.add_column(
+            heading or figure, justify="right" if number else "left", vertical="bottom", no_wrap=True
+        )
     for row in rows:
         table.add_row(*row, style="bold green" if row[0] == best else None)
     return table
@@ -58,8 +71,18 @@ def caption(comparison: Comparison) -> str:
     """One line: which network, which images, what was removed."""
     return (
         f"{comparison.network}: {100 * comparison.rate:g} % of {comparison.unit_count:,} {comparison.units} "
-        f"removed, {comparison.test_images} test images, chance {percent(comparison.chance)}"
+        f"removed, {comparison.test_images} test images{_without_labels(comparison)}, "
+        f"chance {percent(comparison.chance)}"
     )
+
+
+def _heading(measure: str) -> str:
+    """``top-1``, ``agreement``: the first word, for a narrow column."""
+    return measure.partition(" ")[0]
+
+
+def _without_labels(comparison: Comparison) -> str:
+    return "" if comparison.measure == Comparison.measure else f" without labels, {comparison.measure}"
 
 
 def footnotes(comparison: Comparison) -> list[str]:
@@ -71,7 +94,8 @@ def footnotes(comparison: Comparison) -> list[str]:
         which = "" if images == "all" else ", as many of each class"
         lines.append(
             f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} test images{which}; "
-            "rate at 95 %: the highest of them up to which top-1 is at least 95 % of the dense network's"
+            f"rate at 95 %: the highest of them up to which {comparison.measure} is at least 95 % of the "
+            "dense network's"
         )
     lines += [f"left out: {method}: {reason}" for method, reason in comparison.left_out.items()]
     return lines
@@ -85,7 +109,7 @@ def _paired_lines(comparison: Comparison) -> list[str]:
     for kind, method in sorted(rivals(comparison).items(), reverse=True):
         found = comparison.paired(method)
         # Taylor is compared as a criterion but counts as a preset.
-        what = {"preset": "best preset", "criterion": "best other criterion"}[kind]
+        what = {"preset": "best preset", "criterion": "best other criterion", "peer": "best peer"}[kind]
         if found is not None:
             lines.append(
                 f"{what} {method}: {found.only_first} images that only {comparison.best} gets right, "
@@ -99,20 +123,25 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """The cells as text, in the order of the columns."""
     rows: list[tuple[str, ...]] = []
     for _, row in frame.iterrows():
-        top1, low, high, p, mean, area, kept = (
-            float(row[c]) for c in ("top1", "low", "high", "p", "curve_mean", "trapezoid", "rate_kept")
+        top1, low, high, left, p, mean, area, kept = (
+            float(row[c])
+            for c in ("top1", "low", "high", "macs", "p", "curve_mean", "trapezoid", "rate_kept")
         )
-        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+        interval = f"{100 * low:.1f} to {100 * high:.1f}".replace("100.0", "100")
         on_curve = "" if math.isnan(mean) else "none" if math.isnan(kept) else f"{100 * kept:g} %"
-        rows.append(
-            (str(row["method"]), percent(top1), interval, p_text(p), percent(mean), percent(area), on_curve)
-        )
+        at_target = (percent(top1), interval, macs_text(left), p_text(p))
+        rows.append((str(row["method"]), *at_target, percent(mean), percent(area), on_curve))
     return rows
 
 
 def p_text(p: float) -> str:
     """``"0.031"``, ``"<0.001"``; nothing for NaN."""
     return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def macs_text(left: float) -> str:
+    """``"0.84"`` of the dense network's MACs; nothing for NaN."""
+    return "" if math.isnan(left) else f"{left:.2f}"
 
 
 def percent(fraction: float) -> str:

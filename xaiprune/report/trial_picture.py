@@ -25,6 +25,7 @@ def draw_trial(
     others: Sequence[FrozenTrial] = (),
     dense: float | None = None,
     units: Mapping[str, int] | None = None,
+    measure: str = "top-1",
 ) -> Path:
     """Draw a finished trial into a PNG.
 
@@ -38,20 +39,23 @@ def draw_trial(
         others: The study's other trials.
         dense: Top-1 of the dense network, a fraction.
         units: Unit layer -> its units, in execution order; None: only the units kept are drawn.
+        measure: What a trial's figures are called.
     """
     kept: Mapping[str, int] = trial.user_attrs.get("kept", {})
     height = min(9.0, max(3.4, 0.16 * len(kept) + 1.0))
     figure = Figure(figsize=(9.6, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    _draw_top1(left, trial, others, dense)
+    _draw_top1(left, trial, others, dense, measure)
     _draw_kept(right, kept, units or {})
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return path
 
 
-def _draw_top1(axes: Axes, trial: FrozenTrial, others: Sequence[FrozenTrial], dense: float | None) -> None:
+def _draw_top1(
+    axes: Axes, trial: FrozenTrial, others: Sequence[FrozenTrial], dense: float | None, measure: str
+) -> None:
     for other in others:
         rates, top1 = _points(other.user_attrs.get("scores", ()))
         axes.plot(rates, top1, "o", color=_OTHERS, ms=3, alpha=0.5, zorder=1)
@@ -70,7 +74,7 @@ def _draw_top1(axes: Axes, trial: FrozenTrial, others: Sequence[FrozenTrial], de
     if dense is not None:
         axes.axhline(dense, color="black", lw=1, ls=(0, (1, 2)))
         axes.text(0.005, dense + 0.012, f"dense {100 * dense:.1f} %", fontsize=8)
-    axes.set(xlim=(0, 1), ylim=(0, 1.06), xlabel="rate", ylabel="top-1 on the validation images")
+    axes.set(xlim=(0, 1), ylim=(0, 1.06), xlabel="rate", ylabel=f"{measure} on the validation images")
     axes.set_title(f"trial {trial.number}" + (", grey: others" if others else ""), loc="left", fontsize=10)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,7 +1,9 @@
 """A session: network, data, units and caches that recipes run on."""
 
+from xaiprune.session.agreement import scored_by_agreement
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
 from xaiprune.session.flipping import flip_patches
+from xaiprune.session.labels import coverage, measure_of, relevance_text
 from xaiprune.session.one_call import prune
 from xaiprune.session.opening import limited, open_session, open_setup, opened_units, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
@@ -17,11 +19,15 @@ __all__ = [
     "Pruned",
     "PruningSession",
     "apply_and_measure",
+    "coverage",
     "flip_patches",
     "limited",
+    "measure_of",
     "open_session",
     "open_setup",
     "opened_units",
     "prune",
+    "relevance_text",
+    "scored_by_agreement",
     "shuffled",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
+from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import DenseSamples, JointOrder, Statistics, couple, samples_of, statistics_of
 from xaiprune.recipe import AttributionKey
@@ -46,12 +47,14 @@ class DenseNetwork:
         units: Its unit layers.
         images: (N, 3, H, W) reference images, normalised, on the model's device.
         batch: Images in one pass.
+        calibration: What statistics are taken of, in place of the reference images, if it is not None.
     """
 
     model: nn.Module
     units: Sequence[UnitLayer]
     images: Tensor
     batch: BatchSizes = field(default_factory=BatchSizes)
+    calibration: LabelledImages | None = None
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
@@ -63,6 +66,18 @@ class DenseNetwork:
     def example(self) -> Tensor:
         """One input, (1, 3, H, W)."""
         return self.images[:1]
+
+    def calibration_batches(self) -> Iterator[Tensor]:
+        """The images that statistics are taken of, (n, 3, H, W) on the model's device.
+
+        ``batch.forward`` come at a time. They are the same in every pass, and decoded as they come: of many
+        pictures one batch is in memory.
+        """
+        if self.calibration is None:
+            yield from self.images.split(self.batch.forward)
+            return
+        for images, _ in self.calibration.batches(self.batch.forward, self.images.device):
+            yield images
 
     @property
     def statistics(self) -> Statistics:
@@ -122,3 +137,11 @@ class Caches:
     relevances: dict[AttributionKey, Relevance] = field(default_factory=dict)
     ordered: tuple[Scores, str, Scores] | None = None
     accuracy: dict[str, Accuracy] = field(default_factory=dict)
+
+    def in_joint_order(self, scores: Scores, method: str, dense: DenseNetwork) -> Scores:
+        """Scores in the joint order under a compensation; the result of the last call is reused."""
+        last = self.ordered
+        if last is None or last[0] is not scores or last[1] != method:
+            last = (scores, method, dense.joint_order(method).scores(scores))
+            self.ordered = last
+        return last[2]

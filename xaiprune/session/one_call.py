@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from xaiprune.attribution import Composite
-from xaiprune.config import PruneConfig, checked_section
-from xaiprune.data import Dataset, ImagesLike, as_dataset, as_images
+from xaiprune.config import AttributionConfig, PruneConfig, checked_section
+from xaiprune.data import Dataset, ImagesLike, LabelledImages, as_calibration, as_dataset, as_images
+from xaiprune.errors import XaipruneError
 from xaiprune.models import outputs
 from xaiprune.recipe import AUTO, Recipe, asked_recipe
 from xaiprune.session.outcome import Outcome, apply_and_measure
@@ -26,6 +27,8 @@ def prune(
     units: str | Sequence[UnitLayer] = "auto",
     recipe: Recipe | Composite | str | Path = "auto",
     test: ImagesLike | None = None,
+    target: str = "auto",
+    calibration: ImagesLike | None = None,
     **settings: Any,
 ) -> Outcome:
     """Attribute reference images, remove the least relevant units, and measure what is left.
@@ -34,7 +37,7 @@ def prune(
         model: Any classifier, (n, 3, H, W) -> (n, outputs). It is put into eval mode and not changed.
         data: A `Dataset` (`load_data`), or reference images: a pair (images (N, 3, H, W), labels (N,)) of
             tensors, normalised as the network expects, or a torch ``DataLoader`` or dataset of such pairs.
-            Ten images a class are plenty.
+            Ten images a class are plenty. A tensor or a loader of images alone has no labels.
         rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs); None: the recipe's, else
             a half.
         units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`;
@@ -44,6 +47,12 @@ def prune(
             scope, order, compensation and rounds holds unless ``settings`` set it; what it leaves open is as
             in ``auto``.
         test: Images to measure top-1 on, as ``data``; None: those of the `Dataset`, if ``data`` is one.
+            Without labels, the agreement with the dense network is measured.
+        target: The class that relevance starts at: ``labels``, ``predicted`` (by the dense network), or
+            ``auto``: labels where there are any.
+        calibration: Images for what compensation and the joint order know of the network's activations, as
+            ``data``, without labels; a ``DataLoader`` is read batch by batch, in every pass again, and not
+            kept in memory. None: the reference images.
         settings: Further keys of the ``prune`` section: ``compensate="linear"``, ``order="joint"``,
             ``scope="layer"``, ``budget="macs"``, ...
 
@@ -62,6 +71,7 @@ def prune(
     of_recipe = asked if isinstance(asked, Recipe) else None
     if rate is None and of_recipe is not None:
         rate = of_recipe.rate
+    checked_section(AttributionConfig, "attribution", {"target": target})
     section = checked_section(PruneConfig, "prune", settings if rate is None else {**settings, "rate": rate})
     dataset, kind = _dataset(model.eval(), data, test), None
     if isinstance(units, str):
@@ -71,7 +81,16 @@ def prune(
             own = None if of_recipe is None else of_recipe.units
             kind = own or auto_kind(model, example)
         units = find_units(model, kind, example=example)
-    session = PruningSession.of(model, dataset, units, unit_kind=kind, recipe=asked, prune=section)
+    session = PruningSession.of(
+        model,
+        dataset,
+        units,
+        unit_kind=kind,
+        recipe=asked,
+        prune=section,
+        target=target,
+        calibration=_calibration(section, calibration),
+    )
     return apply_and_measure(session, session.plan_for(session.recipe), session.recipe)
 
 
@@ -80,4 +99,19 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
     count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
-    return as_dataset((images.tensor(), images.labels), outputs=count, test=test)
+    # As a pair, so that labels are compared with the outputs.
+    pair = (images.tensor(), images.labels) if images.labelled else images
+    return as_dataset(pair, outputs=count, test=test)
+
+
+def _calibration(section: PruneConfig, given: ImagesLike | None) -> LabelledImages | None:
+    if section.calibration_root is not None:
+        raise XaipruneError(
+            "prune.calibration_root is for configurations; give calibration=images or a loader"
+        )
+    if given is None:
+        if section.calibration_images is not None:
+            raise XaipruneError("calibration_images has no effect alone; give calibration=images or a loader")
+        return None
+    images, count = as_calibration(given), section.calibration_images
+    return images if count is None else images.spread(count)

@@ -10,7 +10,7 @@ from torch import nn
 
 from xaiprune import models
 from xaiprune.config import Config, is_file_name
-from xaiprune.data import LabelledImages
+from xaiprune.data import LabelledImages, load_calibration, warn_of_seen
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import load_pruned
 from xaiprune.recipe import asked_recipe, configured_recipe
@@ -58,6 +58,8 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
         recipe=configured_recipe(config, opened.model, units),
         prune=config.prune,
         batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
+        target=config.attribution.target,
+        calibration=_calibration(config, opened),
     )
     return replace(session, validation=shuffled(validation, seed))
 
@@ -79,6 +81,16 @@ def opened_units(config: Config, opened: models.Setup) -> tuple[str, list[UnitLa
     except XaipruneError as error:
         where = f"recipe={config.recipe}: " if is_file_name(config.recipe) else ""  # it may say the kind
         raise XaipruneError(f"{where}{error}") from None
+
+
+def _calibration(config: Config, opened: models.Setup) -> LabelledImages | None:
+    """The pictures in ``prune.calibration_root``, prepared like the others."""
+    root = config.prune.calibration_root
+    if root is None:
+        return None
+    images = load_calibration(root, config.data, opened.preprocess, config.prune.calibration_images)
+    warn_of_seen(images, opened.data)
+    return images
 
 
 def limited(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:

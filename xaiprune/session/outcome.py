@@ -12,6 +12,7 @@ from torch import nn
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
 from xaiprune.recipe import Recipe
+from xaiprune.session.labels import coverage, measure_of, relevance_text
 from xaiprune.session.session import PruningSession
 
 _BATCHES = (1, 32)
@@ -26,7 +27,8 @@ class Outcome:
         session: That it was pruned in.
         plan: What was removed.
         removal: The smaller network, and what became of the plan's units.
-        before: Top-1 on the test split (None: there is none) and cost of the dense network.
+        before: Top-1 on the test split (None: there is none; without labels the agreement with the dense
+            network) and cost of the dense network.
         after: Of the smaller one.
         recipe: By which the plan was made; None: the plan was given.
     """
@@ -46,7 +48,8 @@ class Outcome:
     def numbers(self) -> dict[str, str]:
         """Name -> dense -> pruned, as text."""
         (dense, full), (pruned, small) = self.before, self.after
-        numbers = {} if dense is None else {"top-1 on the test split": f"{dense} -> {pruned}"}
+        measure = measure_of(self.session.dataset.test)
+        numbers = {} if dense is None else {f"{measure} on the test split": f"{dense} -> {pruned}"}
         numbers |= {
             "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
             "MACs of one image": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
@@ -62,9 +65,14 @@ class Outcome:
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
         if (recipe := self.recipe) is not None:
             yield f"recipe    {recipe.name}: {replace(recipe, rate=None)}"
+        yield f"relevance {relevance_text(self.session.dataset.reference)}"
+        if (few := coverage(self.session.dataset)) is not None:
+            yield f"coverage  {few}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
-        yield from (f"{name:<34} {value}" for name, value in self.numbers().items())
+        numbers = self.numbers()
+        width = max(34, *map(len, numbers))
+        yield from (f"{name:<{width}} {value}" for name, value in numbers.items())
 
     def save(
         self,

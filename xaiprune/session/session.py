@@ -26,6 +26,7 @@ from xaiprune.pruning import (
     joint_rank,
     make_plan,
     masked,
+    per_cost,
 )
 from xaiprune.recipe import (
     Asked,
@@ -37,6 +38,7 @@ from xaiprune.recipe import (
     relevances_of,
 )
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.labels import with_targets
 from xaiprune.session.pruned import Pruned
 from xaiprune.units import UnitLayer, device_of
 
@@ -136,6 +138,8 @@ class PruningSession:
         recipe: Asked = None,
         prune: PruneConfig | None = None,
         batch: BatchSizes | None = None,
+        target: str = "auto",
+        calibration: LabelledImages | None = None,
     ) -> PruningSession:
         """A session for an existing network, which is put into eval mode and not moved to another device.
 
@@ -149,17 +153,20 @@ class PruningSession:
             prune: Settings that replace the recipe's; None: the recipe's, and the defaults of the ``prune``
                 section for what no recipe says.
             batch: Images in one pass.
+            target: The class that relevance starts at, as ``attribution.target`` has it.
+            calibration: What compensation and the joint order take statistics of; None: the reference images.
 
         Raises:
             XaipruneError: The recipe speaks of layers that the network does not have.
         """
-        device = device_of(model)
+        device, batch = device_of(model), batch or BatchSizes()
+        dataset = with_targets(model.eval(), dataset, target, batch)
         images = dataset.reference.tensor(device=device)
         whole = complete_recipe(recipe, model, units)
         if prune is None:
             prune = PruneConfig() if whole.rate is None else PruneConfig(rate=whole.rate)
         whole = replace(pruning_as(whole, prune), units=unit_kind)
-        dense = DenseNetwork(model.eval(), units, images, batch or BatchSizes())
+        dense = DenseNetwork(model, units, images, batch, calibration)
         layers = trace_layers(model, dense.example)
         check_fits(whole, units, layers)
         return cls(
@@ -246,8 +253,12 @@ class PruningSession:
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if prune.order == "joint":
-            scores = self._in_joint_order(scores)
+            scores = self.caches.in_joint_order(scores, prune.compensate, self.dense)
             rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(prune.compensate))
+        if prune.relevance_per != "unit":
+            costs = self.dense.unit_costs(prune.relevance_per), options["groups"]
+            scores, ranked = per_cost(scores, *costs), rerank
+            rerank = None if ranked is None else lambda model: per_cost(ranked(model), *costs)
         if rerank is None or prune.rounds == 1:
             return make_plan(scores, self.units, rate, **options)
         compensator = None if prune.compensate == "none" else self.compensated
@@ -274,14 +285,6 @@ class PruningSession:
         if method == "none" or not plan.n_removed:
             return plan.hash
         return f"{plan.hash} {method}" if self.prune.sequential else f"{plan.hash} {method} at once"
-
-    def _in_joint_order(self, scores: Scores) -> Scores:
-        """Scores in the joint order; the result of the last call is reused at another rate."""
-        method, last = self.prune.compensate, self.caches.ordered
-        if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, self.dense.joint_order(method).scores(scores))
-            self.caches.ordered = last
-        return last[2]
 
     # -- smaller networks --------------------------------------------------------------------------------
 
@@ -369,11 +372,13 @@ class PruningSession:
         """
         if not isinstance(pruned, Pruned):
             pruned = Pruned(self.model if pruned is None else pruned)
+        images = self.validation if images is None else images
+        _ = images.labels  # predicted ones are the dense network's, so before anything is masked in it
         mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
         with mask:
             return accuracy(
                 pruned.model,
-                self.validation if images is None else images,
+                images,
                 self.task,
                 batch_size=self.batch.forward,
                 device=self.device,

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.config import provenance_of
+from xaiprune.config import RECIPE_PRUNE, provenance_of
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import Recipe, load_recipe, save_recipe
 from xaiprune.registry import OBJECTIVES
@@ -23,7 +23,7 @@ from xaiprune.study.trials import best_trial, first_value, recipe_of
 
 BEST_FILE = "best.yaml"
 _DIGITS = 4  # of figures that are for people
-_SPLITS = ("reference", "validation", "test")
+_SPLITS = ("reference", "calibration", "validation", "test")
 
 
 def best_recipe(study: optuna.Study) -> Recipe:
@@ -44,8 +44,7 @@ def best_recipe(study: optuna.Study) -> Recipe:
 def whole_recipe(study: optuna.Study, trial: FrozenTrial) -> Recipe:
     """All of a finished trial's recipe: what the space did not vary is as the study pruned."""
     recipe, prune = recipe_of(trial), stored_prune(study)
-    keys = ("scope", "order", "compensate", "sequential", "rounds")
-    inherited = {key: prune[key] for key in keys if getattr(recipe, key) is None}
+    inherited = {key: prune[key] for key in RECIPE_PRUNE if getattr(recipe, key) is None}
     kind = (stored_fingerprint(study) or {}).get("units", {}).get("kind")
     return replace(recipe, **inherited, rate=_rate_of(study, trial, recipe), units=kind)
 

@@ -42,18 +42,20 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
     """
     prune = {key: getattr(session.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = CompletePruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order"):
+    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per"):
         # Defaults are left out, so that old studies still match after a setting is added.
         if (value := getattr(session.prune, key)) != getattr(plain, key):
             prune[key] = value
-    dataset = session.dataset
+    dataset, calibration = session.dataset, session.dense.calibration
+    images = {"reference": dataset.reference, "test": dataset.test}
+    if calibration is not None:
+        images["calibration"] = calibration
     return {
         "model": {"name": session.name, "weights": session.network},
         "data": {
             "classes": list(dataset.task.classes),
             "logits": None if dataset.task.logits is None else list(dataset.task.logits),
-            "reference": _images(dataset.reference.fingerprint(), len(dataset.reference)),
-            "test": _images(dataset.test.fingerprint(), len(dataset.test)),
+            **{name: _images(split.fingerprint(), len(split)) for name, split in images.items()},
         },
         "units": {**asdict(config.units), "kind": session.unit_kind, "found": session.unit_count},
         "prune": prune,

@@ -25,7 +25,7 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
     """
     objective = objective_of(config)
     check_compatible(config, objective, read_space(config.space, config.attribution))  # before the work
-    session = open_session(config, network)
+    session = objective.prepared(open_session(config, network))
     # What the space does not list is as in the recipe; factors and references of one recipe suit no other.
     space = read_space(config.space, replace(config.attribution, **session.recipe.attribution))
     rate = objective.rates[0] if len(objective.rates) == 1 else None

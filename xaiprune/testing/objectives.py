@@ -79,7 +79,7 @@ class ObjectiveSuite:
             validation=(pixels[_REFERENCE:], labels[_REFERENCE:]),
         )
         units = find_units(network.eval(), "filters", example=pixels[:1])
-        session = PruningSession.of(network, data, units, prune=config.prune)
+        session = objective.prepared(PruningSession.of(network, data, units, prune=config.prune))
         space = search_space(session, "depth_groups", rate=0.5, prunes=objective.prunes)
         return SearchSetup(config, session, space, objective)
 

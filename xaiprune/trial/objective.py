@@ -14,6 +14,7 @@ from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import Recipe
 from xaiprune.registry import OBJECTIVES
+from xaiprune.session import PruningSession
 from xaiprune.trial.cache import Score
 from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
 from xaiprune.trial.measure import Measurement
@@ -38,6 +39,7 @@ class Objective:
             one's, averaged over the rates; None: there is one value only.
         constraints: Bounds on what a good trial may cost or lose.
         default_rates: Of the class: rates where none are configured; None: ``prune.rate``.
+        measure: Of the class: what a fraction of correct images is called.
         prunes: Of the class: whether trials prune. If not, heatmaps count, and nothing that turns relevance
             into a ranking has an effect.
         finds_rate: Of the class: whether a trial searches the rate itself.
@@ -51,6 +53,7 @@ class Objective:
     constraints: tuple[Constraint, ...] = ()
 
     default_rates: ClassVar[tuple[float, ...] | None] = None
+    measure: ClassVar[str] = "top-1"
     prunes: ClassVar[bool] = True
     finds_rate: ClassVar[bool] = False
     without_effect: ClassVar[Mapping[str, str]] = {}
@@ -74,6 +77,23 @@ class Objective:
             raise XaipruneError(f"objective.rates must rise, got {list(rates)}")
         constraints = tuple(constraint_of(text) for text in wanted.constraints)
         return cls(wanted.name, rates, wanted.keep_top1, wanted.cost, constraints)
+
+    def prepared(self, session: PruningSession) -> PruningSession:
+        """The session as trials are measured in it.
+
+        Raises:
+            XaipruneError: There are no validation images, or they lack the labels that the objective needs.
+        """
+        self._require_validation(session)
+        if not session.validation.labelled:
+            raise XaipruneError(
+                f"the validation images have no labels, which objective={self.name} needs: set "
+                "objective=agreement, or sort them into class folders"
+            )
+        return session
+
+    def _require_validation(self, session: PruningSession) -> None:
+        _ = session.validation.size  # where the split is missing, its error says what to set
 
     # -- the values of a trial -----------------------------------------------------------------------------
 
@@ -184,8 +204,8 @@ class Objective:
         """
         rates = stored["rates"]
         if len(rates) > 1:
-            return f"mean top-1 over {len(rates)} rates"
-        return "top-1" if rate_is_searched else f"top-1 at {rates[0]:.4g} removed"
+            return f"mean {cls.measure} over {len(rates)} rates"
+        return cls.measure if rate_is_searched else f"{cls.measure} at {rates[0]:.4g} removed"
 
 
 def objective_of(config: Config) -> Objective:

@@ -19,6 +19,7 @@ from rich.progress import (
 from xaiprune.config import CompletePruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
+from xaiprune.session import coverage, relevance_text
 from xaiprune.storage import WORKER, shown
 from xaiprune.study import best_trial, counts, first_value, is_feasible, recipe_of, value_text
 from xaiprune.trial import SearchSetup
@@ -35,7 +36,9 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         f"{session.unit_kind} in {len(session.units)} layers",
         "images": f"{len(data.reference)} reference, {len(session.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
-        "dense": "not measured yet" if dense is None else f"top-1 {dense} (validation)",
+        "relevance": relevance_text(data.reference),
+        **({} if (few := coverage(data)) is None else {"coverage": few}),
+        "dense": "not measured yet" if dense is None else f"{objective.measure} {dense} (validation)",
         "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
         if objective.prunes
         else f"{objective.name}, patches of the validation images flipped",

@@ -31,23 +31,27 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
         f"best        trial {trial.number}: {value_or_state(trial)} on validation; {trial_text(trial)}",
         markup=False,
     )
-    cost = setup.objective.cost
+    cost, measure = setup.objective.cost, setup.objective.measure
     if cost is not None:
         front = sorted(study.best_trials, key=lambda trial: trial.values[1])
-        console.print(f"front       {len(front)} trials that no other beats in both top-1 and {cost}")
+        console.print(f"front       {len(front)} trials that no other beats in both {measure} and {cost}")
         for found in front:
             console.print(
                 f"            trial {found.number}: {value_or_state(found)} of the dense {cost}", markup=False
             )
     console.print()
-    comparison = compare_on_test(setup.session, recipe_of(trial), folder)
-    picture = show_comparison(comparison, folder, console=console)
+    compared: list[tuple[str, object]] = []
+    if len(setup.session.dataset.test):
+        comparison = compare_on_test(setup.session, recipe_of(trial), folder)
+        picture = show_comparison(comparison, folder, console=console)
+        compared = [("table", folder / "comparison.csv"), ("curves", picture)]
+    else:
+        console.print("there are no test images, so nothing is compared; 'xaiprune compare' does, with some")
     write_best_network(setup, study, folder)
     console.print()
     for name, path in (
         ("composite", composite),
-        ("table", folder / "comparison.csv"),
-        ("curves", picture),
+        *compared,
         ("study", shown(url)),
         ("dashboard", f"xaiprune dashboard {_stored_where(setup.config)}"),
         ("report", report_command(setup.config)),

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from xaiprune.config import (
+    RECIPE_PRUNE,
     AttributionConfig,
     Config,
     PruneConfig,
@@ -31,7 +32,12 @@ from xaiprune.study import check_same, session_fingerprint, storage_url, stored_
 from xaiprune.study.notes import RUNS
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
-_PATHS = (("model", "checkpoint"), ("model", "pruned"), ("data", "root"), ("data", "cache_dir"))
+_PATHS = (
+    ("model", "checkpoint"),
+    ("model", "pruned"),
+    *(("data", key) for key in ("root", "reference_root", "validation_root", "test_root", "cache_dir")),
+    ("prune", "calibration_root"),
+)
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnySection = TypeVar("AnySection", PruneConfig, AttributionConfig)
 
@@ -96,6 +102,8 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
     fingerprint = stored_fingerprint(study) or {}
     stored = {name: fingerprint[name] for name in current}
     stored["data"] = {key: value for key, value in stored["data"].items() if key != "validation"}
+    if stored["data"].get("test", "").startswith("0 images"):  # searched without any: all will do
+        stored["data"]["test"] = current["data"]["test"]
     check_same(
         stored,
         current,
@@ -111,13 +119,12 @@ def _as_decided(config: AnyConfig, study: optuna.Study) -> AnyConfig:
     That recipe's file may be gone, and ``auto`` may be another by now; the study knows.
     """
     fingerprint, prune = stored_fingerprint(study) or {}, stored_prune(study)
-    of_recipe = ("scope", "order", "compensate", "sequential", "rounds")
     kind = fingerprint["units"]["kind"] if config.units.kind == AUTO else config.units.kind
     return replace(
         config,
         recipe=PAPER.name,  # says nothing any more
         units=replace(config.units, kind=kind),
-        prune=_filled(config.prune, {key: prune[key] for key in of_recipe}),
+        prune=_filled(config.prune, {key: prune[key] for key in RECIPE_PRUNE}),
         attribution=_filled(config.attribution, fingerprint.get("attribution", {})),
     )
 

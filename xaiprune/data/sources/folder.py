@@ -1,4 +1,4 @@
-"""A folder of pictures, one folder per class, with or without parts above the classes."""
+"""A folder of pictures, one folder per class or without classes, with or without parts above them."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from xaiprune.config import DataConfig
+from xaiprune.data.images import UNLABELLED
 from xaiprune.data.source import DataSource, Part, Picture, Source
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_source
@@ -23,6 +24,7 @@ PARTS: dict[str, Part] = {
 class ImageFolder(DataSource):
     """Class folders in ``data.root``, or in its ``reference``/``train``, ``validation``/``val``, ``test``.
 
+    Pictures without class folders have no labels.
     Every visible file counts as a picture, so that one that cannot be read is found rather than overlooked.
     """
 
@@ -45,40 +47,64 @@ class ImageFolder(DataSource):
         return read_classes(root, where)
 
 
-def read_classes(root: Path, where: list[tuple[Path, Part | None]]) -> Source:
-    """A source from folders that each hold one folder per class.
+def read_folder(root: Path, key: str) -> Source:
+    """A source from one folder: class folders, or pictures alone, which then have no labels.
+
+    Args:
+        root: The folder.
+        key: That named it, for messages.
+
+    Raises:
+        XaipruneError: It is empty, or has both.
+    """
+    if _visible(root, folders=True) and (beside := _pictures_in(root)):
+        raise XaipruneError(
+            f"{key}: {root} has both folders and pictures beside them ({beside[0]}); keep class folders, or "
+            "pictures without labels"
+        )
+    return read_classes(root, [(root, None)], key)
+
+
+def read_classes(root: Path, where: list[tuple[Path, Part | None]], key: str = "data.root") -> Source:
+    """A source from folders that each hold one folder per class, or pictures alone, which have no labels.
 
     Args:
         root: What file names are relative to.
         where: The folders, and which part each is.
+        key: That named them, for messages.
+
+    Raises:
+        XaipruneError: There is nothing in any of them.
     """
-    names = sorted({name for folder, _ in where for name in _visible(folder, folders=True)})
-    if not names:
-        raise XaipruneError(
-            f"data.root: no class folders in {root}; expected one folder per class, "
-            "or train/, val/, ... above them"
-        )
+    classes = {folder: _visible(folder, folders=True) for folder, _ in where}
+    names = sorted({name for own in classes.values() for name in own})
     labels = {name: label for label, name in enumerate(names)}
     pictures = []
     for folder, part in where:
-        for name in _visible(folder, folders=True):
+        for name in classes[folder] or [""]:
+            label = labels.get(name, UNLABELLED)
             for file in _visible(folder / name, folders=False):
                 path = folder / name / file
                 status = path.stat()
-                pictures.append(
-                    Picture(
-                        path.relative_to(root).as_posix(),
-                        labels[name],
-                        part,
-                        f"{status.st_size}-{status.st_mtime_ns}",
-                    )
-                )
+                stamp = f"{status.st_size}-{status.st_mtime_ns}"
+                pictures.append(Picture(path.relative_to(root).as_posix(), label, part, stamp))
+    if not names and not pictures:
+        raise XaipruneError(
+            f"{key}: no class folders in {root}, and no pictures; expected one folder per class, "
+            "or train/, val/, ... above them"
+        )
 
     def open_picture(picture: Picture) -> Image.Image:
         with Image.open(root / picture.file) as image:
             return image.convert("RGB")
 
-    return Source(str(root), tuple(names), tuple(pictures), open_picture)
+    return Source(str(root), tuple(names), tuple(pictures), open_picture, root)
+
+
+def _pictures_in(folder: Path) -> list[str]:
+    """Files of a folder that Pillow can open by their names' ends."""
+    known = Image.registered_extensions()
+    return [name for name in _visible(folder, folders=False) if Path(name).suffix.lower() in known]
 
 
 def _visible(folder: Path, *, folders: bool) -> list[str]:

@@ -11,6 +11,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from xaiprune._version import __version__
+from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.findings import Findings
@@ -70,8 +71,10 @@ def page(findings: Findings) -> str:
         methods=compared.headline(findings),
         rate=percent(findings.fingerprint["prune"]["rate"]),
         chance=percent(None if comparison is None else comparison.chance),
+        measure=Comparison.measure if comparison is None else comparison.measure,
         stale=findings.stale,
         paired=any(row.p for row in compared.headline(findings)),
+        counted=any(row.macs for row in compared.headline(findings)),
         next_command=tables.next_command(findings),
         setup=tables.setup(findings),
         parameters=tables.parameters(findings),

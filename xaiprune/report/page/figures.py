@@ -71,7 +71,7 @@ def curves(comparison: Comparison) -> Plot:
         tickformat=PERCENT,
         range=[0, float(by_rate.rate.max()) + 0.005],
     )
-    figure.update_yaxes(title_text="top-1", tickformat=PERCENT, range=[0, 1.04])
+    figure.update_yaxes(title_text=comparison.measure, tickformat=PERCENT, range=[0, 1.04])
     add_level(figure, dense.top1, f"dense {percent(dense.top1)}")
     add_level(figure, comparison.chance, f"chance {percent(comparison.chance)}")
     figure.add_vline(comparison.rate, line={"color": RANDOM, "width": 1}, layer="below")
@@ -80,12 +80,17 @@ def curves(comparison: Comparison) -> Plot:
         "curves",
         "Accuracy as more is removed",
         f"Each line is one way to decide which {comparison.units} are removed first; the higher it stays, "
-        f"the better its ranking. Top-1 on {plural(comparison.curve_images, 'test image')}, no fine-tuning; "
+        f"the better its ranking. {_capital(comparison.measure)} on "
+        f"{plural(comparison.curve_images, 'test image')}, no fine-tuning; "
         "the band is the 95 % interval of the best found over the images, random is the mean of its seeds, "
         "and the vertical line is the rate of this study.",
         figure,
         narrow={"legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"}, "height": 640},
     )
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def history(findings: Findings) -> Plot:

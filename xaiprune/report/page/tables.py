@@ -25,20 +25,23 @@ def setup(findings: Findings) -> list[tuple[str, str]]:
     model, data, units, prune = (findings.fingerprint[key] for key in ("model", "data", "units", "prune"))
     rows = [("network", f"{model['name']}, weights {model['weights']}")]
     if config:
-        source = config["data"]["root"] or config["data"]["source"]
-        rows.append(
-            ("images", f"{source} ({config['data']['source']})" if config["data"]["root"] else source)
-        )
+        # An older xaiprune has noted no folders of single splits.
+        folders = [config["data"].get(f"{of}root") for of in ("", "reference_", "validation_", "test_")]
+        named = ", ".join(folder for folder in folders if folder)
+        source = config["data"]["source"]
+        rows.append(("images", f"{named} ({source})" if named else source))
     classes = [str(name) for name in data["classes"]]
     more = f" and {len(classes) - _SHOWN_CLASSES} more" if len(classes) > _SHOWN_CLASSES else ""
     rows.append(("classes", f"{len(classes)}: {', '.join(classes[:_SHOWN_CLASSES])}{more}"))
-    for split, use in (
-        ("reference", "relevance is computed on them"),
-        ("validation", "trials are scored on them"),
-        ("test", "seen by no trial, only by the comparison"),
+    for split, use, by_network in (
+        ("reference", "relevance is computed on them", "of the network's own predictions"),
+        ("validation", "trials are scored on them", "by agreement with the dense network"),
+        ("test", "seen by no trial, only by the comparison", "by agreement with the dense network"),
+        ("calibration", "statistics for compensation are taken of them", ""),
     ):
         if split in data:
-            rows.append((split, f"{data[split]}; {use}"))
+            how = f", {by_network}" if "-predicted" in data[split] else ""
+            rows.append((split, f"{data[split]}; {use}{how}"))
     layers = f" in {len(findings.units)} layers" if findings.units else ""
     rows.append(("units", f"{units['found']:,} {units['kind']}{layers}{_patterns(units)}"))
     rates = ", ".join(f"{rate:g}" for rate in objective["rates"])
