@@ -179,6 +179,7 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
             config = compose(
                 "search",
                 [
+                    "recipe=paper",
                     *case.overrides,
                     *WAYS[way],
                     f"study.n_trials={trials}",

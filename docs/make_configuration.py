@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, is_dataclass
@@ -202,7 +203,7 @@ def type_of(item: Field[Any], hint: Any) -> str:
     if rule is None:
         return text
     if rule.choices:
-        more = ", or a name that you register" if isinstance(rule.choices, Registry) else ""
+        more = ", or a name that you register" if isinstance(rule.choices, Registry | ChainMap) else ""
         return "one of " + ", ".join(f"`{choice}`" for choice in rule.choices) + more
     if text.startswith("list") or text == "Any":
         return rule.text.removeprefix("a ")

@@ -96,7 +96,7 @@ def test_a_network_of_ones_own_is_searched_and_compared(
         "parts": {"all": {}},
     }
     study = xp.search(config, network=network)
-    assert study.study_name == "Plain-digits-filters-0.5"
+    assert study.study_name == "Plain-digits-auto-0.5"
     assert study.user_attrs["fingerprint"]["model"]["name"] == "Plain"
     assert not network.training
     assert isinstance(xp.recipe_of(xp.best_trial(study)).composite, xp.Composite)
@@ -190,7 +190,7 @@ def test_one_call_is_the_steps_one_by_one(images: tuple[torch.Tensor, torch.Tens
     units = xp.find_units(network, "filters", example=images[0][:1])
     relevance = xp.attribute(network, *images, units, xp.Composite(xp.Epsilon(1e-6)), start="one")
     plan = xp.make_plan(xp.aggregate(relevance), units, 0.5)
-    outcome = xp.prune(network, images, 0.5)
+    outcome = xp.prune(network, images, 0.5, recipe="paper")
     assert outcome.plan.removed == plan.removed
     assert outcome.before[0] is None  # there are no test images
     torch.testing.assert_close(outcome.model(images[0]), xp.remove(network, plan, units)(images[0]))

@@ -8,6 +8,7 @@ import pytest
 
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.config import compose
+from xaiprune.recipe import PAPER, load_recipe
 
 GALLERY = Path(__file__).resolve().parents[1] / "studies" / "best"
 FILES = sorted(GALLERY.glob("*.yaml"))
@@ -18,8 +19,13 @@ def test_a_published_composite_is_taken(path: Path) -> None:
     composite = load_composite(path)
     found = compose("prune", [f"composite={path}"])
     assert composite.layers
-    assert found.composite.file == str(path)
-    assert str(found.attribution.aggregate) in path.read_text()
+    assert found.recipe == str(path)
+    recipe = load_recipe(path)
+    assert recipe.composite == composite
+    kind, rate = path.stem.split("-")[-2:]
+    assert found.units.kind == recipe.units == kind.replace("_", "+", 1)
+    assert found.prune.rate == recipe.rate == float(rate)
+    assert recipe.prune == PAPER.prune  # as all were searched then
     assert "/home" not in path.read_text()
     assert "model.checkpoint" not in path.read_text()  # a command would tell somebody's folders
 

@@ -23,7 +23,7 @@ from .errors import UnsupportedOperation, XaipruneError
 from .evaluation import accuracy, cost
 from .models import load_data, load_model, load_training_data
 from .pruning import Plan, compensate, export_onnx, load_pruned, make_plan, masked, remove, save_pruned
-from .recipe import PRESETS, Recipe
+from .recipe import PRESETS, Recipe, load_recipe, save_recipe
 from .registry import (
     register_criterion,
     register_objective,
@@ -34,7 +34,7 @@ from .registry import (
 )
 from .session import Outcome, PruningSession, prune
 from .space import search_space, suggest
-from .study import best_trial, recipe_of, search
+from .study import best_recipe, best_trial, recipe_of, search
 from .units import find_units
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "accuracy",
     "aggregate",
     "attribute",
+    "best_recipe",
     "best_trial",
     "compare",
     "compensate",
@@ -78,6 +79,7 @@ __all__ = [
     "load_data",
     "load_model",
     "load_pruned",
+    "load_recipe",
     "load_training_data",
     "make_plan",
     "make_rule",
@@ -93,6 +95,7 @@ __all__ = [
     "remove",
     "save_composite",
     "save_pruned",
+    "save_recipe",
     "search",
     "search_space",
     "suggest",

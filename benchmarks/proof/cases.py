@@ -128,6 +128,7 @@ def config_of(case: Case, seed: int = 0, more: tuple[str, ...] = ()) -> Config:
             f"model.checkpoint={shared}/weights/{case.weights}.safetensors",
             "data=image_folder",
             f"data.root={shared}/imagenette",
+            "recipe=paper",  # and what differs from it is typed
             *case.overrides,
             f"prune.rate={case.rate}",
             f"seed={seed}",

@@ -88,7 +88,7 @@ COMPENSATED_SIGNED = Stage("compensated_signed", SIGNED.overrides, trials=80, co
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
-    Stage("per_layer", ("space=per_layer", "composite.file={best}", *_FAST), DEPTH_GROUPS, 60),
+    Stage("per_layer", ("space=per_layer", "recipe={best}", *_FAST), DEPTH_GROUPS, 60),
 )
 # Every stage there is: a study's file names one of them.
 STAGES = (

@@ -97,6 +97,7 @@ def searched_once(
     shutil.copy(weights["digits_resnet"], folder / "weights.safetensors")
     words = [
         *("model=digits_resnet", "model.checkpoint=weights.safetensors", "units=inner_filters"),
+        "recipe=paper",
         *(f"model.kwargs.{key}={value}" for key, value in SHALLOW["digits_resnet"].items()),
         *(f"data.cache_dir={session_cache}", *FEW_IMAGES, "prune.rate=0.4", "device=cpu"),
     ]

@@ -1,19 +1,19 @@
-"""``composite=FILE``: what a study found, taken along to the other tasks, on its network and on others."""
+"""``recipe=FILE``: what a study found, taken along to the other tasks, on its network and on others."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.search.conftest import MakeConfig
-from xaiprune.cli import export
 from xaiprune.cli.common.pruning import configured_plan
-from xaiprune.config import Config, compose, prepare, search_conditions, sweep_of
+from xaiprune.config import Config, compose, prepare, sweep_of
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import configured_recipe
+from xaiprune.recipe import PAPER, PRESETS, Recipe, auto_recipe
 from xaiprune.session import open_session
-from xaiprune.study import recipe_of, search
+from xaiprune.study import recipe_of, save_trial, search
 
 # Everything that a recipe can carry beside its composite.
 SPACE = [
@@ -51,6 +51,18 @@ def network_of(config: Config, *overrides: str) -> list[str]:
     ]
 
 
+def used(*overrides: str) -> tuple[Config, Recipe]:
+    """A configuration of `xaiprune prune`, and the recipe that its session has."""
+    config = compose("prune", list(overrides))
+    return config, open_session(config).recipe
+
+
+@pytest.fixture
+def network(config: MakeConfig) -> list[str]:
+    """What one types for the network and images of `config`, and for its filters."""
+    return network_of(config(), "units=filters")
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     """A composite file with a recipe of its own."""
@@ -78,13 +90,14 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
     study = search(asked)
     hashes, kinds = set(), set()
     for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
-        file = export.export(study, trial, tmp_path / f"{trial.number}.yaml")
-        used = compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4"))
-        assert configured_recipe(used).composite == recipe_of(trial).composite
-        plan = configured_plan(used, open_session(used))
-        assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
+        file = save_trial(study, trial, tmp_path / f"{trial.number}.yaml")
+        again = compose("prune", network_of(asked, f"recipe={file}"))  # not even the rate is typed
+        session = open_session(again)
+        assert session.recipe.composite == recipe_of(trial).composite
+        plan, _ = configured_plan(again, session)
+        assert session.plan_key(plan) == trial.user_attrs["scores"][0]["plan"]
         hashes.add(plan.hash)
-        prune = used.prune
+        prune = session.prune
         kinds.add((prune.scope, prune.compensate, prune.order))
     assert len(hashes) > 8
     assert len(kinds) > 4
@@ -93,7 +106,7 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
 def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, session_cache: str) -> None:
     study = search(config("study.n_trials=8"))
     trial = next(t for t in study.trials if t.user_attrs.get("preset") == "alpha2beta1_first")
-    file = export.export(study, trial, tmp_path / "found.yaml")
+    file = save_trial(study, trial, tmp_path / "found.yaml")
     other = compose(
         "prune",
         [
@@ -103,39 +116,72 @@ def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, se
         ],
     )
     session = open_session(other)
-    rules = configured_recipe(other).composite.resolve(session.layers)
+    rules = session.recipe.composite.resolve(session.layers)
     assert [rules[name].name for name in ("conv1", "layer3.0.conv1", "layer4.1.conv2")] == [
         *("alphabeta", "zplus", "epsilon")
     ]
-    plan = configured_plan(other, session)
+    plan, _ = configured_plan(other, session)
     assert (plan.n_units, plan.n_removed) == (1920, 960)  # ResNet-18's inner filters
 
 
-def test_the_file_brings_its_recipe_unless_typed(mine: Path) -> None:
-    found = compose("prune", [f"composite={mine}"])
-    assert found.composite.file == str(mine)
-    assert {key: getattr(found.attribution, key) for key in RECIPE} == RECIPE
-    assert (found.attribution.scale, found.attribution.references) == ({"low": 2.0}, 3)
-    assert (found.prune.compensate, found.prune.rate, found.prune.scope) == ("linear", 0.25, "global")
-    assert found.prune.order == "joint"
-    typed = ["attribution.start=one", "attribution.scale.low=3", "prune={compensate: mean}"]
-    found = compose("prune", [f"composite={mine}", *typed])
-    assert (found.attribution.start, found.attribution.aggregate) == ("one", "signed")
-    assert (found.attribution.scale, found.prune.compensate) == ({"low": 3.0}, "mean")
-    whole = compose("prune", [f"composite={mine}", "attribution=taylor"])
-    assert (whole.attribution.start, whole.attribution.normalize) == ("logit", "none")
-    assert whole.prune.rate == 0.25
+@pytest.mark.parametrize("key", ["recipe", "composite"])
+def test_the_file_brings_its_recipe_unless_typed(mine: Path, network: list[str], key: str) -> None:
+    config, found = used(*network, f"{key}={mine}")
+    assert (config.recipe, config.composite.file) == (str(mine), None)
+    assert found.attribution == RECIPE
+    assert (found.scale, found.references) == ({"low": 2.0}, 3)
+    assert found.prune == {**PAPER.prune, "compensate": "linear", "order": "joint"}
+    assert (config.prune.rate, found.rate) == (0.25, 0.25)
+    typed = ["attribution.start=one", "attribution.scale.low=3", "prune={compensate: mean}", "prune.rate=0.3"]
+    _, found = used(*network, f"{key}={mine}", *typed)
+    assert (found.start, found.aggregation.mode) == ("one", "signed")
+    assert (found.scale, found.compensate, found.rate) == ({"low": 3.0}, "mean", 0.3)
+    _, found = used(*network, f"{key}={mine}", "attribution=taylor", "composite.preset=epsilon")
+    assert (found.start, found.aggregation.normalize) == ("logit", "none")
+    assert (found.composite, found.rate) == (PRESETS["epsilon"].composite, 0.25)
+
+
+def test_an_experiment_does_not_replace_what_a_typed_recipe_says(
+    mine: Path, network: list[str], tmp_path: Path
+) -> None:
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "signed.yaml").write_text(
+        "# @package _global_\nattribution: {aggregate: sum_of_abs}\nprune: {order: score, rate: 0.6}\n"
+    )
+    typed = [*network, "experiment=signed"]
+    alone = compose("prune", typed, config_dir=str(own.parent))
+    assert open_session(alone).recipe.aggregation.mode == "sum_of_abs"
+    both = compose("prune", [*typed, f"recipe={mine}"], config_dir=str(own.parent))
+    found = open_session(both).recipe
+    assert (found.aggregation.mode, found.order, found.rate) == ("signed", "joint", 0.25)
 
 
 @pytest.mark.parametrize("task", ["attribute", "prune", "evaluate", "compare", "export", "train", "studies"])
 def test_every_task_takes_it(mine: Path, task: str) -> None:
-    assert compose(task, [f"composite={mine}"]).attribution.start == "contrast"
+    for key in ("recipe", "composite"):
+        assert compose(task, [f"{key}={mine}"]).recipe == str(mine)
+    with pytest.raises(XaipruneError, match="are two recipes; set one of them"):
+        compose(task, [f"composite={mine}", "recipe=paper"])
+
+
+def test_a_composite_alone_chooses_the_rules(network: list[str], tmp_path: Path) -> None:
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("schema: xaiprune/composite/1\ndefault: {rule: zplus}\n")
+    for key in ("recipe", "composite"):
+        config, found = used(*network, f"{key}={plain}")
+        session = open_session(config)
+        assert (config.recipe, config.composite.file) == ("auto", str(plain))
+        auto = replace(auto_recipe(session.model, session.units), relevance_per="unit")
+        assert found == replace(auto, composite=PRESETS["zplus"].composite, rate=0.5, units="filters")
+    _, found = used(*network, "recipe=paper", f"composite={plain}")
+    assert (found.composite, found.start, found.compensate) == (PRESETS["zplus"].composite, "one", "none")
 
 
 def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
     other = shutil.copy(mine, tmp_path / "other.yaml")
     sweep = sweep_of("prune", [f"composite={mine},{other}"])
-    assert [run.composite.file for run in sweep.runs] == [str(mine), str(other)]
+    assert [run.recipe for run in sweep.runs] == [str(mine), str(other)]
     assert f"composite.file={mine},{other}" in sweep.overrides
     assert prepare("prune", ["composite=epsilon"]) == ["composite=epsilon"]
 
@@ -182,39 +228,6 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     assert bool(first.params) is inside
     found = recipe_of(first)
     assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
-    assert study.trials[1].user_attrs["preset"] == "taylor"
+    assert study.trials[1].user_attrs["preset"] == "auto"
     search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1
-
-
-def test_other_conditions_than_the_search_had_are_told(
-    config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    searched = ("prune.rate=0.4", "prune.order=joint", "study.n_trials=1")
-    asked = config(*searched)
-    study = search(asked)
-    file = export.export(study, study.trials[0], tmp_path / "found.yaml")
-    assert search_conditions(file) == {"order": "joint", "compensate": "none", "rounds": 1}
-    for typed, expected in (
-        (["prune.order=joint"], []),
-        ([], [f"{file} was searched with prune.order=joint; here it is order score"]),
-        (
-            ["prune.order=joint", "prune.rounds=2"],
-            [f"{file} was searched with prune.rounds=1; here it is rounds 2"],
-        ),
-    ):
-        caplog.clear()
-        used = compose("prune", network_of(asked, f"composite={file}", "prune.rate=0.4", *typed))
-        plan = configured_plan(used, open_session(used))
-        assert [
-            record.getMessage() for record in caplog.records if "searched" in record.getMessage()
-        ] == expected
-        same = plan.hash == study.trials[0].user_attrs["scores"][0]["plan"].split()[0]
-        assert same is (not expected)
-
-
-def test_a_plain_composite_says_nothing_of_conditions(mine: Path, tmp_path: Path) -> None:
-    assert search_conditions(mine) == {}
-    plain = tmp_path / "plain.yaml"
-    plain.write_text("schema: xaiprune/composite/1\ndefault: {rule: zplus}\n")
-    assert search_conditions(plain) == {}

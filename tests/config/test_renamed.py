@@ -14,11 +14,12 @@ from xaiprune.config import (
     prepare,
     provenance_of,
     renamed,
-    search_conditions,
+    stored_recipe,
     sweep_of,
 )
 from xaiprune.config.keys import valid_keys
 from xaiprune.errors import XaipruneError
+from xaiprune.recipe import load_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +148,16 @@ def test_stored_settings_are_read_without_a_word(tmp_path: Path, caplog: pytest.
     file = tmp_path / "best.yaml"
     file.write_text("schema: xaiprune/composite/1\nprovenance:\n  prune: {rate: 0.4, floor: 1, steps: 3}\n")
     assert provenance_of(file)["prune"] == {"rate": 0.4, "min_units": 1, "rounds": 3}
-    assert search_conditions(file) == {"order": "score", "compensate": "none", "rounds": 3}
+    assert stored_recipe(file) is None  # it does not say how it ranks
+    file.write_text(f"{file.read_text()}  attribution: {{start: logit}}\n")
+    found = stored_recipe(file)
+    assert found is not None
+    assert (found["order"], found["compensate"], found["rounds"]) == ("score", "none", 3)
     assert not caplog.records
 
 
 def test_recipes_carry_rounds(tmp_path: Path) -> None:
     file = tmp_path / "best.yaml"
     file.write_text("schema: xaiprune/composite/1\nprovenance: {recipe: {rounds: 4}}\n")
-    assert compose("prune", [f"composite={file}"]).prune.rounds == 4
+    assert load_recipe(file).rounds == 4
     assert compose("prune", [f"composite={file}", "prune.steps=2"]).prune.rounds == 2
-    assert "rounds" not in search_conditions(file)

@@ -21,11 +21,11 @@ def names(*typed):
 def test_each_combination_has_a_study_named_by_it():
     found = names("model=digits_resnet,digits_vit", "prune.rate=0.3,0.5")
     assert found == [
-        f"{model}-digits-filters-{r}" for model in ("digits_resnet", "digits_vit") for r in (0.3, 0.5)
+        f"{model}-digits-auto-{r}" for model in ("digits_resnet", "digits_vit") for r in (0.3, 0.5)
     ]
     assert names("seed=0,1") == [
-        "digits_resnet-digits-filters-0.5-seed_0",
-        "digits_resnet-digits-filters-0.5-seed_1",
+        "digits_resnet-digits-auto-0.5-seed_0",
+        "digits_resnet-digits-auto-0.5-seed_1",
     ]
     assert names("space=pxp,depth_groups", "prune.rate=0.5")[0].endswith("-0.5-space_pxp")
     assert len(set(names("model.kwargs={layers: [1, 1, 1, 1]},{layers: [2, 1, 1, 1]}"))) == 2
@@ -93,7 +93,7 @@ def test_two_sweeps_never_share_a_folder(monkeypatch):
 
 def test_other_tasks_read_the_study_that_a_search_has_made():
     assert [run.study.name for run in sweep_of("export", ["export.trial=0,1"]).runs] == [
-        "digits_resnet-digits-filters-0.5"
+        "digits_resnet-digits-auto-0.5"
     ] * 2
 
 

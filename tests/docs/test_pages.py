@@ -21,6 +21,7 @@ from xaiprune.cli.demo import STUDIES
 from xaiprune.comparison.table import Comparison
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.plan import plan_from_dict
+from xaiprune.recipe import load_recipe, save_recipe
 from xaiprune.space.reader import read_space
 
 DEMO = STUDIES[0]
@@ -102,7 +103,7 @@ def test_commands_in_the_text_compose(page: Path, typist: Typist) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_files_shown_are_read(page: Path) -> None:
+def test_files_shown_are_read(page: Path, tmp_path: Path) -> None:
     """YAML and JSON with a schema line are what the program reads. (Commands read the files with a name.)"""
     for block in blocks(page):
         if block.language not in ("yaml", "json") or block.not_run is not None or block.file is not None:
@@ -116,6 +117,11 @@ def test_files_shown_are_read(page: Path) -> None:
             read_space(data)
         elif kind == "composite":
             composite_from_dict(data, block.where)
+        elif kind == "recipe":
+            shown = tmp_path / "shown.yaml"
+            shown.write_text(block.text, encoding="utf-8")
+            written = yaml.safe_load(save_recipe(shown, load_recipe(shown)).read_text(encoding="utf-8"))
+            assert list(written) == [key for key in data if key != "provenance"], block.where
         elif kind == "plan":
             plan_from_dict(data, block.where)
         elif kind == "pruned":

@@ -258,7 +258,7 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules_forgotte
     from xaiprune.attribution import save_composite
     from xaiprune.comparison import run as final
     from xaiprune.config import DataConfig
-    from xaiprune.recipe import PRESETS
+    from xaiprune.recipe import PRESETS, save_recipe
     from xaiprune.registry import SOURCES
 
     # The comparison at the end of a search is most of its time.
@@ -277,8 +277,9 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules_forgotte
     (inputs / "weights.safetensors").touch()
     (inputs / "plan.json").touch()
     composite = save_composite(inputs / "composite.yaml", PRESETS["epsilon"].composite)
+    recipe = save_recipe(inputs / "recipe.yaml", PRESETS["epsilon"])
     folder = tmp_path / "here"
-    save_composite(folder / "studies" / "mine" / "best.yaml", PRESETS["epsilon"].composite)
+    save_recipe(folder / "studies" / "mine" / "best.yaml", PRESETS["epsilon"])
     monkeypatch.chdir(folder)
     return Typist(
         folder,
@@ -288,6 +289,7 @@ def typist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules_forgotte
             "FILE": str(inputs / "weights.safetensors"),
             "WEIGHTS": str(inputs / "weights.safetensors"),
             "composite:FILE": str(composite),
+            "recipe:FILE": str(recipe),
             "composite.file:FILE": str(composite),
             "space.around:FILE": str(composite),
             "prune.plan:FILE": str(inputs / "plan.json"),

@@ -12,7 +12,6 @@ from torch import nn
 
 from xaiprune.attribution import CRITERIA
 from xaiprune.attribution.criteria import criterion
-from xaiprune.attribution.lrp import trace_layers
 from xaiprune.comparison import run as final
 from xaiprune.comparison.cache import NAME
 from xaiprune.comparison.evaluator import curve_part
@@ -23,8 +22,8 @@ from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Paired
 from xaiprune.models import fingerprint
 from xaiprune.pruning import masked
-from xaiprune.recipe import PRESETS
-from xaiprune.session import DenseNetwork, PruningSession
+from xaiprune.recipe import PAPER, PRESETS
+from xaiprune.session import PruningSession
 from xaiprune.units import find_units
 
 RATES = (0.0, 0.4)
@@ -35,16 +34,13 @@ ONE_CLASS_EACH = slice(0, 359, 9)
 def session(small_cnn: nn.Module, digits_data: Dataset) -> PruningSession:
     reference = digits_data.reference.subset(slice(0, 100, 10))
     data = replace(digits_data, reference=reference, test=digits_data.test.subset(ONE_CLASS_EACH))
-    images = reference.tensor()
-    return PruningSession(
-        dense=DenseNetwork(small_cnn, find_units(small_cnn, "filters"), images),
+    return PruningSession.of(
+        small_cnn,
+        data,
+        find_units(small_cnn, "filters"),
         name="digits_resnet",
-        dataset=data,
-        validation=data.validation,
         unit_kind="filters",
-        layers=trace_layers(small_cnn, images[:1]),
-        network=fingerprint(small_cnn),
-        device=torch.device("cpu"),
+        recipe=PAPER,
         prune=PruneConfig(rate=0.4),
     )
 

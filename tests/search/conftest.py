@@ -41,13 +41,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def config(tmp_path: Path, weights: dict[str, Path], session_cache: str) -> MakeConfig:
-    """``config("study.n_trials=3", model="digits_vit")``: a search into the test's own folder."""
+    """``config("study.n_trials=3", model="digits_vit")``: a search into the test's own folder.
+
+    Of filters, by score and without compensation, unless the test says something else.
+    """
 
     def make(*overrides: str, model: str = "digits_resnet") -> Config:
+        keys = {override.partition("=")[0].lstrip("+") for override in overrides}
         return compose(
             "search",
             [
                 f"model={model}",
+                *(() if keys & {"recipe", "composite", "composite.file"} else ["recipe=paper"]),
+                *(() if keys & {"units", "units.kind"} else ["units=filters"]),
                 f"model.checkpoint={weights[model]}",
                 *(f"model.kwargs.{key}={value}" for key, value in SHALLOW[model].items()),
                 f"data.cache_dir={session_cache}",

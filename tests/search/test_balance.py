@@ -10,9 +10,8 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution import Relevance, attribute
 from xaiprune.attribution.lrp import save_composite
-from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS, Recipe, configured_recipe
+from xaiprune.recipe import PRESETS, Recipe, load_recipe
 from xaiprune.space import NotInSpace, params_of
 from xaiprune.space.space import Range
 from xaiprune.study import open_search, recipe_of, search
@@ -85,7 +84,7 @@ def test_a_balance_keeps_the_rest_of_its_recipe(config: MakeConfig, known: Path)
     assert params_of(setup.space, centre) == {
         f"scale.{name}": factor for name, factor in centre.scale.items() if name != "high"
     }
-    assert configured_recipe(compose("prune", [f"composite={known}"])).scale == {"high": 0.5, LAYER: 2.0}
+    assert load_recipe(known).scale == {"high": 0.5, LAYER: 2.0}
     assert setup.space.scale[LAYER] == Range(1.2, 3.4, log=True)  # around what it was
     with pytest.raises(NotInSpace, match=r"scale\.high"):
         params_of(setup.space, replace(centre, scale={**centre.scale, "high": 1.0}))

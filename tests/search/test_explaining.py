@@ -80,7 +80,7 @@ def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
     assert frame.number.tolist() == [t.number for t in done]
     assert frame.value.tolist() == [t.value for t in done]
     by_preset = frame.set_index("preset")
-    assert by_preset.faithfulness["zplus"] != by_preset.faithfulness["taylor"]
+    assert by_preset.faithfulness["zplus"] != by_preset.faithfulness["auto"]
     assert frame.faithfulness.between(frame.low, frame.high).all()
 
 

@@ -118,8 +118,8 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
     plain = open_search(config(*SETTINGS, model="digits_vit"))
     jointly = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
     presets = {t.user_attrs["preset"]: t for t in study.trials if "preset" in t.user_attrs}
-    assert list(presets)[:2] == ["taylor", "taylor, joint"]  # never below it in either order
-    for name, setup in (("taylor", plain), ("taylor, joint", jointly)):
+    assert list(presets)[:2] == ["auto", "taylor, joint"]  # never below Taylor in either order
+    for name, setup in (("auto", plain), ("taylor, joint", jointly)):
         expected = setup.session.plan_for(TAYLOR, 0.6, scores(setup))
         assert presets[name].user_attrs["scores"][0]["plan"] == setup.session.plan_key(expected)
     assert presets["taylor, joint"].params["order"] == "joint"

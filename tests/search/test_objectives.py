@@ -47,7 +47,7 @@ def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
     study = search(make)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     setup = open_search(make)
-    trial = next(t for t in study.trials if t.user_attrs.get("preset") == "taylor")
+    trial = next(t for t in study.trials if t.user_attrs.get("preset") == "auto")
     (relevance,) = setup.session.relevances([PRESETS["taylor"]])
     from xaiprune.attribution import aggregate
 

@@ -10,7 +10,9 @@ from optuna.trial import TrialState
 from tests.search.conftest import MakeConfig
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.errors import XaipruneError
+from xaiprune.recipe import PAPER, auto_recipe, load_recipe
 from xaiprune.study import (
+    best_recipe,
     best_trial,
     counts,
     dense_accuracy,
@@ -20,11 +22,12 @@ from xaiprune.study import (
     recipe_of,
     save_best,
     search,
+    whole_recipe,
 )
 from xaiprune.study.fingerprint import differences
 from xaiprune.study.sampler import make_sampler
 
-PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention
+PRESETS_ON_CNN = 8  # epsilon_cp is epsilon where there is no attention, and auto is Taylor
 
 
 def points(study: optuna.Study) -> list[tuple[dict, float | None]]:
@@ -44,11 +47,36 @@ def test_presets_come_first_and_once(config: MakeConfig) -> None:
     search(config("study.n_trials=2"))
     study = search(config("study.n_trials=10"))
     presets = [trial.user_attrs.get("preset") for trial in study.trials]
-    assert presets[0] == "taylor"
+    assert presets[:2] == ["auto", "epsilon"]
     assert None not in presets[:PRESETS_ON_CNN]
     assert presets[PRESETS_ON_CNN:] == [None, None]
     assert len(set(presets)) == PRESETS_ON_CNN + 1
-    assert recipe_of(study.trials[0]).composite.name == "taylor"
+    assert recipe_of(study.trials[0]).composite.name == "auto"
+
+
+def test_a_search_begins_with_auto(config: MakeConfig) -> None:
+    """Used as the search uses every ranking: by default as ``auto`` says, else as is typed."""
+    wanted = ("study.n_trials=2", "units=inner_filters")
+    for name, typed in (("auto", "recipe=auto"), ("paper", "recipe=paper"), ("pxp", "space=pxp")):
+        setup = open_search(config(*wanted, typed, f"study.name={name}"))
+        auto = auto_recipe(setup.session.model, setup.session.units)
+        session = setup.session  # as configured
+        study = search(config(*wanted, typed, f"study.name={name}"))
+        assert [trial.user_attrs["preset"] for trial in study.trials[:2]] == ["auto", "epsilon"]
+        expected = session.plan(session.scores(auto), 0.5)
+        assert study.trials[0].user_attrs["scores"][0]["plan"] == session.plan_key(expected)
+        whole = whole_recipe(study, study.trials[0])
+        assert whole.prune == PAPER.prune | (auto.prune if name == "auto" else {})
+        assert (whole.rate, whole.units) == (0.5, "inner_filters")
+        assert bool(study.trials[0].params) is (name != "pxp")  # whose grid has no plain gradient
+    prune = load_study(config("study.name=auto")).user_attrs["fingerprint"]["prune"]
+    assert prune == {
+        "rate": 0.5,
+        "budget": "units",
+        "scope": "global",
+        "min_units": 1,
+        "compensate": "linear",
+    }
 
 
 def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_path: Path) -> None:
@@ -91,7 +119,7 @@ def test_workers_draw_what_others_do_not(config: MakeConfig) -> None:
 def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None:
     study = search(config("space=pxp", "study.n_trials=9"))
     taylor = study.trials[0]
-    assert (taylor.user_attrs["preset"], taylor.params) == ("taylor", {})
+    assert (taylor.user_attrs["preset"], taylor.params) == ("auto", {})
     assert taylor.value is not None
     assert recipe_of(taylor).start == "logit"
     inside = next(trial for trial in study.trials if trial.user_attrs.get("preset") == "epsilon")
@@ -102,7 +130,7 @@ def test_a_sampler_that_they_would_harm_does_without(
     config: MakeConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = open_study(open_search(config("space=pxp", "sampler=gp")))
-    assert "taylor" not in [trial.user_attrs.get("preset") for trial in study.trials]
+    assert "auto" not in [trial.user_attrs.get("preset") for trial in study.trials]
 
 
 @pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "gp"])
@@ -208,10 +236,11 @@ def test_the_best_as_a_file(config: MakeConfig, tmp_path: Path) -> None:
     best = recipe_of(best_trial(study))
     path = save_best(study, tmp_path / "out")
     assert load_composite(path) == best.composite
-    written = yaml.safe_load(path.read_text())["provenance"]
-    assert written["trial"] == best_trial(study).number
-    assert written["attribution"]["start"] == best.start
-    assert written["attribution"]["aggregate"] == best.aggregation.mode
+    written = yaml.safe_load(path.read_text())
+    assert written["provenance"]["trial"] == best_trial(study).number
+    assert written["start"] == best.start
+    assert written["aggregation"]["mode"] == best.aggregation.mode
+    assert load_recipe(path) == best_recipe(study)
 
 
 def test_time_runs_out(config: MakeConfig) -> None:

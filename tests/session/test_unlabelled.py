@@ -14,7 +14,7 @@ import xaiprune as xp
 from xaiprune.comparison.methods import rank
 from xaiprune.data import PredictedImages, as_dataset
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS
+from xaiprune.recipe import PAPER, PRESETS
 from xaiprune.session import PruningSession, coverage, relevance_text, scored_by_agreement
 from xaiprune.session import outcome as outcome_module
 from xaiprune.testing.small_networks import CLASSES, SmallResNet
@@ -52,7 +52,7 @@ def of(network: SmallResNet) -> Of:
         splits = {name: options.pop(name) for name in ("validation", "test") if name in options}
         dataset = as_dataset(data, outputs=CLASSES, **splits)
         units = find_units(network, "filters", example=IMAGES[:1])
-        return PruningSession.of(network, dataset, units, **options)
+        return PruningSession.of(network, dataset, units, **{"recipe": PAPER, **options})
 
     return make
 

@@ -1,4 +1,4 @@
-"""``xaiprune attribute``: relevance of every unit and heatmaps for one composite."""
+"""``xaiprune attribute``: relevance of every unit and heatmaps for one recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xaiprune.attribution import Scores, explanation, heatmaps
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
 from xaiprune.pruning import masked
-from xaiprune.recipe import Recipe, configured_recipe
+from xaiprune.recipe import Recipe
 from xaiprune.report.heatmaps import draw_heatmaps
 from xaiprune.session import PruningSession, open_session
 from xaiprune.units import UnitLayer
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 def run(config: AttributeConfig) -> None:
     """Attribute the reference images; write a table, arrays and a picture."""
-    session, recipe = open_session(config), configured_recipe(config)
+    session = open_session(config)
+    recipe = session.recipe
     print(explanation(recipe.composite, session.layers))
     (relevance,) = session.relevances([recipe])
     scores = session.scores(recipe, relevance)
@@ -63,14 +64,14 @@ def write_table(scores: Scores, units: Sequence[UnitLayer], path: Path) -> Path:
 
 def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, count: int, path: Path) -> Path:
     """Heatmaps of test images, spread over the classes, before and after pruning as ``prune`` says."""
-    test, task, prune = session.dataset.test, session.task, session.prune
+    test, task = session.dataset.test, session.task
     shown = test.spread(count)
     images = shown.tensor(device=session.device)
 
     def maps(model: nn.Module) -> Tensor:
         return heatmaps(model, images, shown.labels, recipe.composite, task=task, start=recipe.start)
 
-    plan = session.plan_for(recipe, prune.rate, scores)
+    plan = session.plan_for(recipe, scores=scores)
     relevance = {"dense": maps(session.model)}
     removed = f"{plan.n_removed / plan.n_units:.0%} of {session.unit_kind}"
     if session.only_removes:

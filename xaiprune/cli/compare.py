@@ -1,4 +1,4 @@
-"""``xaiprune compare``: a study's best, or a composite file, among presets and baselines on test images."""
+"""``xaiprune compare``: a study's best, or a recipe file, among presets and baselines on test images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from xaiprune.cli.common.stored import require_ours, stored_study
-from xaiprune.cli.common.study_setup import as_searched, require_same
+from xaiprune.cli.common.study_setup import as_searched, given_file, require_same
 from xaiprune.comparison import BEST, compare_on_test
 from xaiprune.config.tasks import CompareConfig
-from xaiprune.recipe import Recipe, configured_recipe
+from xaiprune.recipe import Recipe
 from xaiprune.report import show_comparison
 from xaiprune.session import PruningSession, open_session
 from xaiprune.study import best_trial, fitting_threads, recipe_of, value_text
@@ -53,8 +53,9 @@ def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, Prunin
     Raises:
         XaipruneError: There is no such study, it has no finished trial, or it is of another set-up.
     """
-    if config.composite.file is not None:
-        return Path(config.composite.file).name, configured_recipe(config), open_session(config)
+    if (file := given_file(config)) is not None:
+        session = open_session(config)
+        return Path(file).name, session.recipe, session
     with stored_study(config) as study:
         require_ours(study)
         trial = best_trial(study)  # before the network is opened

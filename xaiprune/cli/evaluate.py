@@ -7,7 +7,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Faithfulness, accuracy, cost
 from xaiprune.models import Setup
 from xaiprune.recipe import configured_recipe
-from xaiprune.session import BatchSizes, flip_patches, open_setup
+from xaiprune.session import BatchSizes, flip_patches, open_setup, opened_units
 
 
 def run(config: EvaluateConfig) -> None:
@@ -34,12 +34,13 @@ def run(config: EvaluateConfig) -> None:
 
 
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:
-    """Of the configured composite's heatmaps, by patch flipping."""
+    """Of the configured recipe's heatmaps, by patch flipping."""
     wanted = config.evaluate
+    _, units = opened_units(config, opened)
     return flip_patches(
         opened.model,
         images.spread(wanted.faithfulness_images),
-        configured_recipe(config),
+        configured_recipe(config, opened.model, units),
         opened.data.task,
         BatchSizes(config.attribution.batch_size, config.data.batch_size),
         patch=wanted.faithfulness_patch,

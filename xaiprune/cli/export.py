@@ -1,4 +1,4 @@
-"""``xaiprune export``: composites of a study as YAML files, which every task takes as ``composite=FILE``.
+"""``xaiprune export``: recipes of a study as YAML files, which every task takes as ``recipe=FILE``.
 
 Also as code for zennit, and as what they lead to: plan, smaller network, ONNX.
 """
@@ -6,30 +6,30 @@ Also as code for zennit, and as what they lead to: plan, smaller network, ONNX.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.attribution import load_composite, save_composite
 from xaiprune.attribution.lrp import zennit_code
 from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.cli.common.stored import require_ours, stored_study
-from xaiprune.cli.common.study_setup import as_searched, require_same
+from xaiprune.cli.common.study_setup import as_searched, given_file, require_same
 from xaiprune.config import (
     RECIPE_KEYS,
-    CompositeConfig,
-    apply_recipe_file,
+    RENAMED,
     current_command_line,
+    overridden_keys,
     provenance_of,
-    stored_recipe,
+    use_recipe,
 )
 from xaiprune.config.tasks import ExportConfig, ExportSettings
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import check_folder
+from xaiprune.recipe import complete_prune, configured_recipe
 from xaiprune.session import PruningSession, open_session
 from xaiprune.study import (
     BEST_FILE,
@@ -39,26 +39,25 @@ from xaiprune.study import (
     finished_trial,
     front,
     notes_of,
-    provenance,
-    recipe_of,
+    save_trial,
     stored_fingerprint,
     value_text,
 )
 
 # Sections and keys that say how to search, not what is pruned.
 _SEARCH_ALONE = (
-    *("study", "space", "sampler", "pruner", "objective", "search", "attribution", "composite"),
+    *("study", "space", "sampler", "pruner", "objective", "search", "attribution", "composite", "recipe"),
     *("output_dir", "hydra", "worker"),
 )
 
 
 def run(config: ExportConfig) -> None:
-    """Write the best, the given, or the best few trials' composites and what was asked for beside them."""
+    """Write the best, the given, or the best few trials' recipes and what was asked for beside them."""
     settings = config.export
     _check(config)
     folder = Path(config.output_dir or ".").absolute()
-    if config.composite.file is not None:
-        path = Path(config.composite.file).expanduser().absolute()
+    if (file := given_file(config)) is not None:
+        path = Path(file).expanduser().absolute()
         write_further(config, None, {path.stem: path}, path.parent)
         return
     with stored_study(config) as study:
@@ -66,7 +65,7 @@ def run(config: ExportConfig) -> None:
         chosen = choose(study, settings)
         files = {}
         for stem, trial in chosen.items():
-            files[stem] = export(study, trial, folder / f"{stem}.yaml")
+            files[stem] = save_trial(study, trial, folder / f"{stem}.yaml")
             print(f"trial {trial.number:>4}  {value_text(trial):>7}  {files[stem]}")
         if len(chosen) < settings.top:
             print(f"the study has only {len(chosen)} finished trials that remove different units")
@@ -87,34 +86,19 @@ def choose(study: optuna.Study, settings: ExportSettings) -> dict[str, FrozenTri
     return {Path(BEST_FILE).stem: best_trial(study)}
 
 
-def export(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
-    """Write one trial's composite, with where it comes from.
-
-    Args:
-        study: The trial's.
-        trial: Finished.
-        path: File to write; replaced where it is there.
-
-    Returns:
-        ``path``.
-    """
-    recipe = recipe_of(trial)
-    return save_composite(path, recipe.composite, provenance(study, trial, recipe))
-
-
 def write_further(
     config: ExportConfig, study: optuna.Study | None, files: Mapping[str, Path], folder: Path
 ) -> None:
-    """Zennit's code, plan and smaller network of composite files, as far as they are asked for.
+    """Zennit's code, plan and smaller network of recipe files, as far as they are asked for.
 
     Args:
         config: The task's.
-        study: Where the composites come from; None: they were given as files.
-        files: Name -> composite file.
+        study: Where the recipes come from; None: they were given as files.
+        files: Name -> recipe file.
         folder: Where to write.
 
     Raises:
-        XaipruneError: Network, images or settings are not the study's, or a composite does not fit.
+        XaipruneError: Network, images or settings are not the study's, or a recipe does not fit.
     """
     settings = config.export
     if not (settings.format == "zennit" or settings.plan or settings.pruned or settings.onnx):
@@ -126,59 +110,81 @@ def write_further(
     session = open_session(config)
     if study is not None:
         require_same(study, config, session)
-    typed = current_command_line()
     for stem, path in files.items():
-        own = replace(
-            config,
-            composite=CompositeConfig(file=str(path)),
-            attribution=replace(config.attribution),
-            prune=replace(config.prune),
-        )
-        apply_recipe_file(own, () if typed is None else typed.overrides)
-        _write(own, session.with_prune(**asdict(own.prune)), path, folder / stem)
+        if study is None:  # the session is opened with it
+            _write(config, session, path, folder / stem)
+            continue
+        own = _with_recipe(config, path)
+        recipe = configured_recipe(own, session.model, session.units)
+        under = replace(session, recipe=recipe, prune=complete_prune(own.prune, recipe))
+        _write(own, under, path, folder / stem, provenance_of(path).get("plan"))
 
 
-def _write(config: ExportConfig, session: PruningSession, path: Path, target: Path) -> None:
-    """What is asked for of one composite; ``target`` is the path of all that is written, less its ending."""
+def _with_recipe(config: ExportConfig, path: Path) -> ExportConfig:
+    """The configuration with another recipe; what was typed replaces parts of it."""
+    typed = current_command_line()
+    own = replace(
+        config,
+        attribution=replace(config.attribution),
+        prune=replace(config.prune),
+        units=replace(config.units),
+    )
+    use_recipe(own, str(path), overridden_keys(() if typed is None else typed.overrides))
+    return own
+
+
+def _write(
+    config: ExportConfig, session: PruningSession, path: Path, target: Path, expected: str | None = None
+) -> None:
+    """What is asked for of one recipe.
+
+    Args:
+        config: The task's.
+        session: Opened with the recipe.
+        path: The recipe's file.
+        target: Path of all that is written, less its ending.
+        expected: Hash of the plan that the trial had; None: unknown.
+    """
     settings = config.export
     if settings.format == "zennit":
-        code = zennit_code(load_composite(path), session.model, notes_of(path))
+        code = zennit_code(session.recipe.composite, session.model, notes_of(path))
         with replacing(target.with_name(f"{target.name}_zennit.py")) as temporary:
             temporary.write_text(code, encoding="utf-8")
         print(f"zennit      {target.with_name(f'{target.name}_zennit.py')}")
     if not (settings.plan or settings.pruned or settings.onnx):
         return
-    plan = configured_plan(config, session)
-    at_rate = {score["rate"]: score["plan"].split()[0] for score in provenance_of(path).get("scores", ())}
-    if at_rate.get(plan.rate, plan.hash) != plan.hash:
+    planned = configured_plan(config, session)
+    plan, _ = planned
+    if expected not in (None, plan.hash):
         print(f"note        trial and file remove different units at rate {plan.rate:g}: sums differ here")
     if settings.plan:
         plan.save(target.with_suffix(".plan.json"))
         print(f"plan        {target.with_suffix('.plan.json')}")
     if settings.pruned or settings.onnx:
         folder = target.with_name(f"{target.name}-pruned")
-        for line in saved(config, session, plan, folder, onnx=settings.onnx):
+        for line in saved(config, session, planned, folder, onnx=settings.onnx):
             print(line)
 
 
 def usage(study: optuna.Study, path: Path) -> str:
     """The overrides with which `xaiprune prune` removes what the trial of a file did.
 
-    The file brings its recipe along; network, images, units and rate are typed as the search was.
+    The file has the recipe, with its units and its rate; network, images and what else was typed for the
+    search are typed again.
     """
     runs = study.user_attrs.get(RUNS) or [{}]
     typed = runs[-1].get("overrides")
     if typed is None:
         fingerprint = stored_fingerprint(study) or {}
-        typed = [f"model={fingerprint['model']['name']}", f"units={fingerprint['units']['kind']}"]
+        typed = [f"model={fingerprint['model']['name']}"]
         typed += [f"prune.{key}={value}" for key, value in fingerprint["prune"].items()]
-    recipe = {RECIPE_KEYS[name] for name in stored_recipe(path)}
-    kept = [o for o in typed if not _of_search_alone(o.partition("=")[0].lstrip("+"), recipe)]
-    return shlex.join([f"composite={path}", *kept])
+    kept = [o for o in typed if not _is_left_out(o.partition("=")[0].lstrip("+"))]
+    return shlex.join([f"recipe={path}", *kept])
 
 
-def _of_search_alone(key: str, recipe: Collection[str]) -> bool:
-    return key in recipe or key.split(".")[0].split("/")[0] in _SEARCH_ALONE
+def _is_left_out(key: str) -> bool:
+    in_file = key == "units" or RENAMED.get(key, key) in RECIPE_KEYS.values()
+    return in_file or key.split(".")[0].split("/")[0] in _SEARCH_ALONE
 
 
 def _check(config: ExportConfig) -> None:
@@ -194,7 +200,5 @@ def _check(config: ExportConfig) -> None:
     ]
     if len(asked) > 1:
         raise XaipruneError(f"{' and '.join(asked)} name different trials; set one of them")
-    if config.composite.file is not None and asked:
-        raise XaipruneError(
-            f"{asked[0]} chooses among a study's trials, composite.file is one; set one of them"
-        )
+    if (file := given_file(config)) is not None and asked:
+        raise XaipruneError(f"{asked[0]} chooses among a study's trials, {file} is one; set one of them")

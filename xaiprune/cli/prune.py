@@ -1,8 +1,10 @@
-"""``xaiprune prune``: composite or plan -> a smaller network on disk, measured."""
+"""``xaiprune prune``: recipe or plan -> a smaller network on disk, measured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from xaiprune.cli.common.pruning import configured_plan, saved
+from xaiprune.config import study_name
 from xaiprune.config.tasks import PruneTaskConfig
 from xaiprune.pruning import check_folder
 from xaiprune.session import open_session
@@ -10,9 +12,21 @@ from xaiprune.session import open_session
 
 def run(config: PruneTaskConfig) -> None:
     """Rank (or read a plan), compensate, remove, measure, save."""
-    folder = Path(config.output_dir).expanduser() if config.output_dir else None
-    if folder is not None:
-        check_folder(folder)  # before the work
+    check_folder(output_folder(config, config.units.kind))  # before the work
     session = open_session(config)
+    folder = output_folder(config, session.unit_kind)
+    check_folder(folder)
     for line in saved(config, session, configured_plan(config, session), folder, onnx=config.export.onnx):
         print(line)
+
+
+def output_folder(config: PruneTaskConfig, kind: str) -> Path:
+    """Where the network goes: ``output_dir``, whose default is named after the units that it has lost.
+
+    Args:
+        config: The task's.
+        kind: The unit kind that ``units=auto`` turned out to be.
+    """
+    if config.output_dir in (None, str(Path("studies", study_name(config)))):
+        return Path("studies", study_name(replace(config, units=replace(config.units, kind=kind))))
+    return Path(str(config.output_dir)).expanduser()

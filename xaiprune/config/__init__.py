@@ -8,15 +8,20 @@ from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
+    COMPOSITE_SCHEMA,
     RECIPE_KEYS,
-    apply_recipe_file,
+    RECIPE_PRUNE,
+    RECIPE_SCHEMA,
+    is_file_name,
     provenance_of,
-    search_conditions,
     stored_recipe,
+    take_recipe,
+    use_recipe,
 )
 from xaiprune.config.renamed import RENAMED, current_names, former_names
 from xaiprune.config.schema import (
     AttributionConfig,
+    CompletePruneConfig,
     CompositeConfig,
     Config,
     DataConfig,
@@ -30,11 +35,15 @@ from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
+    "COMPOSITE_SCHEMA",
     "RECIPE_KEYS",
+    "RECIPE_PRUNE",
+    "RECIPE_SCHEMA",
     "RENAMED",
     "TASKS",
     "AttributionConfig",
     "CommandLine",
+    "CompletePruneConfig",
     "CompositeConfig",
     "Config",
     "DataConfig",
@@ -45,7 +54,6 @@ __all__ = [
     "Sweep",
     "TaskSchema",
     "UnitsConfig",
-    "apply_recipe_file",
     "cache_dir",
     "check",
     "check_data",
@@ -58,15 +66,17 @@ __all__ = [
     "finish",
     "former_names",
     "import_modules",
+    "is_file_name",
     "label_of",
     "overridden_keys",
     "prepare",
     "provenance_of",
     "register_schema",
-    "search_conditions",
     "split_roots",
     "stored_recipe",
     "study_name",
     "sweep_of",
+    "take_recipe",
+    "use_recipe",
     "without_config_dir",
 ]

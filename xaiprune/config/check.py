@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from xaiprune.config.fields import RULE, Rule
 from xaiprune.config.options import DIGITS_NETWORKS, check_model_name
 from xaiprune.config.paths import split_roots
+from xaiprune.config.recipe_file import is_file_name
 from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
@@ -118,6 +119,7 @@ def _check_files(config: Config) -> None:
     if config.model.pruned is not None:
         _require("model.pruned", config.model.pruned, folder=True)
     for key, path in (
+        ("recipe", config.recipe if is_file_name(config.recipe) else None),
         ("model.checkpoint", config.model.checkpoint),
         ("composite.file", config.composite.file),
         ("prune.plan", config.prune.plan),

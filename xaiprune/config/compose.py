@@ -21,7 +21,7 @@ from xaiprune.config.imports import import_modules
 from xaiprune.config.keys import valid_keys
 from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
-from xaiprune.config.recipe_file import apply_recipe_file
+from xaiprune.config.recipe_file import take_recipe
 from xaiprune.config.schema import Config
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
@@ -108,7 +108,7 @@ def finish(
         composed: By Hydra.
         task: Whose schema.
         label: What the default names say beyond model, data, units and rate.
-        command_line: What was typed, which a composite file does not change; None: that of the running Hydra
+        command_line: What was typed, which a recipe's file does not change; None: that of the running Hydra
             application.
 
     Raises:
@@ -123,8 +123,7 @@ def finish(
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     import_modules(config.imports, command_line.config_dir)
     check(config, task)
-    if task != "search":  # a search tries many composites, and none is the configuration's
-        apply_recipe_file(config, command_line.overrides)
+    take_recipe(config, command_line.overrides, task)
     fill_names(config, task, label)
     return config
 

@@ -4,6 +4,7 @@ OmegaConf checks types; ranges and choices are kept in the dataclass field's met
 `xaiprune.config.check`, so that a schema reads as one line per key.
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,19 +39,23 @@ def one_of(default: str | None, *choices: str) -> Any:
     return field(default=default, metadata={RULE: Rule(lambda value: value in choices, choices=choices)})
 
 
-def registered(default: str, registry: Registry, *, combined: bool = False) -> Any:
+def registered(default: str, registry: Registry, *also: str, combined: bool = False) -> Any:
     """A field whose value is a name in a registry, as it is when the value is checked.
 
     Args:
         default: One of the names.
         registry: Xaiprune's entries and those that people have registered.
+        also: Further values, each by itself.
         combined: Several names may be joined by ``+``.
     """
 
     def allows(value: str) -> bool:
-        return all(part in registry for part in (registry.parts(value) if combined else [value]))
+        names = registry.parts(value) if combined else [value]
+        return value in also or all(part in registry for part in names)
 
-    return field(default=default, metadata={RULE: Rule(allows, choices=registry)})
+    # A view, since entries may be registered later; the last map is listed first.
+    choices: Collection[str] = ChainMap(registry, dict.fromkeys(also))  # type: ignore[arg-type]
+    return field(default=default, metadata={RULE: Rule(allows, choices=choices)})
 
 
 def within(default: Any, low: float, high: float = float("inf"), *, ends: str = "[]") -> Any:

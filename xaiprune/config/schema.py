@@ -101,23 +101,24 @@ class UnitsConfig:
     """What is ranked and removed.
 
     Attributes:
-        kind: What one unit is. Kinds can be combined: ``neurons+heads``.
+        kind: What one unit is. Kinds can be combined: ``neurons+heads``. ``auto``: that of the recipe's file,
+            else whichever of ``neurons`` and ``inner_filters`` has more of the network's parameters.
         include: Name patterns (``fnmatch``) of the unit layers to prune; empty: all.
         exclude: Name patterns of unit layers to leave alone.
     """
 
-    kind: str = registered("filters", UNIT_KINDS, combined=True)
+    kind: str = registered("auto", UNIT_KINDS, "auto", combined=True)
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
 
 
 @dataclass
 class CompositeConfig:
-    """Which LRP rule each layer gets: a composite file, or a preset by name.
+    """Other LRP rules than the recipe's: a composite file, or those of a preset.
 
     Attributes:
-        file: A composite as YAML; ``composite=FILE.yaml`` is short for it. A file that a study wrote also has
-            the rest of the recipe (start, aggregation, ...), which is used unless those keys are typed.
+        file: A composite as YAML; ``composite=FILE.yaml`` is short for it. A file with a whole recipe, as a
+            study writes it, is taken as ``recipe=FILE.yaml``.
         preset: Name of a preset; not used if there is a file.
     """
 
@@ -129,8 +130,10 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
+    Scope, order, compensation and rounds are the recipe's where they are not set.
+
     Attributes:
-        rate: Fraction removed.
+        rate: Fraction removed. That of the recipe's file holds unless you type one.
         budget: What the rate counts.
         scope: Rank all layers together, or each for itself.
         order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
@@ -152,23 +155,38 @@ class PruneConfig:
 
     rate: float = within(0.5, 0, 1, ends="[)")
     budget: str = one_of("units", "units", "params", "macs")
-    scope: str = one_of("global", "global", "layer")
-    order: str = one_of("score", "score", "joint")
-    relevance_per: str = one_of("unit", "unit", "params", "macs")
+    scope: str | None = one_of(None, "global", "layer")
+    order: str | None = one_of(None, "score", "joint")
+    relevance_per: str | None = one_of(None, "unit", "params", "macs")
     min_units: int = within(1, 0)
-    compensate: str = one_of("none", "none", "mean", "linear")
+    compensate: str | None = one_of(None, "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")
     bn: str = one_of("keep", "keep", "recalibrate")
-    rounds: int = within(1, 1)
-    sequential: bool = True
+    rounds: int | None = within(None, 1)
+    sequential: bool | None = None
     plan: str | None = None
     calibration_root: str | None = None
     calibration_images: int | None = within(None, 1)
 
 
 @dataclass
+class CompletePruneConfig(PruneConfig):
+    """`PruneConfig` with a recipe's settings filled in, as sessions have it.
+
+    The defaults are what studies and files mean that do not say: those from before recipes held all of this.
+    """
+
+    scope: str = "global"
+    order: str = "score"
+    relevance_per: str = "unit"
+    compensate: str = "none"
+    rounds: int = 1
+    sequential: bool = True
+
+
+@dataclass
 class AttributionConfig:
-    """How relevance starts at the output and how it is summed over images.
+    """How relevance starts at the output and how it is summed over images; what is not set is the recipe's.
 
     Attributes:
         target: The class of each reference image that relevance starts at: its label (``labels``), or the
@@ -178,15 +196,15 @@ class AttributionConfig:
         image_weight: Weight of each reference image.
         normalize: Per-layer normalisation of the scores.
         scale: Depth group (low, mid, high, classifier) or unit layer -> factor of its units' scores.
-        references: Use only the first so many reference images of each class (None: all).
+        references: Use only the first so many reference images of each class (None: the recipe's, or all).
         batch_size: Reference images in one pass.
     """
 
     target: str = one_of("auto", "auto", "labels", "predicted")
-    aggregate: str = one_of("abs_of_sum", "abs_of_sum", "signed", "sum_of_abs")
-    start: str = one_of("one", "one", "logit", "contrast")
-    image_weight: str = one_of("as_is", "as_is", "equal", "confidence")
-    normalize: str = one_of("none", "none", "sum", "max", "l2")
+    aggregate: str | None = one_of(None, "abs_of_sum", "signed", "sum_of_abs")
+    start: str | None = one_of(None, "one", "logit", "contrast")
+    image_weight: str | None = one_of(None, "as_is", "equal", "confidence")
+    normalize: str | None = one_of(None, "none", "sum", "max", "l2")
     scale: dict[str, float] = factors_of("depth groups or unit layers")
     references: int | None = within(None, 1)
     batch_size: int = within(20, 1)
@@ -254,6 +272,10 @@ class Config:
     """The keys that every task has. Tasks with settings of their own extend it (`xaiprune.config.tasks`).
 
     Attributes:
+        recipe: How units are ranked and the ranking is used: ``auto`` (by the network's type), ``paper`` (as
+            in Pruning by Explaining Revisited), a preset, or a file: ``recipe=studies/NAME/best.yaml``. Keys
+            of ``attribution``, ``composite`` and ``prune`` that are set replace what it says; a recipe that
+            you type goes before those of an experiment.
         imports: Python modules to import first, by name. What they register (data sources, unit kinds, rules,
             criteria, objectives) can then be named in the configuration. They are looked for in the current
             folder, in the folder of ``--config-dir`` and beside it, and among the installed packages.
@@ -268,6 +290,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     units: UnitsConfig = field(default_factory=UnitsConfig)
+    recipe: str = "auto"
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)

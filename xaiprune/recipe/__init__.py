@@ -1,25 +1,44 @@
 """Recipes: composite, initial relevance, aggregation, and how the ranking is used; presets of the papers."""
 
 from xaiprune.recipe.auto import AUTO, auto_recipe
-from xaiprune.recipe.configured import configured_composite, configured_recipe, recipe_of_file
-from xaiprune.recipe.presets import PRESETS, RENAMED_PRESETS, preset
+from xaiprune.recipe.configured import (
+    Asked,
+    asked_recipe,
+    attributing_as,
+    check_fits,
+    complete_prune,
+    complete_recipe,
+    configured_recipe,
+    pruning_as,
+)
+from xaiprune.recipe.file import load_recipe, read_recipe, save_recipe
+from xaiprune.recipe.presets import PAPER, PRESETS, RENAMED_PRESETS, preset
 from xaiprune.recipe.ranking import first_of_each_class, relevances_of
 from xaiprune.recipe.recipe import AttributionKey, Recipe
 from xaiprune.recipe.scale import check_scale, unit_groups
 
 __all__ = [
     "AUTO",
+    "PAPER",
     "PRESETS",
     "RENAMED_PRESETS",
+    "Asked",
     "AttributionKey",
     "Recipe",
+    "asked_recipe",
+    "attributing_as",
     "auto_recipe",
+    "check_fits",
     "check_scale",
-    "configured_composite",
+    "complete_prune",
+    "complete_recipe",
     "configured_recipe",
     "first_of_each_class",
+    "load_recipe",
     "preset",
-    "recipe_of_file",
+    "pruning_as",
+    "read_recipe",
     "relevances_of",
+    "save_recipe",
     "unit_groups",
 ]

@@ -1,65 +1,141 @@
-"""Recipes from a configuration and from files."""
+"""Which recipe is used: what is asked for, completed once the network is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from xaiprune.attribution import Aggregation, Composite, Start, load_composite
-from xaiprune.config import AttributionConfig, CompositeConfig, Config, stored_recipe
-from xaiprune.errors import XaipruneError
-from xaiprune.recipe.presets import preset
+from torch import nn
+
+from xaiprune.attribution import Aggregation, Composite, load_composite
+from xaiprune.attribution.lrp import LayerInfo
+from xaiprune.config import (
+    RECIPE_PRUNE,
+    AttributionConfig,
+    CompletePruneConfig,
+    CompositeConfig,
+    Config,
+    PruneConfig,
+    is_file_name,
+)
+from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.recipe.auto import AUTO, auto_recipe
+from xaiprune.recipe.file import read_recipe
+from xaiprune.recipe.presets import PAPER, PRESETS, RENAMED_PRESETS, preset
 from xaiprune.recipe.recipe import Recipe
+from xaiprune.recipe.scale import check_scale
+from xaiprune.units import UnitLayer
+
+# What is asked for, as far as no network is needed to say it; None: `auto_recipe`.
+Asked = Recipe | Composite | None
 
 
-def configured_composite(config: CompositeConfig) -> Composite:
-    """``composite.file`` if there is one, else ``composite.preset`` (epsilon where neither is given).
+def asked_recipe(wanted: Recipe | Composite | str | Path) -> Asked:
+    """What ``recipe=...`` asks for.
 
-    Only rules come from here; start and aggregation belong to the ``attribution`` section.
+    Args:
+        wanted: A recipe; a composite, which is only the rules of one; ``auto``, ``paper`` or the name of a
+            preset; a file. A recipe from a file is named after it.
+
+    Raises:
+        XaipruneError: There is no such recipe (names the closest), or its file cannot be used.
+    """
+    if isinstance(wanted, Recipe | Composite):
+        return wanted
+    if isinstance(wanted, Path) or is_file_name(wanted):
+        return read_recipe(wanted).renamed(Path(wanted).name)
+    if wanted == AUTO:
+        return None
+    if wanted == PAPER.name:
+        return PAPER
+    known = (AUTO, PAPER.name, *PRESETS)
+    if wanted not in (*known, *RENAMED_PRESETS):
+        closest = did_you_mean(wanted, known) or f"; choose from {', '.join(known)}, or name a FILE.yaml"
+        raise XaipruneError(f"recipe: there is no preset '{wanted}'{closest}")
+    return preset(wanted)
+
+
+def complete_recipe(asked: Asked, model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
+    """A recipe that says how its ranking is used: what it leaves open is `auto_recipe`'s.
+
+    Args:
+        asked: As `asked_recipe` gives it; a composite has all but its rules from `auto_recipe`.
+        model: The network.
+        units: What is ranked.
+    """
+    auto = auto_recipe(model, units)
+    if asked is None or isinstance(asked, Composite):
+        asked = auto if asked is None else replace(auto, composite=asked)
+    plain = PAPER.prune | auto.prune  # what neither says is as it was before one could say it
+    return replace(asked, **{key: value for key, value in plain.items() if getattr(asked, key) is None})
+
+
+def configured_recipe(config: Config, model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
+    """The configuration's recipe, complete: what is set in its other sections replaces what ``recipe`` says.
+
+    Args:
+        config: Of any task.
+        model: The network.
+        units: What is ranked.
+
+    Raises:
+        XaipruneError: As `asked_recipe`, or the composite is none.
+    """
+    recipe = complete_recipe(asked_recipe(config.recipe), model, units)
+    if (composite := configured_composite(config.composite)) is not None:
+        recipe = replace(recipe, composite=composite)
+    return pruning_as(attributing_as(recipe, config.attribution), config.prune)
+
+
+def configured_composite(config: CompositeConfig) -> Composite | None:
+    """Rules that replace the recipe's: of ``composite.file``, else of ``composite.preset``; None: of neither.
 
     Raises:
         XaipruneError: Unknown preset, or a file that is no composite.
     """
     if config.file is not None:
         return load_composite(Path(config.file).expanduser())
-    return preset(config.preset or "epsilon", "composite.preset").composite
+    return None if config.preset is None else preset(config.preset, "composite.preset").composite
 
 
-def configured_recipe(config: Config) -> Recipe:
-    """Composite, start, aggregation, scale and references of a configuration.
-
-    Scope, order, compensation, rounds and rate are the ``prune`` section's, which a composite file's own
-    settings have been copied to as well.
-
-    Raises:
-        XaipruneError: Unknown preset, or a file that is no composite.
-    """
-    settings = config.attribution
-    return Recipe(
-        configured_composite(config.composite),
-        cast(Start, settings.start),  # the schema has checked it
-        Aggregation(settings.aggregate, settings.image_weight, settings.normalize),  # type: ignore[arg-type]
-        scale=dict(settings.scale),
-        references=settings.references,
+def attributing_as(recipe: Recipe, settings: AttributionConfig) -> Recipe:
+    """A recipe with what the ``attribution`` section sets."""
+    of = recipe.attribution | {
+        key: value for key in recipe.attribution if (value := getattr(settings, key)) is not None
+    }
+    return replace(
+        recipe,
+        start=of["start"],  # type: ignore[arg-type]  # the schema has checked it
+        aggregation=Aggregation(of["aggregate"], of["image_weight"], of["normalize"]),  # type: ignore[arg-type]
+        scale=dict(settings.scale) or recipe.scale,
+        references=settings.references or recipe.references,
     )
 
 
-def recipe_of_file(path: str, attribution: AttributionConfig) -> Recipe:
-    """The recipe in a composite file; what it does not set comes from the ``attribution`` section.
+def pruning_as(recipe: Recipe, settings: PruneConfig) -> Recipe:
+    """A recipe with what the ``prune`` section sets, the rate included."""
+    keys = (*RECIPE_PRUNE, "rate")
+    return replace(recipe, **{key: value for key in keys if (value := getattr(settings, key)) is not None})
+
+
+def complete_prune(settings: PruneConfig, recipe: Recipe) -> CompletePruneConfig:
+    """The ``prune`` section with everything that a complete recipe says."""
+    found: dict[str, Any] = {**asdict(settings), **recipe.prune}
+    return CompletePruneConfig(**found)
+
+
+def check_fits(recipe: Recipe, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]) -> None:
+    """Refuse a recipe that speaks of layers that the network does not have.
+
+    Args:
+        recipe: Any.
+        units: The network's unit layers.
+        layers: The network's layers.
 
     Raises:
-        XaipruneError: It is no composite, or its recipe has a value that is not allowed.
+        XaipruneError: Names the first factor or pattern that belongs to nothing, and the closest name.
     """
-    settings: dict[str, Any] = {
-        "start": attribution.start,
-        "aggregate": attribution.aggregate,
-        "image_weight": attribution.image_weight,
-        "normalize": attribution.normalize,
-    }
-    settings |= stored_recipe(path)
-    mode, weight, normalize = (settings.pop(key) for key in ("aggregate", "image_weight", "normalize"))
-    try:
-        aggregation = Aggregation(mode, weight, normalize)
-        return Recipe(load_composite(path), settings.pop("start"), aggregation, **settings)
-    except (XaipruneError, TypeError) as error:
-        raise XaipruneError(f"{path}: {error}") from None
+    check_scale(f"recipe {recipe.name}: scale", recipe.scale, units)
+    recipe.composite.resolve(layers)

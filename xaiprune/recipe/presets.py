@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from xaiprune.attribution import Aggregation, Composite, Match, Start
 from xaiprune.attribution.lrp import AlphaBeta, Epsilon, Gamma, Rule, ZPlus
@@ -79,6 +80,18 @@ PRESETS: dict[str, Recipe] = {
         ),
     )
 }
+
+# As Pruning by Explaining Revisited (Hatefi et al. 2024) prunes, and the first versions of this program did.
+PAPER = replace(
+    PRESETS["epsilon"],
+    scope="global",
+    order="score",
+    relevance_per="unit",
+    compensate="none",
+    sequential=True,
+    rounds=1,
+    about="all of Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, by score, uncompensated",
+).renamed("paper")
 
 # Former name -> name. It promised a z-box that it never had.
 RENAMED_PRESETS: Mapping[str, str] = {"epsilon_gamma_box": "epsilon_gamma"}

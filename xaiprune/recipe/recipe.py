@@ -11,25 +11,14 @@ from typing import Any, get_args
 
 from xaiprune.attribution import Aggregation, Composite, Relevance, Scores, Start, aggregate
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict, composite_to_dict
+from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
 # Stored only where they are set, so that recipes from before there was one keep their hash.
-_OPTIONAL = (
-    "scale",
-    "references",
-    "scope",
-    "relevance_per",
-    "compensate",
-    "order",
-    "rate",
-    "rounds",
-    "sequential",
-)
-# How the ranking is used: keys of the ``prune`` section that a recipe may set.
-_PRUNE = ("scope", "relevance_per", "order", "compensate", "sequential", "rounds")
+_OPTIONAL = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 
 _NAMED = 4  # entries of single layers that are spelled out
 
@@ -55,6 +44,7 @@ class Recipe:
         order: As ``prune.order``.
         rounds: As ``prune.rounds``.
         sequential: As ``prune.sequential``.
+        units: The unit kind that it ranks; None: whichever is asked for.
         about: Where it comes from, for people; not stored, and without effect on equality.
     """
 
@@ -70,6 +60,7 @@ class Recipe:
     rounds: int | None = None
     sequential: bool | None = None
     relevance_per: str | None = None
+    units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,10 +97,10 @@ class Recipe:
     @property
     def prune(self) -> dict[str, Any]:
         """The keys of the ``prune`` section that the recipe sets, without the rate."""
-        return {key: value for key in _PRUNE if (value := getattr(self, key)) is not None}
+        return {key: value for key in RECIPE_PRUNE if (value := getattr(self, key)) is not None}
 
     @property
-    def attribution(self) -> dict[str, str]:
+    def attribution(self) -> dict[str, Any]:
         """Start and aggregation as the keys of the ``attribution`` section."""
         of = self.aggregation
         return {
@@ -210,15 +201,14 @@ class Recipe:
             parts.append(f"{self.references} references a class")
         if self.scope is not None:
             parts.append(f"{self.scope} ranking")
-        if self.relevance_per is not None:
+        if self.relevance_per not in (None, "unit"):
             parts.append(f"relevance per {self.relevance_per.removesuffix('s')}")
-        if self.compensate is not None:
-            parts.append(f"compensate {self.compensate}")
-        if self.sequential is not None:
-            parts.append("layer by layer" if self.sequential else "at once")
         if self.order is not None:
             parts.append(f"order {self.order}")
-        if self.rounds is not None:
+        if self.compensate is not None:
+            how = {None: "", True: ", layer by layer", False: ", at once"}[self.sequential]
+            parts.append(f"compensate {self.compensate}{how if self.compensate != 'none' else ''}")
+        if self.rounds is not None and self.rounds > 1:
             parts.append(f"{self.rounds} rounds")
         if self.rate is not None:
             parts.append(f"rate {self.rate:.3g}")

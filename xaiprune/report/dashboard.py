@@ -21,12 +21,11 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from xaiprune.attribution import save_composite
 from xaiprune.errors import XaipruneError
 from xaiprune.report.dashboard_attributes import DashboardAttributes
 from xaiprune.report.notes import measure_of, study_note, trial_note
 from xaiprune.report.trial_picture import draw_trial
-from xaiprune.study import best_trial, network_of, provenance, recipe_of
+from xaiprune.study import best_trial, network_of, save_trial
 
 _TYPES = {".png": "image/png", ".yaml": "text/plain"}  # a browser shows plain text, but downloads YAML
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -95,8 +94,7 @@ class Publisher:
     def _attach_composite(self, trial: FrozenTrial, temporary: Path) -> None:
         path = temporary / f"trial-{trial.number}.yaml"
         if not self._is_here(trial, path.name):
-            recipe = recipe_of(trial)
-            save_composite(path, recipe.composite, provenance(self.study, trial, recipe))
+            save_trial(self.study, trial, path)
             self._attach(trial, path.name, path.read_bytes())
 
     def _attach_picture(self, trial: FrozenTrial, trials: list[FrozenTrial], temporary: Path) -> str | None:

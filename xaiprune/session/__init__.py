@@ -5,7 +5,7 @@ from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetw
 from xaiprune.session.flipping import flip_patches
 from xaiprune.session.labels import coverage, measure_of, relevance_text
 from xaiprune.session.one_call import prune
-from xaiprune.session.opening import limited, open_session, open_setup, shuffled
+from xaiprune.session.opening import limited, open_session, open_setup, opened_units, shuffled
 from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.pruned import Pruned
 from xaiprune.session.session import PruningSession
@@ -25,6 +25,7 @@ __all__ = [
     "measure_of",
     "open_session",
     "open_setup",
+    "opened_units",
     "prune",
     "relevance_text",
     "scored_by_agreement",

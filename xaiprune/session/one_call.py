@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
-from xaiprune.attribution import Composite, Start
-from xaiprune.config import AttributionConfig, PruneConfig, checked_section, search_conditions
+from xaiprune.attribution import Composite
+from xaiprune.config import AttributionConfig, PruneConfig, checked_section
 from xaiprune.data import Dataset, ImagesLike, LabelledImages, as_calibration, as_dataset, as_images
 from xaiprune.errors import XaipruneError
 from xaiprune.models import outputs
-from xaiprune.recipe import Recipe, preset, recipe_of_file
+from xaiprune.recipe import AUTO, Recipe, asked_recipe
 from xaiprune.session.outcome import Outcome, apply_and_measure
 from xaiprune.session.session import PruningSession
-from xaiprune.units import UnitLayer, device_of, find_units
+from xaiprune.units import UnitLayer, auto_kind, device_of, find_units
 
 
 def prune(
     model: nn.Module,
     data: Dataset | ImagesLike,
-    rate: float = 0.5,
+    rate: float | None = None,
     *,
-    units: str | Sequence[UnitLayer] = "filters",
-    recipe: Recipe | Composite | str | Path = "epsilon",
+    units: str | Sequence[UnitLayer] = "auto",
+    recipe: Recipe | Composite | str | Path = "auto",
     test: ImagesLike | None = None,
     target: str = "auto",
     calibration: ImagesLike | None = None,
@@ -38,11 +38,14 @@ def prune(
         data: A `Dataset` (`load_data`), or reference images: a pair (images (N, 3, H, W), labels (N,)) of
             tensors, normalised as the network expects, or a torch ``DataLoader`` or dataset of such pairs.
             Ten images a class are plenty. A tensor or a loader of images alone has no labels.
-        rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs).
-        units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`.
-        recipe: A `Recipe`, the name of a preset, a composite (with the ``attribution`` section's defaults),
-            or a file that a search has written. What a
-            recipe or its file sets (scope, order, compensation, rounds) holds unless ``settings`` set it.
+        rate: Fraction of the units to remove, 0..1 (``budget="macs"``: of the MACs); None: the recipe's, else
+            a half.
+        units: A unit kind (``inner_filters``, ``neurons``, ``heads``, ...), or unit layers from `find_units`;
+            ``auto``: the recipe's kind, else that of most parameters (`auto_kind`).
+        recipe: ``auto`` (by the network's type), ``paper``, the name of a preset, a file (a study's
+            ``best.yaml``), a `Recipe`, or a composite in place of the rules of ``auto``. What it says of
+            scope, order, compensation and rounds holds unless ``settings`` set it; what it leaves open is as
+            in ``auto``.
         test: Images to measure top-1 on, as ``data``; None: those of the `Dataset`, if ``data`` is one.
             Without labels, the agreement with the dense network is measured.
         target: The class that relevance starts at: ``labels``, ``predicted`` (by the dense network), or
@@ -61,19 +64,34 @@ def prune(
             finite; names what it is about.
 
     Example:
-        >>> outcome = prune(model, (images, labels), rate=0.3, units="filters", compensate="linear")
+        >>> outcome = prune(model, (images, labels), rate=0.3)
         >>> small = outcome.model
     """
-    dataset = _dataset(model.eval(), data, test)
-    wanted, found = _recipe(recipe)
+    asked = asked_recipe(recipe)
+    of_recipe = asked if isinstance(asked, Recipe) else None
+    if rate is None and of_recipe is not None:
+        rate = of_recipe.rate
     checked_section(AttributionConfig, "attribution", {"target": target})
-    section = checked_section(PruneConfig, "prune", {**found, **wanted.prune, **settings, "rate": rate})
+    section = checked_section(PruneConfig, "prune", settings if rate is None else {**settings, "rate": rate})
+    dataset, kind = _dataset(model.eval(), data, test), None
     if isinstance(units, str):
-        units = find_units(model, units, example=dataset.reference.tensor(slice(0, 1)))
-    images = _calibration(section, calibration)
-    session = PruningSession.of(model, dataset, units, prune=section, target=target, calibration=images)
-    plan = session.plan(session.scores(wanted), rate, rerank=session.ranker(wanted))
-    return apply_and_measure(session, plan)
+        example = dataset.reference.tensor(slice(0, 1), device_of(model))
+        kind = units
+        if kind == AUTO:
+            own = None if of_recipe is None else of_recipe.units
+            kind = own or auto_kind(model, example)
+        units = find_units(model, kind, example=example)
+    session = PruningSession.of(
+        model,
+        dataset,
+        units,
+        unit_kind=kind,
+        recipe=asked,
+        prune=section,
+        target=target,
+        calibration=_calibration(section, calibration),
+    )
+    return apply_and_measure(session, session.plan_for(session.recipe), session.recipe)
 
 
 def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | None) -> Dataset:
@@ -97,15 +115,3 @@ def _calibration(section: PruneConfig, given: ImagesLike | None) -> LabelledImag
         return None
     images, count = as_calibration(given), section.calibration_images
     return images if count is None else images.spread(count)
-
-
-def _recipe(recipe: Recipe | Composite | str | Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe, and the ``prune`` settings that its file was searched under."""
-    if isinstance(recipe, Recipe):
-        return recipe, {}
-    defaults = AttributionConfig()
-    if isinstance(recipe, Composite):
-        return Recipe(recipe, cast(Start, defaults.start)), {}
-    if isinstance(recipe, Path) or recipe.endswith((".yaml", ".yml")):
-        return recipe_of_file(str(recipe), defaults), search_conditions(recipe)
-    return preset(recipe, "recipe"), {}

@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from xaiprune import models
-from xaiprune.config import Config
+from xaiprune.config import Config, is_file_name
 from xaiprune.data import LabelledImages, load_calibration, warn_of_seen
+from xaiprune.errors import XaipruneError
 from xaiprune.pruning import load_pruned
+from xaiprune.recipe import asked_recipe, configured_recipe
 from xaiprune.session.caches import BatchSizes
 from xaiprune.session.session import PruningSession
-from xaiprune.units import find_units
+from xaiprune.units import AUTO, UnitLayer, auto_kind, find_units
 
 
 def open_setup(config: Config, network: nn.Module | None = None) -> models.Setup:
@@ -43,22 +45,42 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
     Raises:
         XaipruneError: Something in the configuration does not fit; names the key.
     """
-    opened, settings, seed = open_setup(config, network), config.units, config.data.seed
-    example = opened.example()
-    units = find_units(opened.model, settings.kind, settings.include, settings.exclude, example=example)
+    asked_recipe(config.recipe)  # a mistake shows before the work
+    opened, seed = open_setup(config, network), config.data.seed
+    kind, units = opened_units(config, opened)
     validation = limited(opened.data.validation, config.objective.validation_limit, seed)
     session = PruningSession.of(
         opened.model,
         opened.data,
         units,
         name=config.model.pruned or config.model.name,
-        unit_kind=settings.kind,
+        unit_kind=kind,
+        recipe=configured_recipe(config, opened.model, units),
         prune=config.prune,
         batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
         target=config.attribution.target,
         calibration=_calibration(config, opened),
     )
     return replace(session, validation=shuffled(validation, seed))
+
+
+def opened_units(config: Config, opened: models.Setup) -> tuple[str, list[UnitLayer]]:
+    """The unit kind that is meant, and the network's units of it.
+
+    Args:
+        config: Its ``units`` section counts.
+        opened: Network and images.
+
+    Raises:
+        XaipruneError: The network has none, or a pattern matches nothing.
+    """
+    settings, example = config.units, opened.example()
+    try:
+        kind = auto_kind(opened.model, example) if settings.kind == AUTO else settings.kind
+        return kind, find_units(opened.model, kind, settings.include, settings.exclude, example=example)
+    except XaipruneError as error:
+        where = f"recipe={config.recipe}: " if is_file_name(config.recipe) else ""  # it may say the kind
+        raise XaipruneError(f"{where}{error}") from None
 
 
 def _calibration(config: Config, opened: models.Setup) -> LabelledImages | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
+from xaiprune.recipe import Recipe
 from xaiprune.session.labels import coverage, measure_of, relevance_text
 from xaiprune.session.session import PruningSession
 
@@ -29,6 +30,7 @@ class Outcome:
         before: Top-1 on the test split (None: there is none; without labels the agreement with the dense
             network) and cost of the dense network.
         after: Of the smaller one.
+        recipe: By which the plan was made; None: the plan was given.
     """
 
     session: PruningSession
@@ -36,6 +38,7 @@ class Outcome:
     removal: Removal
     before: tuple[Accuracy | None, Cost]
     after: tuple[Accuracy | None, Cost]
+    recipe: Recipe | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -60,6 +63,8 @@ class Outcome:
         """The result as readable lines."""
         plan = self.plan
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
+        if (recipe := self.recipe) is not None:
+            yield f"recipe    {recipe.name}: {replace(recipe, rate=None)}"
         yield f"relevance {relevance_text(self.session.dataset.reference)}"
         if (few := coverage(self.session.dataset)) is not None:
             yield f"coverage  {few}"
@@ -93,7 +98,9 @@ class Outcome:
         """
         prune = self.session.prune
         how = "layer by layer" if prune.sequential else "at once"
+        recipe = self.recipe
         notes = [
+            *([] if recipe is None else [f"Recipe {recipe.name}: {recipe.summary()}."]),
             f"Compensation: {prune.compensate}, {how}; BatchNorm: {prune.bn}; rounds: {prune.rounds}; "
             f"order: {prune.order}.",
             *self.removal.summary().splitlines(),
@@ -117,12 +124,13 @@ class Outcome:
         return "\n".join(self.lines())
 
 
-def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
+def apply_and_measure(session: PruningSession, plan: Plan, recipe: Recipe | None = None) -> Outcome:
     """Apply a plan, and measure the network before and after on the test split.
 
     Args:
         session: Network, images and units; its ``prune`` settings say how the loss is compensated.
         plan: What is removed.
+        recipe: By which the plan was made.
     """
     removal, test = session.remove(plan), session.dataset.test
 
@@ -130,4 +138,4 @@ def apply_and_measure(session: PruningSession, plan: Plan) -> Outcome:
         top1 = session.accuracy(model, test) if len(test) else None
         return top1, session.cost(model, _BATCHES, _SECONDS)
 
-    return Outcome(session, plan, removal, measured(session.model), measured(removal.model))
+    return Outcome(session, plan, removal, measured(session.model), measured(removal.model), recipe)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.attribution.lrp import LayerInfo, trace_layers
-from xaiprune.config import PruneConfig
+from xaiprune.config import CompletePruneConfig, PruneConfig
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.models import fingerprint
@@ -28,7 +28,15 @@ from xaiprune.pruning import (
     masked,
     per_cost,
 )
-from xaiprune.recipe import Recipe, relevances_of
+from xaiprune.recipe import (
+    Asked,
+    Recipe,
+    check_fits,
+    complete_prune,
+    complete_recipe,
+    pruning_as,
+    relevances_of,
+)
 from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
 from xaiprune.session.labels import with_targets
 from xaiprune.session.pruned import Pruned
@@ -53,6 +61,7 @@ class PruningSession:
         layers: What LRP rules are given to, in execution order.
         network: Fingerprint of the network.
         device: Where the network lies.
+        recipe: The one that is used where no other is given; complete.
         prune: Settings that a recipe does not make itself: rate, budget, scope, order, compensation, rounds.
         caches: The last results.
     """
@@ -65,7 +74,8 @@ class PruningSession:
     layers: Sequence[LayerInfo]
     network: str
     device: torch.device
-    prune: PruneConfig = field(default_factory=PruneConfig)
+    recipe: Recipe
+    prune: CompletePruneConfig
     caches: Caches = field(default_factory=Caches)
 
     @property
@@ -124,7 +134,8 @@ class PruningSession:
         units: Sequence[UnitLayer],
         *,
         name: str | None = None,
-        unit_kind: str = "units",
+        unit_kind: str | None = None,
+        recipe: Asked = None,
         prune: PruneConfig | None = None,
         batch: BatchSizes | None = None,
         target: str = "auto",
@@ -137,26 +148,38 @@ class PruningSession:
             dataset: Its images; trials are scored on all validation images.
             units: Of the network, as `find_units` finds them.
             name: The network's name, as it is shown; None: the name of its class.
-            unit_kind: What a unit is, as it is shown.
-            prune: Settings that a recipe does not make itself; None: the defaults of the ``prune`` section.
+            unit_kind: What a unit is, as it is shown and kept with the recipe.
+            recipe: A recipe, or a composite in place of its rules; what it leaves open is `auto_recipe`'s.
+            prune: Settings that replace the recipe's; None: the recipe's, and the defaults of the ``prune``
+                section for what no recipe says.
             batch: Images in one pass.
             target: The class that relevance starts at, as ``attribution.target`` has it.
             calibration: What compensation and the joint order take statistics of; None: the reference images.
+
+        Raises:
+            XaipruneError: The recipe speaks of layers that the network does not have.
         """
         device, batch = device_of(model), batch or BatchSizes()
         dataset = with_targets(model.eval(), dataset, target, batch)
         images = dataset.reference.tensor(device=device)
+        whole = complete_recipe(recipe, model, units)
+        if prune is None:
+            prune = PruneConfig() if whole.rate is None else PruneConfig(rate=whole.rate)
+        whole = replace(pruning_as(whole, prune), units=unit_kind)
         dense = DenseNetwork(model, units, images, batch, calibration)
+        layers = trace_layers(model, dense.example)
+        check_fits(whole, units, layers)
         return cls(
             dense=dense,
             name=name or type(model).__name__,
             dataset=dataset,
             validation=dataset.validation,
-            unit_kind=unit_kind,
-            layers=trace_layers(model, dense.example),
+            unit_kind=unit_kind or "units",
+            layers=layers,
             network=fingerprint(model),
             device=device,
-            prune=prune or PruneConfig(),
+            recipe=whole,
+            prune=complete_prune(prune, whole),
         )
 
     # -- scores ------------------------------------------------------------------------------------------

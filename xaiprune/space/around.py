@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xaiprune.attribution import Aggregation, Composite, Match, load_composite
+from xaiprune.attribution import Aggregation, Composite, Match
 from xaiprune.attribution.lrp import Rule
-from xaiprune.config import stored_recipe
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset
+from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, read_recipe
 from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
 
 CENTRE = "centre"
@@ -24,7 +23,8 @@ class KnownRecipe:
     Attributes:
         path: The file or preset, as it was asked for.
         composite: Named after the file, so that errors about it name the file.
-        choices: As in a space: ``start``, ``aggregate``, ..., ``scale``; one value each.
+        choices: As in a space: ``start``, ``aggregate``, ..., ``scale``; one value each. How the ranking is
+            used (order, compensation, ...) is the session's, which begins with all of the recipe.
     """
 
     path: str
@@ -38,7 +38,7 @@ def known_recipe(path: Any) -> KnownRecipe:
     Args:
         path: ``space.around``: a composite file, or the name of a preset. A file that a study wrote
             (``best.yaml``, `xaiprune export`) brings its start, aggregation and so on along, and so does a
-            preset; for a plain composite ``attribution.*`` sets them.
+            preset; for a composite alone ``attribution.*`` sets them.
 
     Raises:
         XaipruneError: No file is named, it is missing, or it is no composite.
@@ -52,8 +52,12 @@ def known_recipe(path: Any) -> KnownRecipe:
     if path in (*PRESETS, *RENAMED_PRESETS) and not file.exists():
         recipe = preset(path)
         return KnownRecipe(path, recipe.composite.renamed(path), recipe.attribution)
-    composite = load_composite(file)
-    return KnownRecipe(path, composite.renamed(path), stored_recipe(file))
+    found = read_recipe(file)
+    if isinstance(found, Composite):
+        return KnownRecipe(path, found.renamed(path), {})
+    further = {"scale": dict(found.scale), "references": found.references}
+    choices = found.attribution | {key: value for key, value in further.items() if value}
+    return KnownRecipe(path, found.composite.renamed(path), choices)
 
 
 def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:

@@ -28,7 +28,8 @@ def search_space(
             plain data as docs/search.md describes it.
         rate: The rate that trials are measured at; None: there are several.
         prunes: Whether trials prune; if not, heatmaps count.
-        attribution: Keys of the ``attribution`` section, for what the space does not vary.
+        attribution: Keys of the ``attribution`` section, for what the space does not vary; those that are
+            left out are as in the session's recipe.
 
     Raises:
         XaipruneError: There is no such space, or it does not fit the network; names the key.
@@ -41,4 +42,5 @@ def search_space(
         ...     return session.accuracy(session.pruned(plan)).top1
     """
     data = compose("search", [f"space={space}"]).space if isinstance(space, str) else space
-    return reduce(read_space(data, AttributionConfig(**attribution)), session, rate=rate, prunes=prunes)
+    settings = AttributionConfig(**{**session.recipe.attribution, **attribution})
+    return reduce(read_space(data, settings), session, rate=rate, prunes=prunes)

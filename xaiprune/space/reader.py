@@ -12,6 +12,7 @@ from xaiprune.attribution.relevance import AggregateMode, ImageWeight, Normalize
 from xaiprune.config import AttributionConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
+from xaiprune.recipe import PAPER
 from xaiprune.space.around import centre_of, known_recipe, parts_around
 from xaiprune.space.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part, RuleOption, Space
 from xaiprune.space.values import check_keys, check_value, extremes, float_of, number_of, texts
@@ -45,7 +46,7 @@ def read_space(data: Mapping[str, Any], attribution: AttributionConfig | None = 
     Args:
         data: The ``space`` section: ``rules`` and ``parts``, or the file that it lies ``around``. A choice
             that is not there (``start: [...]``) is not searched.
-        attribution: Sets what the space does not list.
+        attribution: Sets what the space does not list; what it leaves open is the paper's.
 
     Raises:
         XaipruneError: Names the key and what it must be, or the file that cannot be used.
@@ -119,7 +120,7 @@ def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionCon
     fixed = {
         "between": "lrp",
         "softmax": "attnlrp",
-        **{name: getattr(defaults, name) for name in _ATTRIBUTION},
+        **{name: getattr(defaults, name) or value for name, value in PAPER.attribution.items()},
     }
     dimensions: dict[str, Any] = {
         name: _dimension(name, data.get(name, fixed.get(name)))

@@ -1,8 +1,22 @@
 """Studies: run, resumed, compared with what they were, and their best trial."""
 
-from xaiprune.study.best import BEST_FILE, command_of, notes_of, provenance, save_best
+from xaiprune.study.best import (
+    BEST_FILE,
+    best_recipe,
+    command_of,
+    notes_of,
+    save_best,
+    save_trial,
+    whole_recipe,
+)
 from xaiprune.study.dense import dense_accuracy
-from xaiprune.study.fingerprint import check_same, fingerprint_of, session_fingerprint, stored_fingerprint
+from xaiprune.study.fingerprint import (
+    check_same,
+    fingerprint_of,
+    session_fingerprint,
+    stored_fingerprint,
+    stored_prune,
+)
 from xaiprune.study.interrupt import graceful
 from xaiprune.study.loop import Ending, run_trials
 from xaiprune.study.notes import RUNS, network_of
@@ -28,6 +42,7 @@ __all__ = [
     "SCHEMA",
     "Counts",
     "Ending",
+    "best_recipe",
     "best_trial",
     "check_compatible",
     "check_same",
@@ -50,14 +65,16 @@ __all__ = [
     "notes_of",
     "open_search",
     "open_study",
-    "provenance",
     "recipe_of",
     "run_trials",
     "save_best",
+    "save_trial",
     "search",
     "session_fingerprint",
     "storage_url",
     "stored_fingerprint",
+    "stored_prune",
     "value_text",
     "versions",
+    "whole_recipe",
 ]

@@ -1,26 +1,56 @@
-"""The best composite of a study as a file."""
+"""The best recipe of a study, whole, and as a file."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from xaiprune.attribution import save_composite
-from xaiprune.config import provenance_of, stored_recipe
-from xaiprune.recipe import Recipe
-from xaiprune.study.fingerprint import stored_fingerprint
+from xaiprune.config import RECIPE_PRUNE, provenance_of
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe import Recipe, load_recipe, save_recipe
+from xaiprune.registry import OBJECTIVES
+from xaiprune.study.fingerprint import stored_fingerprint, stored_prune
 from xaiprune.study.notes import RUNS
 from xaiprune.study.trials import best_trial, first_value, recipe_of
 
 BEST_FILE = "best.yaml"
+_DIGITS = 4  # of figures that are for people
+_SPLITS = ("reference", "calibration", "validation", "test")
+
+
+def best_recipe(study: optuna.Study) -> Recipe:
+    """All of the best trial's recipe, with what it has from its study: order, compensation, rate, unit kind.
+
+    Args:
+        study: With at least one finished trial.
+
+    Raises:
+        XaipruneError: No trial has finished.
+
+    Example:
+        >>> outcome = prune(model, data, recipe=best_recipe(search(config)))
+    """
+    return whole_recipe(study, best_trial(study))
+
+
+def whole_recipe(study: optuna.Study, trial: FrozenTrial) -> Recipe:
+    """All of a finished trial's recipe: what the space did not vary is as the study pruned."""
+    recipe, prune = recipe_of(trial), stored_prune(study)
+    inherited = {key: prune[key] for key in RECIPE_PRUNE if getattr(recipe, key) is None}
+    kind = (stored_fingerprint(study) or {}).get("units", {}).get("kind")
+    return replace(recipe, **inherited, rate=_rate_of(study, trial, recipe), units=kind)
 
 
 def save_best(study: optuna.Study, folder: Path) -> Path:
-    """Write the best trial's composite, and beside its rules where it comes from and how it is used.
+    """Write the best trial's recipe, and where it comes from.
 
     Args:
         study: With at least one finished trial.
@@ -32,40 +62,52 @@ def save_best(study: optuna.Study, folder: Path) -> Path:
     Raises:
         XaipruneError: No trial has finished.
     """
-    trial = best_trial(study)
-    recipe = recipe_of(trial)
-    path = (folder / BEST_FILE).absolute()
-    return save_composite(path, recipe.composite, provenance(study, trial, recipe))
+    return save_trial(study, best_trial(study), (folder / BEST_FILE).absolute())
 
 
-def provenance(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> dict[str, Any]:
-    """Where a composite comes from, how good it was, and the rest of its recipe.
+def save_trial(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
+    """Write a finished trial's recipe, and where it comes from.
 
     Args:
         study: The trial's.
         trial: Finished.
-        recipe: What it tried.
+        path: File to write; replaced where it is there.
+
+    Returns:
+        ``path``.
+    """
+    return save_recipe(path, whole_recipe(study, trial), provenance(study, trial))
+
+
+def provenance(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Where a trial's recipe comes from and how good it was, in a few lines, for people.
+
+    Args:
+        study: The trial's.
+        trial: Finished.
 
     Returns:
         ``value``: the trial's (first) value; ``interval``: 95 % over the images, where it is one figure (of
-        one rate); ``scores``: each rate's figures. ``attribution`` and ``recipe`` go with the composite to
-        make its ranking. ``model``, ``data``, ``units``, ``prune``, ``objective``: of what; ``versions`` and
-        ``command``: with what (None: from Python).
+        one rate); ``plan``: hash of what was removed, likewise. ``model``, ``data``, ``units``, ``prune``,
+        ``objective``: of what, beside the recipe; ``versions`` and ``command``: with what (None: Python).
     """
-    fingerprint = stored_fingerprint(study) or {}
-    scores = [{k: v for k, v in score.items() if k != "chunks"} for score in trial.user_attrs["scores"]]
+    fingerprint, scores = stored_fingerprint(study) or {}, trial.user_attrs["scores"]
+    interval = interval_of(trial)
+    units = {key: value for key, value in fingerprint["units"].items() if value and key != "kind"}
+    beside = ("budget", "min_units", "coupled", "bn")
     return {
         "study": study.study_name,
         "trial": trial.number,
-        "value": first_value(trial),
-        "interval": interval_of(trial),
-        **({"values": list(trial.values)} if len(trial.values) > 1 else {}),
-        "scores": scores,
-        # The composite alone does not make a ranking; these go with it.
-        "attribution": recipe.attribution,
-        **({"recipe": recipe.settings} if recipe.settings else {}),
-        **{key: fingerprint[key] for key in ("model", "data", "units", "prune", "objective")},
-        "versions": study.user_attrs["versions"][-1],
+        "value": round(first_value(trial), _DIGITS),
+        **({} if interval is None else {"interval": [round(bound, _DIGITS) for bound in interval]}),
+        **({"values": [round(value, _DIGITS) for value in trial.values]} if len(trial.values) > 1 else {}),
+        **({"plan": scores[0]["plan"].split()[0]} if len(scores) == 1 else {}),
+        "model": fingerprint["model"],
+        "data": _images(fingerprint["data"]),
+        "units": units,
+        "prune": {key: value for key, value in fingerprint["prune"].items() if key in beside},
+        "objective": fingerprint["objective"],
+        "versions": {key: value for key, value in study.user_attrs["versions"][-1].items() if value},
         "command": command_of(study),
     }
 
@@ -88,20 +130,40 @@ def command_of(study: optuna.Study) -> str | None:
 
 
 def notes_of(path: Path) -> dict[str, str]:
-    """Where a composite file comes from, as short lines; empty if it is not noted."""
+    """Where a recipe file comes from, as short lines; empty if it is not noted."""
     found = provenance_of(path)
     if "study" not in found:
         return {}
-    of, prune, units = (found.get(key, {}) for key in ("model", "prune", "units"))
+    recipe, of, units = load_recipe(path), found.get("model", {}), found.get("units", {})
     interval = found.get("interval")
     value = f"{found.get('value', 0):.4g}"
     lines = {
         "study": f"{found['study']}, trial {found.get('trial')}",
         "network": f"{of.get('name')} (weights {of.get('weights')})",
-        "units": f"{units.get('found')} {units.get('kind')}",
+        "units": f"{units.get('found')} {recipe.units}",
         "value": value if interval is None else f"{value} [{interval[0]:.4g}, {interval[1]:.4g}]",
-        "objective": f"{found.get('objective', {}).get('name')} at rate {prune.get('rate')}",
-        "attribution": ", ".join(f"{key} {value}" for key, value in stored_recipe(path).items()),
+        "objective": f"{found.get('objective', {}).get('name')} at rate {recipe.rate}",
+        "recipe": recipe.summary(),
         "versions": ", ".join(f"{key} {value}" for key, value in found.get("versions", {}).items() if value),
     }
     return lines | ({"command": found["command"]} if found.get("command") else {})
+
+
+def _rate_of(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> float | None:
+    """The rate that a trial found, tried, or was measured at; of several the one that is compared at."""
+    asked, rate = (stored_fingerprint(study) or {}).get("objective", {}), stored_prune(study)["rate"]
+    if len(asked.get("rates", ())) == 1:
+        rate = asked["rates"][0]
+    try:
+        kind = OBJECTIVES.find(asked.get("name"))
+    except XaipruneError:  # one of the user's own, whose module is not imported here
+        return rate if recipe.rate is None else recipe.rate
+    return kind(asked["name"], tuple(asked.get("rates", ()))).rate_of(trial, recipe, rate)
+
+
+def _images(data: Mapping[str, Any]) -> dict[str, str]:
+    """The classes as a count and a hash, and how many images of which there are."""
+    described = json.dumps([data["classes"], data.get("logits")])
+    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
+    splits = {key: data[key] for key in _SPLITS if key in data}
+    return {"classes": f"{len(data['classes'])} classes ({digest})", **splits}

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from xaiprune.config import Config, PruneConfig, current_names
+from xaiprune.config import CompletePruneConfig, Config, current_names
 from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
 from xaiprune.trial import SearchSetup
@@ -40,11 +40,11 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
         config: Of any task.
         session: As opened for it.
     """
-    prune = {key: getattr(config.prune, key) for key in ("rate", "budget", "scope", "min_units")}
-    plain = PruneConfig()
+    prune = {key: getattr(session.prune, key) for key in ("rate", "budget", "scope", "min_units")}
+    plain = CompletePruneConfig()
     for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per"):
         # Defaults are left out, so that old studies still match after a setting is added.
-        if (value := getattr(config.prune, key)) != getattr(plain, key):
+        if (value := getattr(session.prune, key)) != getattr(plain, key):
             prune[key] = value
     dataset, calibration = session.dataset, session.dense.calibration
     images = {"reference": dataset.reference, "test": dataset.test}
@@ -57,9 +57,14 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
             "logits": None if dataset.task.logits is None else list(dataset.task.logits),
             **{name: _images(split.fingerprint(), len(split)) for name, split in images.items()},
         },
-        "units": {**asdict(config.units), "found": session.unit_count},
+        "units": {**asdict(config.units), "kind": session.unit_kind, "found": session.unit_count},
         "prune": prune,
     }
+
+
+def stored_prune(study: optuna.Study) -> dict[str, Any]:
+    """How a study's trials prune where their recipes do not say it: settings of the ``prune`` section."""
+    return {**asdict(CompletePruneConfig()), **(stored_fingerprint(study) or {}).get("prune", {})}
 
 
 def stored_fingerprint(study: optuna.Study) -> dict[str, Any] | None:
@@ -107,13 +112,15 @@ def differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str,
 
 
 def _attribution(setup: SearchSetup) -> dict[str, Any]:
-    """The configured values of what the space does not list."""
+    """The recipe's, or configured, values of what the space does not list."""
     config = setup.config
     if setup.space.centre is not None:
         return {}
-    keys = ["start", "aggregate", "image_weight", "normalize"]
-    keys += [key for key in ("scale", "references") if getattr(config.attribution, key)]
-    return {key: getattr(config.attribution, key) for key in keys if key not in config.space}
+    found: dict[str, Any] = dict(setup.session.recipe.attribution)
+    for key in ("scale", "references"):
+        if value := getattr(config.attribution, key):
+            found[key] = value
+    return {key: value for key, value in found.items() if key not in config.space}
 
 
 def _space(setup: SearchSetup) -> dict[str, Any]:

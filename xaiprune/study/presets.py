@@ -1,4 +1,4 @@
-"""What a study tries first: a given composite, the centre of its space, Taylor, and the papers' presets."""
+"""What a study tries first: a given recipe, ``auto``, its space's centre, Taylor, and the papers' presets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, recipe_of_file
+from xaiprune.config import Config, is_file_name
+from xaiprune.recipe import AUTO, PRESETS, RENAMED_PRESETS, Recipe, auto_recipe, preset
 from xaiprune.space import CENTRE, NotInSpace, params_of, suggest
 from xaiprune.study.sampler import takes_trials_without_parameters
 from xaiprune.trial import SearchSetup
@@ -34,7 +35,11 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
     tried = {RENAMED_PRESETS.get(str(name), name) for name in names}
     outside_allowed = takes_trials_without_parameters(setup.config.sampler)
     points: list[dict[str, Any]] = []
+    keys: set[str] = set()
     for name, recipe, needed in _first_recipes(setup):
+        if recipe.key in keys:  # ``auto`` may be a preset
+            continue
+        keys.add(recipe.key)
         attrs: dict[str, Any] = {"preset": name}
         try:
             params = params_of(setup.space, recipe)
@@ -67,15 +72,35 @@ def recipe_for(trial: Trial, setup: SearchSetup) -> Recipe:
     return recipe if name is None else recipe.renamed(name)
 
 
+def _given_file(config: Config) -> str | None:
+    """The file of the recipe, or of its rules, that was given; that of ``space.around`` is the centre."""
+    if is_file_name(config.recipe) and config.recipe != config.space.get("around"):
+        return config.recipe
+    return config.composite.file
+
+
+def _as_tried(setup: SearchSetup, recipe: Recipe) -> Recipe:
+    """A whole recipe as a trial that is measured as all others are.
+
+    What the space does not vary is as in the rest of the search, or a recipe with compensation would be the
+    best of every search without.
+    """
+    varied = {key for key in ("scope", "compensate", "order") if getattr(setup.space, key).choices}
+    fixed: dict[str, Any] = dict.fromkeys(key for key in recipe.prune if key not in varied)
+    return replace(recipe, **fixed, units=None, rate=recipe.rate if setup.space.rate is not None else None)
+
+
 def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
     """Name, recipe, and whether it is tried even if it is no point of the space.
 
     Where the joint order can be chosen, LRP's presets are tried again with relevance summed with its sign: on
     a transformer they do far better so in that order (docs/results), and samplers seldom find that alone.
     """
-    space, configured = setup.space, setup.config.prune.order
-    if (file := setup.config.composite.file) is not None:
-        yield Path(file).name, recipe_of_file(file, setup.config.attribution), True
+    space, session = setup.space, setup.session
+    configured = session.prune.order
+    if (file := _given_file(setup.config)) is not None:
+        yield Path(file).name, _as_tried(setup, session.recipe), True
+    yield AUTO, _as_tried(setup, auto_recipe(session.model, session.units)), True
     if space.centre is not None:
         yield CENTRE, space.centre, True
     taylor = PRESETS["taylor"]

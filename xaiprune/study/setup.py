@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from xaiprune.config import Config
@@ -22,9 +24,10 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
         XaipruneError: Something in the configuration does not fit; names the key.
     """
     objective = objective_of(config)
-    space = read_space(config.space, config.attribution)
-    check_compatible(config, objective, space)
+    check_compatible(config, objective, read_space(config.space, config.attribution))  # before the work
     session = objective.prepared(open_session(config, network))
+    # What the space does not list is as in the recipe; factors and references of one recipe suit no other.
+    space = read_space(config.space, replace(config.attribution, **session.recipe.attribution))
     rate = objective.rates[0] if len(objective.rates) == 1 else None
     reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)
@@ -65,8 +68,8 @@ def check_compatible(config: Config, objective: Objective, space: Space) -> None
 
 def _check_without_pruning(config: Config, objective: Objective, space: Space) -> None:
     for key, asked in (
-        ("prune.rounds", config.prune.rounds > 1),
-        ("prune.order", config.prune.order != "score"),
+        ("prune.rounds", config.prune.rounds not in (None, 1)),
+        ("prune.order", config.prune.order not in (None, "score")),
         ("space.rate", space.rate is not None),
     ):
         if asked:

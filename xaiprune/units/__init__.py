@@ -1,6 +1,7 @@
 """Finds a network's unit layers (filters, neurons, heads) and the layers that read them."""
 
 from xaiprune.units.attention import Attention, find_attention
+from xaiprune.units.auto import AUTO, auto_kind
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.find import find_units
@@ -10,6 +11,7 @@ from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
 
 __all__ = [
+    "AUTO",
     "Attention",
     "Consumer",
     "Flow",
@@ -17,6 +19,7 @@ __all__ = [
     "Op",
     "Reach",
     "UnitLayer",
+    "auto_kind",
     "default_example",
     "device_of",
     "evaluating",

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import UNIT_KINDS
+from xaiprune.units.auto import AUTO, alternatives, auto_kind
 from xaiprune.units.calls import in_execution_order
-from xaiprune.units.flow import Flow, default_example, trace
+from xaiprune.units.flow import default_example, trace
 from xaiprune.units.layer import UnitLayer
 
 
@@ -26,7 +27,8 @@ def find_units(
         kind: A registered unit kind: ``filters`` (output channels of every convolution), ``inner_filters``
             (only those whose removal makes tensors smaller), ``neurons`` (hidden units of MLPs), ``heads``
             (attention heads), ``neurons+heads``, ``linear_outputs`` (outputs of every linear layer outside
-            attention), one of your own (`xaiprune.registry.register_unit_kind`), or several joined by ``+``.
+            attention), one of your own (`xaiprune.registry.register_unit_kind`), several joined by ``+``, or
+            ``auto`` (`auto_kind`).
             The classifier is never among those of xaiprune.
         include: Name patterns (``layer3.*``); if given, only matching layers are kept.
         exclude: Name patterns of layers to leave out.
@@ -41,19 +43,17 @@ def find_units(
         >>> sum(layer.units for layer in find_units(model, "filters"))
         4800
     """
+    example = default_example(model) if example is None else example
+    if kind == AUTO:
+        kind = auto_kind(model, example)
     finders = [UNIT_KINDS.find(part, "units") for part in UNIT_KINDS.parts(kind)]
-    flow = trace(model, default_example(model) if example is None else example)
+    flow = trace(model, example)
     layers = [layer for find in finders for layer in find(flow)]
     if len(finders) > 1:
         layers = in_execution_order(flow, layers)
     if not layers:
-        raise XaipruneError(f"{type(model).__name__} has no {kind}; {_alternatives(flow)}")
+        raise XaipruneError(f"{type(model).__name__} has no {kind}; {alternatives(flow)}")
     return _select(layers, include, exclude)
-
-
-def _alternatives(flow: Flow) -> str:
-    have = [kind for kind, find in UNIT_KINDS.items() if "+" not in kind and find(flow)]
-    return f"it has {', '.join(have)} (units=...)" if have else "and no units of another registered kind"
 
 
 def _select(layers: list[UnitLayer], include: Sequence[str], exclude: Sequence[str]) -> list[UnitLayer]:

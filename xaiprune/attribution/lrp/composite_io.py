@@ -14,6 +14,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 
 SCHEMA = "xaiprune/composite/1"
+_RECIPE = "xaiprune/recipe/1"  # whose section ``composite`` is one without ``schema``
 _TREATMENTS = ("softmax", "activation", "norm", "product")
 _KEYS = {"schema", "name", "default", "layers", *_TREATMENTS, "depth", "groups", "provenance"}
 
@@ -95,7 +96,7 @@ def save_composite(
 
 
 def load_composite(path: str | Path) -> Composite:
-    """The composite of a YAML file.
+    """The composite of a YAML file: of a composite alone, or of a recipe.
 
     Raises:
         XaipruneError: No such file, not YAML, or not a composite (see `composite_from_dict`).
@@ -107,6 +108,8 @@ def load_composite(path: str | Path) -> Composite:
         raise XaipruneError(f"composite file {path} does not exist") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise XaipruneError(f"composite file {path} cannot be read: {str(error).splitlines()[0]}") from None
+    if isinstance(data, Mapping) and data.get("schema") == _RECIPE:
+        data = {"schema": SCHEMA, **(data.get("composite") or {})}
     return composite_from_dict(data, str(path))
 
 

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xaiprune.config import PruneConfig
+from xaiprune.config import CompletePruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
 from xaiprune.session import coverage, relevance_text
@@ -33,13 +33,13 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
     done = counts(study).done
     lines = {
         "network": f"{session.name} on {session.device}, {session.unit_count:,} "
-        f"{config.units.kind} in {len(session.units)} layers",
+        f"{session.unit_kind} in {len(session.units)} layers",
         "images": f"{len(data.reference)} reference, {len(session.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
         "relevance": relevance_text(data.reference),
         **({} if (few := coverage(data)) is None else {"coverage": few}),
         "dense": "not measured yet" if dense is None else f"{objective.measure} {dense} (validation)",
-        "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {_how(config.prune)}"
+        "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
         if objective.prunes
         else f"{objective.name}, patches of the validation images flipped",
         "study": f"{study.study_name} in {shown(url)}",
@@ -48,7 +48,7 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 
 
-def _how(prune: PruneConfig) -> str:
+def _how(prune: CompletePruneConfig) -> str:
     """How units are chosen and compensated for; defaults are left out."""
     parts = [f"{prune.scope} ranking"]
     if prune.order != "score":

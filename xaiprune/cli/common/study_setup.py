@@ -13,17 +13,22 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from xaiprune.config import (
+    RECIPE_PRUNE,
+    AttributionConfig,
     Config,
+    PruneConfig,
     check,
     current_command_line,
     current_names,
     import_modules,
+    is_file_name,
     overridden_keys,
 )
 from xaiprune.errors import XaipruneError
+from xaiprune.recipe import AUTO, PAPER
 from xaiprune.session import PruningSession
 from xaiprune.storage.urls import shown
-from xaiprune.study import check_same, session_fingerprint, storage_url, stored_fingerprint
+from xaiprune.study import check_same, session_fingerprint, storage_url, stored_fingerprint, stored_prune
 from xaiprune.study.notes import RUNS
 
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
@@ -34,6 +39,7 @@ _PATHS = (
     ("prune", "calibration_root"),
 )
 AnyConfig = TypeVar("AnyConfig", bound=Config)
+AnySection = TypeVar("AnySection", PruneConfig, AttributionConfig)
 
 
 def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
@@ -48,15 +54,15 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
         task: That runs.
 
     Returns:
-        A new configuration. The one given, where the study has no note of its set-up (made by an older
-        xaiprune) or nothing is typed (from Python, where configurations are complete).
+        A new configuration. That given, but for what it leaves to the recipe, where the study has no note of
+        its set-up (made by an older xaiprune) or nothing is typed (from Python).
 
     Raises:
         XaipruneError: The noted set-up cannot be used here; names the key.
     """
     typed, runs = current_command_line(), study.user_attrs.get(RUNS)
     if typed is None or not runs:
-        return config
+        return _as_decided(config, study) if config.recipe == AUTO else config
     keys = overridden_keys(typed.overrides)
     if "experiment" in keys:
         return config
@@ -73,8 +79,15 @@ def as_searched(config: AnyConfig, study: optuna.Study, task: str) -> AnyConfig:
         if name in sections and f"{name}.{key}" not in keys:
             path = getattr(sections[name], key)
             setattr(sections[name], key, None if path is None else _from(noted["folder"], path))
+    if "recipe" not in keys:
+        found = _as_decided(found, study)
     check(found, task)
     return found
+
+
+def given_file(config: Config) -> str | None:
+    """The file of the recipe, or of its rules, that was given in place of a study's; None: there is none."""
+    return config.recipe if is_file_name(config.recipe) else config.composite.file
 
 
 def require_same(study: optuna.Study, config: Config, session: PruningSession) -> None:
@@ -98,6 +111,28 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
         shown(storage_url(config)),
         "Leave out what was typed, or type the set-up that it was searched with",
     )
+
+
+def _as_decided(config: AnyConfig, study: optuna.Study) -> AnyConfig:
+    """The configuration with what it leaves to the recipe as the search's recipe had decided it.
+
+    That recipe's file may be gone, and ``auto`` may be another by now; the study knows.
+    """
+    fingerprint, prune = stored_fingerprint(study) or {}, stored_prune(study)
+    kind = fingerprint["units"]["kind"] if config.units.kind == AUTO else config.units.kind
+    return replace(
+        config,
+        recipe=PAPER.name,  # says nothing any more
+        units=replace(config.units, kind=kind),
+        prune=_filled(config.prune, {key: prune[key] for key in RECIPE_PRUNE}),
+        attribution=_filled(config.attribution, fingerprint.get("attribution", {})),
+    )
+
+
+def _filled(section: AnySection, values: Mapping[str, Any]) -> AnySection:
+    """A section with values where it has none."""
+    missing = {key: value for key, value in values.items() if getattr(section, key) is None}
+    return replace(section, **missing)
 
 
 def _section(config: Config, name: str, noted: Mapping[str, Any], keys: Sequence[str]) -> Any:

@@ -19,7 +19,7 @@ from xaiprune.comparison.run import BEST
 from xaiprune.comparison.table import Comparison
 from xaiprune.comparison.table import load as load_comparison
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
+from xaiprune.recipe import AUTO, Recipe
 from xaiprune.registry import OBJECTIVES
 from xaiprune.report.frames import layers, methods, trials
 from xaiprune.report.reading import read_trials
@@ -117,9 +117,14 @@ class Findings:
 
     @property
     def taylor(self) -> Any:
-        """Row of the finished trial that tried the Taylor preset; None where there is none."""
-        runs = self.complete
-        found = runs[(runs.preset == "taylor").fillna(False).astype(bool)]
+        """Row of the finished trial that tried the Taylor preset; None where there is none.
+
+        That is the trial of ``auto`` where both are the same: then only that one is tried.
+        """
+        runs, name = self.complete, "taylor"
+        if not (self.trials.preset == name).any():
+            name = AUTO
+        found = runs[(runs.preset == name).fillna(False).astype(bool)]
         return found.iloc[0] if len(found) else None
 
     def recipe(self, number: int) -> Recipe | None:
