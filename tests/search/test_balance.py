@@ -14,7 +14,7 @@ from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS, Recipe, configured_recipe
 from xaiprune.space import NotInSpace, params_of
-from xaiprune.space.space import Range
+from xaiprune.space.numbers import Range
 from xaiprune.study import open_search, recipe_of, search
 from xaiprune.trial import SearchSetup
 

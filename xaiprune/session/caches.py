@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.evaluation import Accuracy, Cost, cost
-from xaiprune.pruning import DenseSamples, JointOrder, Statistics, couple, samples_of, statistics_of
+from xaiprune.pruning import (
+    DenseSamples,
+    Inputs,
+    JointOrder,
+    Statistics,
+    couple,
+    inputs_of,
+    samples_of,
+    statistics_of,
+)
 from xaiprune.recipe import AttributionKey
 from xaiprune.units import UnitLayer, unit_costs
 
@@ -52,6 +61,7 @@ class DenseNetwork:
     units: Sequence[UnitLayer]
     images: Tensor
     batch: BatchSizes = field(default_factory=BatchSizes)
+    _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
@@ -63,6 +73,13 @@ class DenseNetwork:
     def example(self) -> Tensor:
         """One input, (1, 3, H, W)."""
         return self.images[:1]
+
+    @property
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Which units each consumer reads; only those that can be removed have consumers of their own."""
+        if self._inputs is None:
+            self._inputs = inputs_of(self.model, self.units, self.example)
+        return self._inputs
 
     @property
     def statistics(self) -> Statistics:

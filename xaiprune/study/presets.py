@@ -80,13 +80,13 @@ def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
         yield CENTRE, space.centre, True
     taylor = PRESETS["taylor"]
     yield "taylor", taylor, True
-    for order in space.order.choices:
+    for order in space["order"].choices:
         if order != configured:  # a study never ends below Taylor in any order that it may choose
             yield f"taylor, {order}", replace(taylor, order=order), False
     others = {name: recipe for name, recipe in PRESETS.items() if name != "taylor"}
     for name, recipe in others.items():
         yield name, recipe, True
-    if "joint" in (configured, *space.order.choices):
-        joint = "joint" if space.order.choices else None
+    if "joint" in (configured, *space["order"].choices):
+        joint = "joint" if space["order"].choices else None
         for name, recipe in others.items():
             yield f"{name}, signed", replace(recipe.signed(), order=joint), False
