@@ -26,6 +26,7 @@ from xaiprune.config.schema import (
     StudyConfig,
     UnitsConfig,
 )
+from xaiprune.config.searched import set_by_prune
 from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
@@ -64,6 +65,7 @@ __all__ = [
     "provenance_of",
     "register_schema",
     "search_conditions",
+    "set_by_prune",
     "stored_recipe",
     "study_name",
     "sweep_of",

@@ -27,6 +27,7 @@ RECIPE_KEYS = {
     "compensate": "prune.compensate",
     "order": "prune.order",
     "rounds": "prune.rounds",
+    "sequential": "prune.sequential",
     "rate": "prune.rate",
 }
 

@@ -1,8 +1,8 @@
 """The choices that are one for the whole network, each declared once.
 
 Reading a space, reducing it to a network, sampling it, finding a recipe's parameters and searching around it
-all go through `DIMENSIONS`: a new dimension is a field of `Recipe` and an entry here. Optuna is asked in their
-order, which samplers with a seed depend on: new ones belong before ``softmax``.
+all go through `DIMENSIONS`: a new dimension is a field of `Recipe` and an entry here. Optuna is asked in
+their order, which samplers with a seed depend on: new ones belong before ``softmax``.
 """
 
 from __future__ import annotations

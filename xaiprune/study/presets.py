@@ -11,13 +11,15 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, recipe_of_file
+from xaiprune.config import Config
+from xaiprune.recipe import AUTO, PRESETS, RENAMED_PRESETS, Recipe, preset, recipe_of_file
 from xaiprune.space import CENTRE, NotInSpace, params_of, suggest
 from xaiprune.study.sampler import takes_trials_without_parameters
 from xaiprune.trial import SearchSetup
 
 log = logging.getLogger(__name__)
 GIVEN = "given"  # user attribute: a recipe that is tried as it is
+_NAMED = (*PRESETS, AUTO)
 OUTSIDE = "outside_space"  # user attribute: whether it is no point of the space
 
 
@@ -26,7 +28,8 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as a whole recipe, unless it is only a variant of one. Presets that rank the same on this
-    network are tried once.
+    network are tried once. ``study.presets`` chooses among them, with their variants; a given composite and
+    the centre are always tried.
     """
     # One that met an unexpected error (it has a traceback) is tried again: the error may be fixed by now.
     attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
@@ -34,7 +37,11 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
     tried = {RENAMED_PRESETS.get(str(name), name) for name in names}
     outside_allowed = takes_trials_without_parameters(setup.config.sampler)
     points: list[dict[str, Any]] = []
+    wanted = wanted_presets(setup.config)
     for name, recipe, needed in _first_recipes(setup):
+        of = name.partition(",")[0]  # also of "epsilon, signed"
+        if of in _NAMED and of not in wanted:
+            continue
         attrs: dict[str, Any] = {"preset": name}
         try:
             params = params_of(setup.space, recipe)
@@ -54,6 +61,18 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
         points.append(params)
         if name not in tried:
             study.enqueue_trial(params, user_attrs=attrs)
+
+
+def wanted_presets(config: Config) -> tuple[str, ...]:
+    """Names of the presets that a study tries first (``study.presets``).
+
+    Raises:
+        XaipruneError: There is no preset of a name; names the closest.
+    """
+    names = config.study.presets
+    if names is None:
+        return _NAMED
+    return tuple(name if name == AUTO else preset(name, "study.presets").name for name in names)
 
 
 def recipe_for(trial: Trial, setup: SearchSetup) -> Recipe:

@@ -8,6 +8,8 @@ from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.session import open_session
 from xaiprune.space import Space, read_space, reduce
+from xaiprune.study.presets import wanted_presets
+from xaiprune.study.racing import WHERE_POSSIBLE, races
 from xaiprune.trial import Objective, SearchSetup, objective_of
 
 
@@ -57,10 +59,12 @@ def check_compatible(config: Config, objective: Objective, space: Space) -> None
         raise XaipruneError(
             f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
         )
-    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
-    if racing and not objective.can_race:
+    wanted_presets(config)
+    if races(config.pruner) and not config.pruner.get(WHERE_POSSIBLE) and not objective.can_race:
         what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
-        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
+        raise XaipruneError(
+            f"{what} cannot race: no trial is compared by a running value; set pruner=auto or none"
+        )
 
 
 def _check_without_pruning(config: Config, objective: Objective, space: Space) -> None:

@@ -20,7 +20,15 @@ from xaiprune.config import PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
 from xaiprune.storage import WORKER, shown
-from xaiprune.study import best_trial, counts, first_value, is_feasible, recipe_of, value_text
+from xaiprune.study import (
+    best_trial,
+    counts,
+    first_value,
+    is_feasible,
+    racing_text,
+    recipe_of,
+    value_text,
+)
 from xaiprune.trial import SearchSetup
 
 
@@ -29,7 +37,6 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
     config, session, objective = setup.config, setup.session, setup.objective
     data = session.dataset
     rates = ", ".join(f"{rate:g}" for rate in objective.rates)
-    done = counts(study).done
     lines = {
         "network": f"{session.name} on {session.device}, {session.unit_count:,} "
         f"{config.units.kind} in {len(session.units)} layers",
@@ -40,7 +47,8 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         if objective.prunes
         else f"{objective.name}, patches of the validation images flipped",
         "study": f"{study.study_name} in {shown(url)}",
-        "trials": f"{done} of {config.study.n_trials} done",
+        "racing": racing_text(setup),
+        "trials": counts(study).text(config.study.n_trials),
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 
@@ -63,7 +71,7 @@ class Trials:
     Args:
         console: Where to.
         study: Theirs.
-        wanted: Trials in all.
+        wanted: ``study.n_trials``.
         dense: Top-1 of the dense network, to compare with; None: not measured yet.
         heading: Begins each line, where several studies share the console (which then has no bar).
     """
@@ -73,7 +81,8 @@ class Trials:
     ) -> None:
         self._console, self._dense, self._heading = console, dense, heading
         self._best: FrozenTrial | None = None
-        done = counts(study).done
+        now = counts(study)
+        left = now.left(wanted)
         with suppress(XaipruneError):  # none has finished yet, or none keeps the constraints
             self._best = best_trial(study)
         self._bar = Progress(
@@ -87,9 +96,9 @@ class Trials:
             TextColumn("left"),
             console=console,
             transient=True,
-            disable=not console.is_terminal or done >= wanted or bool(heading),
+            disable=not console.is_terminal or not left or bool(heading),
         )
-        self._task = self._bar.add_task(self._best_text(), total=wanted, completed=done)
+        self._task = self._bar.add_task(self._best_text(), total=now.done + left, completed=now.done)
 
     def __enter__(self) -> Trials:
         self._bar.start()
