@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.search.conftest import few
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.cli import export, studies
 from xaiprune.cli.__main__ import main
@@ -88,7 +89,7 @@ def test_list_a_study_of_another_program(make_study, capsys):
     with quiet():
         optuna.create_study(storage=study._storage, study_name="theirs", directions=["minimize", "maximize"])
     run()
-    assert capsys.readouterr().out.splitlines()[2].split()[:5] == ["theirs", "0", "0", "0", "-"]
+    assert capsys.readouterr().out.splitlines()[2].split()[:6] == ["theirs", "0", "0", "0", "0", "-"]
     run("study.name=theirs", "study.storage=sqlite:///studies/one.db", "studies.action=show")
     assert "schema    none; this xaiprune reads xaiprune/study/1" in capsys.readouterr().out
     with pytest.raises(XaipruneError, match="'theirs' was not made by xaiprune"):
@@ -100,7 +101,7 @@ def test_show(make_study, capsys):
     add_running(study, {"pid": 77, "host": "elsewhere"})
     run("study.name=one", "studies.action=show")
     shown = capsys.readouterr().out
-    assert "trials    2 done, 1 failed, 1 running, 0 queued; last 2" in shown
+    assert "trials    0 sampled and 2 presets done, 1 failed, 1 running, 0 queued; last 2" in shown
     assert "  model.name       digits_resnet\n" in shown
     assert "  data.classes     0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in shown
     assert "  prune.rate       0.5\n" in shown
@@ -244,7 +245,7 @@ def test_a_study_that_is_not_in_the_file(make_study):
 
 
 def test_of_a_real_search(config, tmp_path, capsys):
-    wanted = config("sampler=nsga2", "sampler.population_size=4", "study.n_trials=10")
+    wanted = config("sampler=nsga2", "sampler.population_size=4", *few(10))
     study = search(wanted)
     stored = f"study.storage={wanted.study.storage}"
     target = f"sqlite:///{tmp_path}/copy.db"

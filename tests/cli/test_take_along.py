@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.cli import export
 from xaiprune.cli.common.pruning import configured_plan
 from xaiprune.config import Config, compose, prepare, search_conditions, sweep_of
@@ -74,7 +74,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> None:
-    asked = config("study.n_trials=36", "prune.rate=0.4", *SPACE)
+    asked = config(*few(28), "prune.rate=0.4", *SPACE)
     study = search(asked)
     hashes, kinds = set(), set()
     for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
@@ -91,7 +91,7 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
 
 
 def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, session_cache: str) -> None:
-    study = search(config("study.n_trials=8"))
+    study = search(config(*few(8)))
     trial = next(t for t in study.trials if t.user_attrs.get("preset") == "alpha2beta1_first")
     file = export.export(study, trial, tmp_path / "found.yaml")
     other = compose(
@@ -176,21 +176,21 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     }
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(content))
-    study = search(config("study.n_trials=2", f"composite={file}"))
+    study = search(config(*few(2), f"composite={file}"))
     first = study.trials[0]
     assert first.user_attrs["preset"] == "mine.yaml"
     assert bool(first.params) is inside
     found = recipe_of(first)
     assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
     assert study.trials[1].user_attrs["preset"] == "taylor"
-    search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
+    search(config(*few(3), f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1
 
 
 def test_other_conditions_than_the_search_had_are_told(
     config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    searched = ("prune.rate=0.4", "prune.order=joint", "study.n_trials=1")
+    searched = ("prune.rate=0.4", "prune.order=joint", *few(1))
     asked = config(*searched)
     study = search(asked)
     file = export.export(study, study.trials[0], tmp_path / "found.yaml")

@@ -93,7 +93,7 @@ def modules_to_import(overrides: Sequence[Override]) -> list[str]:
 
 
 def rewrite(overrides: Sequence[Override]) -> list[str]:
-    """The overrides as Hydra wants them: keys of an open section are set with or without ``+``, new or not."""
+    """The overrides as Hydra wants them: keys of an open section may be new or not, with ``+`` or without."""
     plus = {OverrideType.CHANGE: "++", OverrideType.ADD: "+"}
     return [
         f"{plus[o.type]}{o.input_line}"
