@@ -14,7 +14,7 @@ from xaiprune.evaluation import Accuracy, accuracy
 from xaiprune.pruning import compensate, masked
 from xaiprune.recipe import PRESETS
 from xaiprune.session import Caches, PruningSession
-from xaiprune.study import Ending, counts, open_search, open_study, recipe_of, run_trials, search
+from xaiprune.study import Ending, best_trial, counts, open_search, open_study, recipe_of, run_trials, search
 from xaiprune.study.threads import fitting_threads
 from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run_trial, saved
 
@@ -107,7 +107,7 @@ def test_memory_runs_out_for_good(config: MakeConfig, monkeypatch: pytest.Monkey
 MANY_IMAGES = ("data.validation_per_class=30", *few(16))  # 300 images: 6 chunks
 
 
-@pytest.mark.parametrize("pruner", ["wilcoxon", "median", "hyperband"])
+@pytest.mark.parametrize("pruner", ["auto", "wilcoxon", "median", "hyperband"])
 def test_racing_stops_hopeless_trials(
     config: MakeConfig, pruner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +127,7 @@ def test_racing_stops_hopeless_trials(
         config(
             *MANY_IMAGES,
             f"pruner={pruner}",
-            "pruner.n_startup_steps=2"[: 99 * (pruner == "wilcoxon")] or "seed=0",
+            "pruner.n_startup_steps=2"[: 99 * (pruner in ("auto", "wilcoxon"))] or "seed=0",
         )
     )
     stopped = [trial for trial in study.trials if trial.state is TrialState.PRUNED]
@@ -139,7 +139,7 @@ def test_racing_stops_hopeless_trials(
         assert score["images"] == CHUNK * len(score["chunks"]) < 300
         assert score["correct"] == sum(score["chunks"])
     assert all(trial.user_attrs["scores"][0]["images"] == 300 for trial in whole)
-    assert max(t.value for t in whole) == study.best_value
+    assert max(t.value for t in whole) == study.best_value == best_trial(study).value
     spared, of = saved(study)
     seen = sum(trial.user_attrs["evaluated"] for trial in study.trials)
     assert 0 < spared < of == spared + seen
@@ -165,7 +165,7 @@ def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
 
 @pytest.mark.parametrize("override", ["objective.cost=macs", "objective=max_rate_at_drop"])
 def test_what_cannot_race_says_so(config: MakeConfig, override: str) -> None:
-    with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=none"):
+    with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=auto or none"):
         open_search(config(override, "pruner=wilcoxon"))
 
 
