@@ -51,10 +51,20 @@ def test_list(make_study, capsys):
     add_running(make_study("two"), None)
     run()
     heading, one, two = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["study", "done", "failed", "running", "best", "last", "trial", "storage"]
-    assert one.split()[:6] == ["one", "2", "1", "0", "94.0", "%"]
+    assert heading.split() == [
+        "study",
+        "sampled",
+        "presets",
+        "failed",
+        "running",
+        "best",
+        "last",
+        "trial",
+        "storage",
+    ]
+    assert one.split()[:7] == ["one", "0", "2", "1", "0", "94.0", "%"]
     assert one.endswith(f"sqlite:///{Path.cwd()}/studies/one.db")
-    assert two.split()[:5] == ["two", "0", "0", "1", "-"]
+    assert two.split()[:6] == ["two", "0", "0", "0", "1", "-"]
 
 
 def test_list_one_study_or_one_storage(make_study, capsys):

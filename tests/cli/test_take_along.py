@@ -23,6 +23,8 @@ SPACE = [
     "space.scope=[global, layer]",
     "space.compensate=[none, mean]",
     "space.order=[score, joint]",
+    "space.sequential=[true, false]",
+    "space.rounds=[1, 2]",
     "data.reference_per_class=2",
     "pruner=none",
     "sampler=random",
@@ -85,7 +87,7 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
         assert plan.hash == trial.user_attrs["scores"][0]["plan"].split()[0]
         hashes.add(plan.hash)
         prune = used.prune
-        kinds.add((prune.scope, prune.compensate, prune.order))
+        kinds.add((prune.scope, prune.compensate, prune.sequential, prune.order, prune.rounds))
     assert len(hashes) > 8
     assert len(kinds) > 4
 

@@ -232,7 +232,7 @@ def _rows(url: str) -> Iterator[Row]:
 def _print_table(rows: list[Row]) -> None:
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column, heading in vars(rows[0]).items():
-        numbers = column not in ("study", "storage")
+        numbers = column not in ("name", "storage")
         table.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
     for row in rows[1:]:
         table.add_row(*vars(row).values())

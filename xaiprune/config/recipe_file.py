@@ -31,6 +31,7 @@ RECIPE_KEYS = {
     "rate": "prune.rate",
 }
 
+_SWITCH = Rule(lambda value: isinstance(value, bool), "true or false")  # of fields without a rule
 _CONDITIONS = ("order", "compensate", "rounds")  # of ``prune``: how good a ranking is depends on them
 
 
@@ -120,7 +121,7 @@ def apply_recipe_file(config: Config, overrides: Sequence[str]) -> None:
             )
         section, field = RECIPE_KEYS[name].split(".")
         node = getattr(config, section)
-        rule: Rule = next(f for f in fields(node) if f.name == field).metadata[RULE]
+        rule: Rule = next(f for f in fields(node) if f.name == field).metadata.get(RULE, _SWITCH)
         if not _allows(rule, value):
             raise XaipruneError(f"{path}: provenance: {name} must be {rule.text}, got {value}")
         if not _is_typed(RECIPE_KEYS[name], typed):

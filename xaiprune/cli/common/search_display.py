@@ -19,6 +19,7 @@ from rich.progress import (
 from xaiprune.config import PruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
+from xaiprune.space import Space
 from xaiprune.storage import WORKER, shown
 from xaiprune.study import (
     best_trial,
@@ -46,11 +47,18 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         "objective": f"{objective.name}, rate {rates} of {config.prune.budget}, {_how(config.prune)}"
         if objective.prunes
         else f"{objective.name}, patches of the validation images flipped",
+        "searched": _searched(setup.space),
         "study": f"{study.study_name} in {shown(url)}",
         "racing": racing_text(setup),
         "trials": counts(study).text(config.study.n_trials),
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+def _searched(space: Space) -> str:
+    """How many parameters a space has, and those of the whole network by name."""
+    whole = [name for name, choice in space.dimensions().items() if choice.searched]
+    return f"{len(space.searched())} parameters" + (f": {', '.join(whole)} and the rules'" if whole else "")
 
 
 def _how(prune: PruneConfig) -> str:
