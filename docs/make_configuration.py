@@ -204,7 +204,7 @@ def type_of(item: Field[Any], hint: Any) -> str:
     if rule.choices:
         more = ", or a name that you register" if isinstance(rule.choices, Registry) else ""
         return "one of " + ", ".join(f"`{choice}`" for choice in rule.choices) + more
-    if text.startswith("list"):
+    if text.startswith("list") or text == "Any":
         return rule.text.removeprefix("a ")
     return f"{text}, {rule.text}"
 

@@ -37,6 +37,7 @@ SLOW = (
     "report/test_final.py",
     "report/test_page.py",
     "report/test_page_in_browser.py",
+    "report/test_peers.py",
     "search",
     "test_wheel.py",
     "trial",

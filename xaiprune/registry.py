@@ -122,13 +122,15 @@ _UNITS = "xaiprune.units.kinds"
 _OBJECTIVES = "xaiprune.trial.objectives"
 _SOURCES = "xaiprune.data.sources"
 _OPERATIONS = "xaiprune.attribution.lrp.ops"
+_PEERS = "xaiprune.comparison.peers"
 
 RULES = Registry("rule", _in_one(_RULES, "epsilon", "gamma", "zplus", "alphabeta", "flat", "wsquare", "zbox"))
 CRITERIA = Registry(
     "criterion",
     {
-        **_in_one(f"{_CRITERIA}.activations", "activation"),
+        **_in_one(f"{_CRITERIA}.activations", "activation", "variance"),
         **_in_one(f"{_CRITERIA}.gradients", "taylor", "fisher", "gradient", "integrated_gradients"),
+        **_in_one(f"{_CRITERIA}.wanda", "wanda"),
         **_in_one(f"{_CRITERIA}.weights", "random", "magnitude_l1", "magnitude_l2"),
     },
 )
@@ -157,6 +159,11 @@ OPERATIONS = Registry(
     "operation",
     {},
     [f"{_OPERATIONS}.{name}" for name in ("activation", "attention", "linear", "norm", "plain")],
+)
+# Methods of other people that comparisons can run. Criteria are how people add their own.
+PEERS = Registry(
+    "peer",
+    _in_one(_PEERS, "wanda", "vbp", "corp", "grail", "thinet", "tp_group_taylor", "tp_group_magnitude"),
 )
 
 REGISTRIES = (RULES, CRITERIA, UNIT_KINDS, SOURCES, OBJECTIVES, OPERATIONS)

@@ -35,6 +35,18 @@ def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
     assert capsys.readouterr().out == shown
 
 
+def test_peers_and_compensations_are_asked_for_by_name(searched, capsys):
+    typed = ["compare.peers=[wanda,vbp]", "compare.compensate=[none,mean]", "compare.criteria=[]"]
+    assert main([*COMMAND, "compare.presets=[]", *typed]) == 0
+    assert "best peer " in capsys.readouterr().out
+    table = pd.read_csv("studies/one/compare/summary.csv").set_index("method")
+    assert list(table.index) == [
+        *("dense", BEST, "Wanda-sp (none)", "Wanda-sp (mean)", "VBP", "random (none)", "random (mean)")
+    ]
+    assert table.macs["dense"] == 1
+    assert (table.macs[1:] < 1).all()
+
+
 def test_another_set_up_is_refused(searched, capsys):
     assert main([*COMMAND, "prune.rate=0.3", "units=filters"]) == 2
     error = capsys.readouterr().err
@@ -79,6 +91,7 @@ def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
         (["compare.rates=[1.0]", "study.name=one"], "compare.rates must be"),
         (["compare.presets=[zpuls]", "study.name=one"], "compare.presets: there is no preset 'zpuls'"),
         (["compare.criteria=[tailor]", "study.name=one"], "unknown criterion 'tailor'"),
+        (["compare.peers=[wander]", "study.name=one"], "compare.peers must be all, or a list of wanda, vbp"),
     ],
 )
 def test_what_cannot_be_compared(searched, capsys, overrides, message):

@@ -200,3 +200,27 @@ def test_a_consumer_that_reads_units_unevenly_is_named() -> None:
     moments = Moments.of(torch.randn(9, 3), torch.ones(9))
     with pytest.raises(XaipruneError, match=r"prune\.order=joint: reader reads some units of maker"):
         JointOrder.of(model, [layer], Statistics({"reader": inputs}, {"reader": moments}), "none")
+
+
+@pytest.mark.parametrize("method", ["none", "mean", "linear"])
+def test_ranks_are_the_order_of_equal_scores(images, method) -> None:
+    """Thinet's greedy choice, by its definition: each time the unit whose removal costs least."""
+    model = mlp()
+    joint = JointOrder.of(
+        model, neurons(model, images), statistics_of(model, neurons(model, images), images), method
+    )
+    order = joint.ranks()["1"].argsort().tolist()
+    assert sorted(order) == list(range(12))
+    assert order == order_of(model, images, EVEN.clone().fill_(1.0) + 1e-12 * torch.arange(12), method)
+    if method == "none":
+        moments, weight = seen(model, images), model[3].weight.detach().double()
+        second = moments.xy / moments.n
+        removed = []
+        while len(removed) < 12:
+            rest = [unit for unit in range(12) if unit not in removed]
+            cost = {}
+            for unit in rest:
+                out = [*removed, unit]
+                cost[unit] = float(torch.trace(weight[:, out] @ second[out][:, out] @ weight[:, out].T))
+            removed.append(min(rest, key=cost.get))
+        assert order == removed

@@ -64,4 +64,5 @@ def _row(
         "correct": correct,
         "total": total,
         "seed": seed,
+        "macs": 1 - 0.8 * rate if part == "target" else float("nan"),
     }

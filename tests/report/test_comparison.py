@@ -25,6 +25,16 @@ def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
     assert table.p[table.method == "taylor"].item() == pytest.approx(22 / 1024)
 
 
+def test_a_comparison_from_before_macs_were_counted_is_read(tmp_path: Path) -> None:
+    made_up = comparison()
+    save(made_up, tmp_path, "key")
+    made_up.frame.drop(columns="macs").to_csv(tmp_path / "comparison.csv", index=False)
+    found = load(tmp_path, "key")
+    assert found is not None
+    assert found.frame.drop(columns="macs").equals(made_up.frame.drop(columns="macs"))
+    assert summary(found).macs.isna().all()
+
+
 def test_another_key_or_none_there_is_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, "key") is None
     save(comparison(), tmp_path, "key")
@@ -72,6 +82,10 @@ def test_the_strongest_rivals() -> None:
     assert table.p["taylor"] == pytest.approx(22 / 1024)  # 2 (C(10, 9) + C(10, 10)) / 2^10
     assert (table.only_best["taylor"], table.only_other["taylor"]) == (9, 1)
     assert pd.isna(table.p["magnitude_l1"])
+    peer = made_up.frame[made_up.frame.method == "taylor"].assign(method="VBP", kind="peer")
+    named = made_up.frame.replace({"method": {"taylor": "taylor (linear)"}})
+    more = replace(made_up, frame=pd.concat([named, peer], ignore_index=True))
+    assert rivals(more) == {"preset": "taylor (linear)", "criterion": "magnitude_l1", "peer": "VBP"}
 
 
 def test_one_rate_has_no_area() -> None:

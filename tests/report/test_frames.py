@@ -246,7 +246,7 @@ def test_accuracy_by_rate_and_method() -> None:
     curve = frame[(frame.part == "curve") & (frame.method == "taylor")]
     assert curve.rate.tolist() == pytest.approx([i / 10 for i in range(10)])
     assert ((frame.low <= frame.top1) & (frame.top1 <= frame.high)).all()
-    assert frame.kind.cat.categories.tolist() == ["dense", "best", "preset", "criterion", "random"]
+    assert frame.kind.cat.categories.tolist() == ["dense", "best", "preset", "criterion", "peer", "random"]
     assert frame.method.cat.categories[1] == "best found"
     assert frame[frame.method == "random"].seed.nunique() == 3
 

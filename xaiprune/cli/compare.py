@@ -33,6 +33,8 @@ def run(config: CompareConfig) -> None:
             presets=settings.presets,
             criteria=settings.criteria,
             seeds=settings.seeds,
+            peers=settings.peers,
+            compensate=settings.compensate,
             cache_dir=folder,
         )
     picture = show_comparison(comparison, folder / FOLDER, console=console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from xaiprune.comparison.cache import ResultCache
-from xaiprune.comparison.methods import Method
+from xaiprune.comparison.methods import Method, NetworkMethod
 from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
-from xaiprune.evaluation import Accuracy
+from xaiprune.errors import XaipruneError
+from xaiprune.evaluation import Accuracy, macs
 from xaiprune.pruning import Plan
 from xaiprune.session import PruningSession
 
@@ -87,6 +89,49 @@ class TestEvaluator:
         found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
         self._cache.add(key, len(images), found)
         return found
+
+    def figures_at_macs(
+        self, method: NetworkMethod, fraction: float, images: LabelledImages | None = None
+    ) -> dict[str, Any]:
+        """As `figures`, of the network that a method makes, with its ``macs`` (as from `macs`).
+
+        Args:
+            method: Makes networks.
+            fraction: Part of the dense network's MACs that it is asked to leave.
+            images: As of `figures`.
+
+        Raises:
+            XaipruneError: It cannot make that network.
+        """
+        if math.isnan(fraction):
+            raise XaipruneError("it is measured at the MACs that the best leaves, and these are not known")
+        images = self.test if images is None else images
+        key = f"{method.name} ({method.version}) {fraction:.6f} {self._reference}"
+        if (cached := self._cache.get(key, len(images))) is not None:
+            return cached
+        network = method.network(fraction)
+        found = _figures(self.session.accuracy(network, images), with_images=len(images) == len(self.test))
+        found["macs"] = macs(network, self.session.example) / self.session.dense.cost().macs
+        self._cache.add(key, len(images), found)
+        return found
+
+    def macs(self, plan: Plan) -> float:
+        """Part of the dense network's MACs that is left when a plan's units are removed.
+
+        NaN where the smaller network cannot be made, for example because a layer would be empty.
+        """
+        if not plan.n_removed:
+            return 1.0
+        key = f"{plan.hash} macs"
+        if (cached := self._cache.get(key, 0)) is not None:
+            return float(cached["macs"])
+        session = self.session.with_prune(compensate="none", bn="keep")  # they change no shape
+        try:
+            left = macs(session.remove(plan, check=False).model, session.example) / session.dense.cost().macs
+        except XaipruneError:
+            return float("nan")
+        self._cache.add(key, 0, {"macs": left})
+        return left
 
 
 def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:

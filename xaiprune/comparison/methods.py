@@ -1,12 +1,16 @@
-"""What is compared: the best, presets, baseline criteria and random, each a ranking of the same units."""
+"""What is compared: the best, presets, baseline criteria and random, each a ranking of the same units.
+
+`xaiprune.comparison.peers` has the published methods.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from xaiprune.attribution import Scores, criterion
 from xaiprune.errors import XaipruneError
@@ -22,7 +26,7 @@ class Method:
 
     Attributes:
         name: As it is shown.
-        kind: ``best``, ``preset``, ``criterion`` or ``random``.
+        kind: ``best``, ``preset``, ``criterion``, ``peer`` or ``random``.
         scores: One number per unit.
         seed: Of a random ranking.
         prune: Keys of the ``prune`` section that the method sets itself.
@@ -56,6 +60,43 @@ class Method:
     def plan(self, session: PruningSession, rate: float) -> Plan:
         """The units that the method removes at a rate."""
         return self.under(session).plan(self.scores, rate, rerank=self.rerank)
+
+
+@dataclass(frozen=True)
+class NetworkMethod:
+    """A method that makes a network of its own, not a plan for the session's units.
+
+    Attributes:
+        name: As it is shown.
+        kind: As of `Method`.
+        network: Part of the dense network's MACs that is left -> the network.
+        version: What the network depends on beside the session and the part.
+        seed: None.
+    """
+
+    name: str
+    kind: str
+    network: Callable[[float], nn.Module]
+    version: str
+    seed: int | None = None
+
+
+def under_each(methods: Sequence[Method], compensations: Sequence[str] | None) -> list[Method]:
+    """Every method under each compensation, its name saying which: ``taylor (linear)``.
+
+    Args:
+        methods: Those that set a compensation themselves, and the best, stay as they are.
+        compensations: None: all stay as they are.
+    """
+    found = []
+    for method in methods:
+        if compensations is None or "compensate" in method.prune or method.kind == "best":
+            found.append(method)
+            continue
+        for how in compensations:
+            prune = {**method.prune, "compensate": how}
+            found.append(replace(method, name=f"{method.name} ({how})", prune=prune))
+    return found
 
 
 def known_presets(names: Sequence[str] | None) -> list[str]:
@@ -125,17 +166,17 @@ def rank(
         ranked.append(Method.of(method, kind, recipe, scores, session.ranker(recipe)))
     for of in criteria:
         try:
-            rerank = _baseline(session, of)
+            rerank = baseline(session, of)
             ranked.append(Method(of, "criterion", rerank(session.model), rerank=rerank))
         except XaipruneError as error:  # for example: no weight belongs to the units of a layer
             left_out[of] = str(error)
     for seed in range(seeds):
-        ranked.append(Method("random", "random", _baseline(session, "random", seed)(session.model), seed))
+        ranked.append(Method("random", "random", baseline(session, "random", seed)(session.model), seed))
     return ranked, left_out
 
 
-def _baseline(session: PruningSession, name: str, seed: int = 0) -> Rank:
-    """A criterion as a function that ranks the units of a network."""
+def baseline(session: PruningSession, name: str, seed: int = 0) -> Rank:
+    """A criterion as a function that ranks the units of a network by the session's reference images."""
     labels = session.dataset.reference.labels.to(session.device)
     return lambda model: criterion(name)(
         model,

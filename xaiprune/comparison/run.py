@@ -1,7 +1,8 @@
-"""The final comparison: the study's best against presets and baselines, on the test split.
+"""The final comparison: the study's best against presets, baselines and peers, on the test split.
 
 The test split is touched here (through `TestEvaluator`) and nowhere else. Every method ranks the same units
-with the same reference images, prunes with the same settings and is measured on the same test images.
+with the same reference images, prunes with the same settings (peers with their own) and is measured on the
+same test images.
 `xaiprune.report.show_comparison` shows the result.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,15 @@ from xaiprune.comparison.evaluator import (
     right_images,
     short_hash,
 )
-from xaiprune.comparison.methods import Method, known_criteria, known_presets, rank
+from xaiprune.comparison.methods import (
+    Method,
+    NetworkMethod,
+    known_criteria,
+    known_presets,
+    rank,
+    under_each,
+)
+from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.comparison.table import COLUMNS, Comparison, load, save
 from xaiprune.config import Config
 from xaiprune.data import progress
@@ -54,7 +64,12 @@ BEST = "best found"
 
 
 def compare(
-    config: Config, *, network: nn.Module | None = None, criteria: Sequence[str] | None = None
+    config: Config,
+    *,
+    network: nn.Module | None = None,
+    criteria: Sequence[str] | None = None,
+    peers: Sequence[str] | str | None = None,
+    compensate: Sequence[str] | None = None,
 ) -> Comparison:
     """Measure the best of a configuration's study beside presets, baselines and chance on the test split.
 
@@ -65,6 +80,8 @@ def compare(
         network: As given to `xaiprune.study.search`.
         criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
             Taylor, activation and weight magnitude.
+        peers: As of `compare_on_test`.
+        compensate: As of `compare_on_test`.
 
     Returns:
         The figures; ``.frame`` has one row a measurement, `xaiprune.report.draw_curves` draws them.
@@ -82,7 +99,9 @@ def compare(
     with fitting_threads(setup.session, config.threads):
         folder = Path(str(config.output_dir))
         criteria = CRITERIA if criteria is None else criteria
-        return compare_on_test(setup.session, best, folder, criteria=criteria)
+        return compare_on_test(
+            setup.session, best, folder, criteria=criteria, peers=peers, compensate=compensate
+        )
 
 
 def compare_on_test(
@@ -95,6 +114,8 @@ def compare_on_test(
     presets: Sequence[str] | None = None,
     criteria: Sequence[str] | None = CRITERIA,
     seeds: int = SEEDS,
+    peers: Sequence[str] | str | None = None,
+    compensate: Sequence[str] | None = None,
     cache_dir: Path | None = None,
 ) -> Comparison:
     """Measure the best found, the presets, the criteria and chance on the test split.
@@ -111,22 +132,34 @@ def compare_on_test(
         presets: Names of presets; None: all.
         criteria: Names of baseline criteria; None: all.
         seeds: How many random rankings.
+        peers: Published methods by name (`xaiprune.comparison.peers`), or ``all``; None: none. One that makes
+            networks of its own is measured at the MACs that the best recipe leaves at each rate.
+        compensate: Every method that sets no compensation itself, but the best, is measured under each of
+            these; None: under the configured one.
         cache_dir: Folder that keeps what was measured; comparisons of one study share it. None: ``out_dir``.
 
     Returns:
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
 
     Raises:
-        XaipruneError: Unknown preset or criterion, or the best composite does not fit the network.
+        XaipruneError: Unknown preset, criterion or peer, or the best composite does not fit the network.
     """
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
-    names, others = known_presets(presets), known_criteria(criteria)
+    names, others, published = known_presets(presets), known_criteria(criteria), known_peers(peers)
     evaluator = TestEvaluator(session, cache_dir or out_dir)
-    key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds)
+    key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds, published, compensate)
     if (found := load(out_dir, key)) is not None:
         return found
     ranked, left_out = rank(session, name, best, names, others, seeds)
+    further, without = peer_methods(session, published, compensate)
+    left_out |= without
+    chance = [method for method in ranked if method.kind == "random"]
+    methods: list[Method | NetworkMethod] = [
+        *under_each(ranked[: len(ranked) - len(chance)], compensate),
+        *further,
+        *under_each(chance, compensate),
+    ]
     test = session.dataset.test
     part = curve_part(test)
     within = [rate for rate in rates if _reachable(session, ranked[0].scores, rate)]
@@ -137,12 +170,12 @@ def compare_on_test(
         )
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
-        "comparing %d rankings%s: all %d test images at rate %g, %d of them at %d rates",
-        len(ranked),
+        "comparing %d methods%s: all %d test images at rate %g, %d of them at %d rates",
+        len(methods),
         f" of {session.prune.rounds} rounds each" if session.prune.rounds > 1 else "",
         *(len(test), session.prune.rate, len(part), len(within)),
     )
-    frame, against = _measure(evaluator, ranked, within, part)
+    frame, against, failed = _measure(evaluator, ranked[0], methods, within, part)
     comparison = Comparison(
         frame=frame,
         network=session.name,
@@ -152,7 +185,7 @@ def compare_on_test(
         chance=1 / len(session.dataset.task.classes),
         test_images=len(test),
         curve_images=len(part),
-        left_out=left_out,
+        left_out=left_out | failed,
         against=against,
     )
     save(comparison, out_dir, key)
@@ -160,35 +193,56 @@ def compare_on_test(
 
 
 def _measure(
-    evaluator: TestEvaluator, ranked: Sequence[Method], rates: Sequence[float], part: list[int]
-) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
+    evaluator: TestEvaluator,
+    best: Method,
+    methods: Sequence[Method | NetworkMethod],
+    rates: Sequence[float],
+    part: list[int],
+) -> tuple[pd.DataFrame, dict[str, dict[str, int]], dict[str, str]]:
     """All rows: each method at the target rate on every test image, and along the rates on ``part``.
 
-    Also how the first method and each other (but chance) disagree at the target rate, image by image.
+    Also how the best and each other (but chance) disagree at the target rate, image by image, and the reason
+    for each method that turned out not to work.
     """
     test, target = evaluator.test, evaluator.session.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
-    best = ranked[0]
-    rows = [_row("dense", "dense", "target", 0.0, evaluator.figures(best, 0.0))]
+    rows = [_row("dense", "dense", "target", 0.0, evaluator.figures(best, 0.0), macs=1.0)]
     rows.append(_row("dense", "dense", "curve", 0.0, evaluator.figures(best, 0.0, curve_images)))
     right: dict[str, np.ndarray] = {}
+    failed: dict[str, str] = {}
+    left_by_best = cache(lambda rate: evaluator.macs(best.plan(evaluator.session, rate)))
     for method, rate, is_target in progress(
-        list(_steps(ranked, rates, target)), "comparing on the test images"
+        list(_steps(methods, rates, target)), "comparing on the test images"
     ):
-        found = evaluator.figures(method, rate, test if is_target else curve_images)
+        if method.name in failed:
+            continue
+        images, macs = test if is_target else curve_images, float("nan")
+        if isinstance(method, Method):
+            found = evaluator.figures(method, rate, images)
+            if is_target:
+                macs = evaluator.macs(method.plan(evaluator.session, rate))
+        else:
+            try:
+                found = evaluator.figures_at_macs(method, left_by_best(rate), images)
+            except XaipruneError as error:  # works at some sizes only
+                failed[method.name] = str(error)
+                continue
+            macs = found["macs"]
         place = "target" if is_target else "curve"
-        rows.append(_row(method.name, method.kind, place, rate, found, method.seed))
+        rows.append(_row(method.name, method.kind, place, rate, found, method.seed, macs))
         if is_target and method.kind != "random":
             right[method.name] = right_images(found)
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
+    frame = frame[~frame.method.isin(list(failed))].reset_index(drop=True)
     mine = right.pop(best.name)
-    return frame, {name: asdict(paired(mine, theirs)) for name, theirs in right.items()}
+    against = {name: asdict(paired(mine, own)) for name, own in right.items() if name not in failed}
+    return frame, against, failed
 
 
 def _steps(
-    ranked: Sequence[Method], rates: Sequence[float], target: float
-) -> Iterator[tuple[Method, float, bool]]:
-    for method in ranked:
+    methods: Sequence[Method | NetworkMethod], rates: Sequence[float], target: float
+) -> Iterator[tuple[Method | NetworkMethod, float, bool]]:
+    for method in methods:
         yield method, target, True
         for rate in rates:
             yield method, rate, False
@@ -204,10 +258,23 @@ def _reachable(session: PruningSession, scores: Scores, rate: float) -> bool:
 
 
 def _row(
-    method: str, kind: str, part: str, rate: float, figures: dict[str, Any], seed: int | None = None
+    method: str,
+    kind: str,
+    part: str,
+    rate: float,
+    figures: dict[str, Any],
+    seed: int | None = None,
+    macs: float = float("nan"),
 ) -> dict[str, Any]:
-    measured = plain_figures(figures)
-    return {"method": method, "kind": kind, "part": part, "rate": rate, **measured, "seed": seed}
+    return {
+        "method": method,
+        "kind": kind,
+        "part": part,
+        "rate": rate,
+        **plain_figures(figures),
+        "seed": seed,
+        "macs": macs,
+    }
 
 
 def _key(
@@ -219,6 +286,8 @@ def _key(
     presets: Sequence[str],
     criteria: Sequence[str],
     seeds: int,
+    peers: Sequence[str],
+    compensate: Sequence[str] | None,
 ) -> str:
     """Everything that a comparison depends on, as one short text."""
 
@@ -234,5 +303,7 @@ def _key(
             "seeds": seeds,
             # Only where it differs from the default: comparisons from before there was an order stay valid.
             **({} if session.prune.order == "score" else {"order": session.prune.order}),
+            **({"peers": list(peers)} if peers else {}),
+            **({} if compensate is None else {"compensate": list(compensate)}),
         }
     )

@@ -18,7 +18,7 @@ from xaiprune.files import replacing
 SCHEMA = "xaiprune/comparison/1"
 KEEP = 0.95
 _NAN = float("nan")
-COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed")
+COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed", "macs")
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Comparison:
     """Every method's top-1 on the test split.
 
     Attributes:
-        frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion`` or
-            ``random``; ``part``: ``target`` (the target rate on all test images) or ``curve`` (every rate on
-            the curve images); ``rate``; ``top1`` with its 95 % interval ``low`` to ``high`` (fractions);
-            ``correct`` of ``total`` images; ``seed`` (random only).
+        frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion``,
+            ``peer`` or ``random``; ``part``: ``target`` (the target rate on all test images) or ``curve``
+            (every rate on the curve images); ``rate``; ``top1`` with its 95 % interval ``low`` to ``high``
+            (fractions); ``correct`` of ``total`` images; ``seed`` (random only); ``macs``, the part of the
+            dense network's MACs that is left (in target rows, and in all of a method that makes networks of
+            its own; else NaN).
         network: Name of the network.
         units: Unit kind.
         unit_count: Units of the dense network.
@@ -78,7 +80,8 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
         ``keep`` of the dense network's, on the curve images). All are fractions, NaN where there is none.
         ``only_best``, ``only_other`` and ``p``: how many test images only the best found, and only this
         method, classifies correctly at the target rate, and p of McNemar's exact test. Several seeds are
-        averaged, intervals included, and have no paired test. The dense network has no curve.
+        averaged, intervals included, and have no paired test. The dense network has no curve. ``macs``: the
+        part of the dense network's MACs that is left at the target rate.
     """
     frame = comparison.frame
     dense = frame[frame.kind == "dense"]
@@ -102,6 +105,7 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
                 "only_best": _NAN if found is None else found.only_first,
                 "only_other": _NAN if found is None else found.only_second,
                 "p": _NAN if found is None else found.p,
+                "macs": target.macs.mean(),
             }
         )
     return pd.DataFrame(rows).astype({"only_best": "Int64", "only_other": "Int64"})
@@ -118,15 +122,15 @@ def highest_rate(curve: pd.Series, least: float) -> float:
 
 
 def rivals(comparison: Comparison) -> dict[str, str]:
-    """The most accurate other methods at the target rate: ``preset`` -> its method, ``criterion`` -> its
-    method.
+    """The most accurate other methods at the target rate, of each kind: ``preset``, ``criterion``, ``peer``.
 
     They are chosen by top-1 on the test images, which favours them: the best of several is also the luckiest.
     Taylor is compared as a criterion but counts as a preset, since LRP with the plain gradient is the same.
     """
     frame = comparison.frame
-    target = frame[(frame.part == "target") & frame.kind.isin(["preset", "criterion"])]
-    group = target.kind.where(target.method != "taylor", "preset")
+    target = frame[(frame.part == "target") & frame.kind.isin(["preset", "criterion", "peer"])]
+    taylor = target.method.str.partition(" (")[0] == "taylor"  # under any compensation
+    group = target.kind.where(~taylor, "preset")
     best = target.sort_values("top1", ascending=False, kind="stable").groupby(group).method.first()
     return {str(kind): str(method) for kind, method in best.items()}
 
@@ -169,6 +173,8 @@ def load(folder: Path, key: str | None = None) -> Comparison | None:
         if about.pop("key") != key and key is not None:
             return None
         frame = pd.read_csv(measured, dtype={"seed": "Int64"})
+        if "macs" not in frame.columns:  # written before MACs were counted
+            frame["macs"] = _NAN
         if list(frame.columns) != list(COLUMNS):
             raise ValueError(f"columns {', '.join(map(str, frame.columns))}")
         return Comparison(frame=frame, **about)

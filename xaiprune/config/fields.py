@@ -84,6 +84,25 @@ def each_within(default: Any, low: float, high: float, *, ends: str = "[]", leng
     return field(default=default, metadata=metadata)
 
 
+def each_of(*choices: str) -> Any:
+    """A list of one or several of ``choices``; None by default."""
+    rule = Rule(
+        lambda values: len(values) > 0 and all(value in choices for value in values),
+        f"a list of {', '.join(choices)}",
+    )
+    return field(default=None, metadata={RULE: rule})
+
+
+def some_of(registry: Registry) -> Any:
+    """A list of names in a registry, one name, or ``all``; None by default."""
+
+    def allows(value: Any) -> bool:
+        names = [value] if isinstance(value, str) else value
+        return isinstance(names, list) and all(name == "all" or name in registry for name in names)
+
+    return field(default=None, metadata={RULE: Rule(allows, f"all, or a list of {', '.join(registry)}")})
+
+
 def factors_of(what: str) -> Any:
     """A dictionary of factors above zero; empty by default.
 

@@ -2,9 +2,11 @@
 
 # ruff: noqa: RUF009 - the field helpers return dataclasses.field, as the rule wants but cannot see
 from dataclasses import dataclass, field
+from typing import Any
 
-from xaiprune.config.fields import each_within, one_of, within
+from xaiprune.config.fields import each_of, each_within, one_of, some_of, within
 from xaiprune.config.schema import Config
+from xaiprune.registry import PEERS
 
 
 @dataclass
@@ -74,12 +76,17 @@ class CompareSettings:
         rates: Rates of the curves, rising.
         criteria: Baseline criteria by name (None: all).
         presets: Composite presets by name (None: all).
+        peers: Published methods as their authors use them, by name, or ``all`` (None: none).
+        compensate: Measure all methods but the best and those with a compensation of their own under each of
+            these (None: under ``prune.compensate``).
         seeds: Number of seeds of the random baseline.
     """
 
     rates: list[float] = each_within(lambda: [round(0.05 * step, 2) for step in range(20)], 0, 1, ends="[)")
     criteria: list[str] | None = None
     presets: list[str] | None = None
+    peers: Any = some_of(PEERS)
+    compensate: list[str] | None = each_of("none", "mean", "linear")
     seeds: int = within(3, 1)
 
 

@@ -109,6 +109,23 @@ class JointOrder:
                 found[name][torch.tensor(order)] = values.sort().values
         return found
 
+    def ranks(self) -> dict[str, Tensor]:
+        """Each layer's units numbered in the order in which they are removed where all scores are 1.
+
+        This is ThiNet's own choice (``none``, ``mean``), or the Optimal Brain Surgeon's (``linear``), without
+        a ranking of the units.
+
+        Returns:
+            Unit layer -> (units,) float64, 0 for the unit that is removed first. Layers whose units have no
+            consumers of their own have no entry.
+        """
+        found = {}
+        for name, loss in self.losses.items():
+            order = loss.order(torch.ones(loss.units, dtype=torch.float64))
+            found[name] = torch.empty(loss.units, dtype=torch.float64)
+            found[name][torch.tensor(order)] = torch.arange(loss.units, dtype=torch.float64)
+        return found
+
 
 def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer]) -> str:
     """Why units cannot be ordered jointly; empty where they can.
@@ -178,6 +195,10 @@ def _second_moment(statistics: Statistics, consumer: str, centred: bool) -> Tens
 class _Loss(Protocol):
     """The error that the consumers of one layer get when its units are removed."""
 
+    @property
+    def units(self) -> int:
+        """How many units the layer has."""
+
     def order(self, scores: Tensor) -> list[int]:
         """The units in the order in which they are removed.
 
@@ -208,6 +229,11 @@ class _PlainLoss:
             size, width = r.channels.shape
             gram[r.units[:, None], r.units] += products.reshape(size, width, size, width).sum((1, 3))
         return _PlainLoss(gram)
+
+    @property
+    def units(self) -> int:
+        """How many units the layer has."""
+        return len(self.gram)
 
     def order(self, scores: Tensor) -> list[int]:
         added = self.gram.diagonal().clone()

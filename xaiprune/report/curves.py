@@ -14,6 +14,8 @@ from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
 from xaiprune.report.palette import Style, method_styles
 
+_LINE = 14  # points from one name to the next
+
 
 def draw_curves(comparison: Comparison, path: Path) -> Path:
     """Draw top-1 over the rate for every method into a PNG.
@@ -24,10 +26,12 @@ def draw_curves(comparison: Comparison, path: Path) -> Path:
         comparison: What was measured.
         path: The file to write; on an error it stays as it was.
     """
-    figure = Figure(figsize=(8.8, 5.0), dpi=150, layout="constrained")
+    curves = _curves(comparison)
+    # As high as the names beside the axes need.
+    height = max(5.0, (len(curves) + 1) * _LINE / 72 + 0.9)
+    figure = Figure(figsize=(8.8, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    curves = _curves(comparison)
     _frame(axes, comparison, max(curve.index.max() for curve in curves.values()))
     styles = method_styles(list(curves), comparison.best)
     for method, curve in curves.items():
@@ -93,7 +97,7 @@ def _beside(axes: Axes, position: int, text: str, color: str, *, bold: bool = Fa
         text,
         xy=(1, 1),
         xycoords="axes fraction",
-        xytext=(8, -14 * position),
+        xytext=(8, -_LINE * position),
         textcoords="offset points",
         color=color,
         fontsize=9,

@@ -25,7 +25,7 @@ from xaiprune.study import network_of
 STATES = ("complete", "pruned", "fail", "running", "waiting")
 STEPS = ("suggest", "attribute", "plan", "evaluate")
 _ATTRS = ("seconds", "evaluated", "images", "preset", "reused_from", "retry_of", "reason", "kept", "scores")
-_KIND_ORDER = ("dense", "best", "preset", "criterion", "random")
+_KIND_ORDER = ("dense", "best", "preset", "criterion", "peer", "random")
 # From pandas 3 on, missing texts are NaN as in every other column; before, this is the closest.
 _TEXT = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"
 
@@ -129,13 +129,14 @@ def accuracy(comparison: Comparison) -> pd.DataFrame:
 
     Returns:
         ``method`` (categorical, in the order of comparison), ``kind`` (categorical: dense, best, preset,
-        criterion, random), ``part`` (categorical: ``curve``, the rates of the curves on the curve images;
-        ``target``, the target rate on all test images), ``rate``, ``seed`` (random only), ``top1``
-        with its 95 % interval ``low`` to ``high`` over images (fractions), ``images``.
+        criterion, peer, random), ``part`` (categorical: ``curve``, the rates of the curves on the curve
+        images; ``target``, the target rate on all test images), ``rate``, ``seed`` (random only), ``top1``
+        with its 95 % interval ``low`` to ``high`` over images (fractions), ``images``, ``macs`` (part of the
+        dense network's MACs that is left; known at the target rate).
     """
     frame = _compared(comparison.frame.rename(columns={"total": "images"}))
     frame["part"] = _ordered(frame.part, first=("curve", "target"))
-    return frame[["method", "kind", "part", "rate", "seed", "top1", "low", "high", "images"]]
+    return frame[["method", "kind", "part", "rate", "seed", "top1", "low", "high", "images", "macs"]]
 
 
 def methods(comparison: Comparison) -> pd.DataFrame:
@@ -144,8 +145,8 @@ def methods(comparison: Comparison) -> pd.DataFrame:
     Returns:
         ``method`` and ``kind`` as in `accuracy`, and the columns of `xaiprune.comparison.table.summary`:
         ``top1``, ``low``, ``high`` at the target rate on all test images; ``curve_mean``, ``trapezoid`` and
-        ``rate_kept`` on the curve images; ``p`` of the paired test against the best found. Seeds are
-        averaged.
+        ``rate_kept`` on the curve images; ``p`` of the paired test against the best found; ``macs``, the part
+        of the dense network's MACs that is left at the target rate. Seeds are averaged.
     """
     return _compared(summary(comparison))
 

@@ -13,7 +13,10 @@ from rich.table import Table
 from xaiprune.comparison.table import Comparison, rivals, summary
 
 # In several lines, so that the longest method names fit beside them.
-_HEADINGS = ("method", "top-1", "95 %\ninterval", "p", "mean\nover\nrates", "trapezoid", "rate at\n95 %")
+_HEADINGS = (
+    *("method", "top-1", "95 %\ninterval", "MACs\nleft", "p"),
+    *("mean\nover\nrates", "trape-\nzoid", "rate\nat\n95 %"),
+)
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -85,7 +88,7 @@ def _paired_lines(comparison: Comparison) -> list[str]:
     for kind, method in sorted(rivals(comparison).items(), reverse=True):
         found = comparison.paired(method)
         # Taylor is compared as a criterion but counts as a preset.
-        what = {"preset": "best preset", "criterion": "best other criterion"}[kind]
+        what = {"preset": "best preset", "criterion": "best other criterion", "peer": "best peer"}[kind]
         if found is not None:
             lines.append(
                 f"{what} {method}: {found.only_first} images that only {comparison.best} gets right, "
@@ -99,20 +102,25 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """The cells as text, in the order of the columns."""
     rows: list[tuple[str, ...]] = []
     for _, row in frame.iterrows():
-        top1, low, high, p, mean, area, kept = (
-            float(row[c]) for c in ("top1", "low", "high", "p", "curve_mean", "trapezoid", "rate_kept")
+        top1, low, high, left, p, mean, area, kept = (
+            float(row[c])
+            for c in ("top1", "low", "high", "macs", "p", "curve_mean", "trapezoid", "rate_kept")
         )
-        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+        interval = f"{100 * low:.1f} to {100 * high:.1f}".replace("100.0", "100")
         on_curve = "" if math.isnan(mean) else "none" if math.isnan(kept) else f"{100 * kept:g} %"
-        rows.append(
-            (str(row["method"]), percent(top1), interval, p_text(p), percent(mean), percent(area), on_curve)
-        )
+        at_target = (percent(top1), interval, macs_text(left), p_text(p))
+        rows.append((str(row["method"]), *at_target, percent(mean), percent(area), on_curve))
     return rows
 
 
 def p_text(p: float) -> str:
     """``"0.031"``, ``"<0.001"``; nothing for NaN."""
     return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def macs_text(left: float) -> str:
+    """``"0.84"`` of the dense network's MACs; nothing for NaN."""
+    return "" if math.isnan(left) else f"{left:.2f}"
 
 
 def percent(fraction: float) -> str:

@@ -3,9 +3,10 @@
 scores = criterion("taylor")(model, images, labels, units, task)
 """
 
-from xaiprune.attribution.criteria.activations import activation
+from xaiprune.attribution.criteria.activations import activation, variance
 from xaiprune.attribution.criteria.gradients import fisher, gradient, integrated_gradients, taylor
 from xaiprune.attribution.criteria.types import Criterion, Scores, SelectsLogits
+from xaiprune.attribution.criteria.wanda import wanda
 from xaiprune.attribution.criteria.weights import magnitude_l1, magnitude_l2, random
 from xaiprune.registry import CRITERIA, register_criterion
 
@@ -24,6 +25,8 @@ __all__ = [
     "random",
     "register_criterion",
     "taylor",
+    "variance",
+    "wanda",
 ]
 
 

@@ -95,6 +95,24 @@ def unit_weights(model: nn.Module, unit: UnitLayer) -> Tensor:
     )
 
 
+def folded_weight(model: nn.Module, layer: str, norm: str | None) -> Tensor:
+    """A layer's weight, times the scale of a BatchNorm that reads its outputs.
+
+    Args:
+        model: The network.
+        layer: A linear layer or convolution.
+        norm: The BatchNorm; None: there is none.
+
+    Returns:
+        (out, in / groups, kernel positions), float64 on the CPU, detached; a linear layer has one position.
+    """
+    weight: Tensor = model.get_submodule(layer).weight  # type: ignore[assignment]
+    weight = _plain(weight)
+    weight = weight.reshape(*weight.shape[:2], -1)
+    scale = None if norm is None else model.get_submodule(norm)
+    return weight * _batch_norm_scale(scale)[:, None, None] if isinstance(scale, _BatchNorm) else weight
+
+
 def _batch_norm_scale(norm: _BatchNorm) -> Tensor:
     if norm.running_var is None:
         raise XaipruneError("weight magnitude: a BatchNorm without running statistics cannot be folded")

@@ -59,16 +59,8 @@ class Surgery:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Release the network.
-
-        The graph's nodes refer to each other and to the trace, which holds activations: a search would
-        accumulate gigabytes of networks before Python's garbage collector finds the cycles.
-        """
-        for node in self._graph.module2node.values():
-            for linked in (node.inputs, node.outputs, node.dependencies):
-                linked.clear()
-            node.module = node.grad_fn = None
-        self._graph.module2node.clear()
+        """Release the network."""
+        release_(self._graph)
 
     def cuts(self, layer: str, channels: Sequence[int]) -> Cuts:
         """The slices to remove together with output channels of one layer.
@@ -125,6 +117,19 @@ class Surgery:
                 raise XaipruneError(f"the plan would leave nothing of {name}; raise prune.min_units")
         for (name, function), channels in cuts.channels.items():
             function(self._model.get_submodule(name), sorted(channels))
+
+
+def release_(graph: Any) -> None:
+    """Empty a dependency graph of torch-pruning that is no longer needed.
+
+    Its nodes refer to each other and to the trace, which holds activations: a search would accumulate
+    gigabytes of networks before Python's garbage collector finds the cycles.
+    """
+    for node in graph.module2node.values():
+        for linked in (node.inputs, node.outputs, node.dependencies):
+            linked.clear()
+        node.module = node.grad_fn = None
+    graph.module2node.clear()
 
 
 def _size(graph: Any, module: nn.Module, function: Callable[..., Any]) -> int:

@@ -72,6 +72,7 @@ def page(findings: Findings) -> str:
         chance=percent(None if comparison is None else comparison.chance),
         stale=findings.stale,
         paired=any(row.p for row in compared.headline(findings)),
+        counted=any(row.macs for row in compared.headline(findings)),
         next_command=tables.next_command(findings),
         setup=tables.setup(findings),
         parameters=tables.parameters(findings),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.format import interval, percent, plural, seconds
 from xaiprune.report.palette import method_styles
-from xaiprune.report.table import p_text
+from xaiprune.report.table import macs_text, p_text
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Method:
         trapezoid: Area under the curve, as text.
         kept: Highest rate that keeps 95 % of the dense top-1, as text.
         p: Of the paired test against the best found, as text.
+        macs: Part of the dense network's MACs that is left, as text.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     trapezoid: str
     kept: str
     p: str
+    macs: str
 
 
 def headline(findings: Findings) -> list[Method]:
@@ -64,6 +66,7 @@ def headline(findings: Findings) -> list[Method]:
             trapezoid=percent(row["trapezoid"]) if row["kind"] != "dense" else "",
             kept="" if row["kind"] == "dense" else _rate(row["rate_kept"]),
             p=p_text(row["p"]),
+            macs=macs_text(row["macs"]),
         )
         for row in table.to_dict("records")
     ]

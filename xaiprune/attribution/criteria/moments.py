@@ -1,0 +1,156 @@
+"""Moments of what modules read and make on the reference images, and which modules read each unit layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from xaiprune.attribution.criteria.batches import batches, check, right_logits
+from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
+from xaiprune.attribution.criteria.types import SelectsLogits
+from xaiprune.units import Links, UnitLayer, evaluating, find_links
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where channels are read.
+
+    Attributes:
+        module: Qualified name.
+        where: The module's output or its first input.
+        dim: Dimension of that tensor that runs over the channels.
+    """
+
+    module: str
+    where: Literal["input", "output"]
+    dim: int
+
+
+@dataclass
+class Moments:
+    """Mean and spread of each channel over all samples (images and positions), updated batch by batch.
+
+    Squares are summed around the mean of their batch and merged (Chan et al. 1979), since E[x^2] - E[x]^2
+    loses its digits where the mean is large.
+
+    Attributes:
+        images: How many images.
+        count: How many samples.
+        mean: (channels,) float64 on the CPU.
+        spread: Sum over the samples of (x - mean)^2, (channels,) float64 on the CPU.
+    """
+
+    images: int = 0
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    spread: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def add(self, samples: Tensor) -> None:
+        """Add samples, (n, channels)."""
+        new, total = len(samples), self.count + len(samples)
+        mean = samples.mean(0, dtype=torch.float64)
+        spread = (samples - mean.to(samples.dtype)).square().sum(0, dtype=torch.float64).cpu()
+        step = mean.cpu() - self.mean
+        self.spread = self.spread + spread + step.square() * (self.count * new / total)
+        self.mean = self.mean + step * (new / total)
+        self.count = total
+
+    @property
+    def squares(self) -> Tensor:
+        """Sum of x^2 over all samples, (channels,)."""
+        return self.spread + self.count * self.mean.square()
+
+
+def links_of(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    batch_size: int,
+) -> Links:
+    """Who reads each unit layer; images, labels and unit layers are checked as by every other criterion.
+
+    Raises:
+        XaipruneError: As `batches`, or the unit layers are not of this network.
+    """
+    check(images, labels, batch_size)
+    example, label = next(batches(model, images[:1], labels[:1], 1))
+    with evaluating(model), torch.no_grad():
+        with captured(model, units, keep=torch.Tensor.detach) as store:
+            right_logits(model(example), label, task)
+        require_all(store, units)
+        for unit in units:
+            for tensor in store[unit.name]:
+                by_unit(tensor, unit, 1)
+        return find_links(model, units, example)
+
+
+def has_consumers(links: Links, unit: UnitLayer) -> bool:
+    """Whether all readers of a unit layer are known.
+
+    They are not where its outputs are added to others' (a residual stream) or carried on by a depthwise
+    convolution.
+    """
+    found = links.reaches[unit.name]
+    return bool(found.consumers) and not found.blocked and not found.depthwise
+
+
+def input_of(model: nn.Module, module: str) -> Place:
+    """The input of a convolution or linear layer."""
+    return Place(module, "input", -1 if isinstance(model.get_submodule(module), nn.Linear) else 1)
+
+
+def moments_at(
+    model: nn.Module,
+    places: Sequence[Place],
+    images: Tensor,
+    labels: Tensor,
+    task: SelectsLogits | None,
+    batch_size: int,
+) -> dict[Place, Moments]:
+    """The moments at each place over the images; every call of a module counts.
+
+    Args:
+        model: The network.
+        places: Where to read; the modules are called by the network.
+        images: (N, 3, H, W).
+        labels: (N,); checked, not used.
+        task: As for criteria.
+        batch_size: Images in one forward.
+    """
+    found = {place: Moments(images=len(images)) for place in places}
+    with evaluating(model), torch.no_grad(), _adding(model, found):
+        for part, part_labels in batches(model, images, labels, batch_size):
+            right_logits(model(part), part_labels, task)
+    return found
+
+
+@contextmanager
+def _adding(model: nn.Module, found: Mapping[Place, Moments]) -> Iterator[None]:
+    handles = []
+    try:
+        for place, moments in found.items():
+            module = model.get_submodule(place.module)
+            if place.where == "input":
+                handles.append(module.register_forward_pre_hook(partial(_add_input, moments, place.dim)))
+            else:
+                handles.append(module.register_forward_hook(partial(_add_output, moments, place.dim)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _add_input(moments: Moments, dim: int, _: nn.Module, args: tuple[Any, ...]) -> None:
+    _add_output(moments, dim, _, args, args[0])
+
+
+def _add_output(moments: Moments, dim: int, _: nn.Module, __: Any, tensor: Tensor) -> None:
+    moments.add(tensor.movedim(dim, -1).flatten(0, -2))
