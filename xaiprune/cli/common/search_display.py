@@ -58,7 +58,7 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
 def _searched(space: Space) -> str:
     """How many parameters a space has, and those of the whole network by name."""
     whole = [name for name, choice in space.dimensions().items() if choice.searched]
-    return f"{len(space.searched())} parameters" + (f": {', '.join(whole)} and the rules'" if whole else "")
+    return f"{len(space.searched())} parameters" + (f": of rules, and {', '.join(whole)}" if whole else "")
 
 
 def _how(prune: PruneConfig) -> str:
