@@ -162,21 +162,27 @@ def composed(*typed: str) -> Config:
         (("space.order=null", "space.sequential=null"), ("compensate",)),
     ],
 )
-def test_what_prune_says_is_not_searched(typed: tuple[str, ...], left: tuple[str, ...], caplog: Any) -> None:
-    caplog.set_level(logging.INFO, "xaiprune")
+def test_what_prune_says_is_not_searched(typed: tuple[str, ...], left: tuple[str, ...]) -> None:
     space = composed(*typed).space
     assert tuple(name for name in USED if space.get(name) is not None) == left
-    said = [record.message for record in caplog.records]
-    assert len(said) == len(USED) - len(left) - ("space.order=null" in typed) * 2
-    if typed == ("prune.compensate=none",):
-        assert said == ["prune.compensate=none is set, so it is not searched"]
+
+
+def test_a_search_says_what_it_does_not_search(config: MakeConfig, caplog: Any) -> None:
+    caplog.set_level(logging.INFO, "xaiprune")
+    for worker, lines in (("null", 2), ("1", 0)):  # who leads the workers has said it
+        caplog.clear()
+        setup = open_search(config("prune.sequential=false", ORDER, f"worker={worker}"))
+        said = [r.message for r in caplog.records if r.message.endswith("is set, so it is not searched")]
+        expected = ["prune.compensate=none", "prune.sequential=false"]
+        assert said == [f"{setting} is set, so it is not searched" for setting in expected][:lines]
+        assert searched(setup) == ["order"]
 
 
 def test_an_experiment_says_it_too(tmp_path: Any) -> None:
     (tmp_path / "experiment").mkdir()
     text = "# @package _global_\nprune: {compensate: linear}\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
-    assert "compensate" not in compose("search", ["experiment=mine"], config_dir=str(tmp_path)).space
+    assert compose("search", ["experiment=mine"], config_dir=str(tmp_path)).space["compensate"] is None
 
 
 def test_a_space_must_have_what_prune_says_beside_it() -> None:

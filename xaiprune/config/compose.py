@@ -1,6 +1,5 @@
 """Compose a task's configuration: the command line, the Python API and the tests all use this."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,8 +26,6 @@ from xaiprune.config.schema import Config
 from xaiprune.config.searched import set_by_prune
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
-
-log = logging.getLogger(__name__)
 
 
 def register_schema(task: str) -> None:
@@ -118,7 +115,6 @@ def finish(
     Raises:
         XaipruneError: As `compose`.
     """
-    says = command_line is not None  # Hydra's application runs what has been composed before
     command_line = command_line or current_command_line() or CommandLine(task, ())
     try:
         config = OmegaConf.to_object(composed)
@@ -132,10 +128,7 @@ def finish(
         apply_recipe_file(config, command_line.overrides)
     else:
         for name in set_by_prune(config.space, config.prune, typed.overridden_keys(command_line.overrides)):
-            del config.space[name]
-            if says and not config.worker:
-                value = str(getattr(config.prune, name))
-                log.info("prune.%s=%s is set, so it is not searched", name, value.lower())
+            config.space[name] = None  # as space.NAME=null
     fill_names(config, task, label)
     return config
 

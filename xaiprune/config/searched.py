@@ -10,7 +10,7 @@ from xaiprune.errors import XaipruneError
 
 
 def set_by_prune(space: Mapping[str, Any], prune: PruneConfig, typed: Sequence[str] = ()) -> list[str]:
-    """The dimensions of a space that are not searched, because the ``prune`` section says what they are.
+    """The dimensions of a space that must not be searched, because the ``prune`` section says what they are.
 
     Args:
         space: As plain data.

@@ -116,7 +116,7 @@ def _attribution(setup: SearchSetup) -> dict[str, Any]:
         return {}
     keys = ["start", "aggregate", "image_weight", "normalize"]
     keys += [key for key in ("scale", "references") if getattr(config.attribution, key)]
-    return {key: getattr(config.attribution, key) for key in keys if key not in config.space}
+    return {key: getattr(config.attribution, key) for key in keys if config.space.get(key) is None}
 
 
 def _space(setup: SearchSetup) -> dict[str, Any]:

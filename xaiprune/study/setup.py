@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from torch import nn
 
 from xaiprune.config import Config
@@ -11,6 +13,8 @@ from xaiprune.space import Space, read_space, reduce
 from xaiprune.study.presets import wanted_presets
 from xaiprune.study.racing import WHERE_POSSIBLE, races
 from xaiprune.trial import Objective, SearchSetup, objective_of
+
+log = logging.getLogger(__name__)
 
 
 def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup:
@@ -24,12 +28,21 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
         XaipruneError: Something in the configuration does not fit; names the key.
     """
     objective = objective_of(config)
+    if config.worker is None:  # else who leads the workers says it
+        _say_what_is_not_searched(config)
     space = read_space(config.space, config.attribution)
     check_compatible(config, objective, space)
     session = open_session(config, network)
     rate = objective.rates[0] if len(objective.rates) == 1 else None
     reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)
+
+
+def _say_what_is_not_searched(config: Config) -> None:
+    for name, choices in config.space.items():
+        if choices is None and hasattr(config.prune, name):
+            value = str(getattr(config.prune, name)).lower()
+            log.info("prune.%s=%s is set, so it is not searched", name, value)
 
 
 def check_compatible(config: Config, objective: Objective, space: Space) -> None:
