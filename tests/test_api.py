@@ -79,7 +79,8 @@ def overrides(tmp_path: Path, session_cache: str) -> list[str]:
         *(f"data.{key}={value}".replace(" ", "") for key, value in IMAGES.items()),
         f"data.cache_dir={session_cache}",
         f"study.storage=sqlite:///{tmp_path}/study.db",
-        "study.n_trials=2",
+        "study.n_trials=1",
+        "study.presets=[taylor]",
         "device=cpu",
         *FEW_IMAGES,
     ]
@@ -250,8 +251,9 @@ def test_ones_own_optuna_loop(images: tuple[torch.Tensor, torch.Tensor]) -> None
     space = xp.search_space(session, "layer_types", rate=0.5)
 
     def objective(trial: optuna.Trial) -> float:
-        plan = session.plan_for(xp.suggest(trial, space), 0.5)
-        return session.accuracy(session.pruned(plan)).top1
+        recipe = xp.suggest(trial, space)
+        plan = session.plan_for(recipe, 0.5)
+        return session.accuracy(session.under(recipe).pruned(plan)).top1
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(0))
     study.optimize(objective, n_trials=3)

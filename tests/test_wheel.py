@@ -82,7 +82,15 @@ def test_it_searches(installed: Installed, run: Run, tmp_path: Path, session_cac
     assert where.split() == [str(installed.site / "xaiprune" / name) for name in ("__init__.py", "conf")]
     few = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
     shown = run(
-        *("-m", "xaiprune.cli", "search", "model=digits_resnet", "study.name=one", "study.n_trials=2"),
+        *(
+            "-m",
+            "xaiprune.cli",
+            "search",
+            "model=digits_resnet",
+            "study.name=one",
+            "study.n_trials=1",
+            "study.presets=[taylor]",
+        ),
         *(*few, f"data.cache_dir={session_cache}", "device=cpu"),
     )
     assert "0 of 2 done" in shown

@@ -14,7 +14,18 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.proof.cases import STUDIES, Case, config_of
 from xaiprune.config import Config, compose
 from xaiprune.recipe import Recipe
-from xaiprune.study import RUNS, best_trial, counts, load_study, recipe_of, save_best, search
+from xaiprune.study import (
+    RUNS,
+    best_trial,
+    counts,
+    fitting_threads,
+    load_study,
+    open_search,
+    open_study,
+    recipe_of,
+    run_trials,
+    save_best,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class Stage:
         name: Part of the study's name.
         overrides: Space and sampler; ``{best}`` is the best composite's file of ``around``.
         around: The stage before it, without which there is nothing to begin with.
-        trials: Wanted in all; None: the case's.
+        trials: Wanted in all, presets included; None: the case's.
         compensated: Whether trials compensate, as the case says, at the case's rate for that.
         at_half: Whether it is scored where the strongest preset has lost half (without compensation).
         joint: Whether units leave in the joint order (``prune.order``).
@@ -48,11 +59,14 @@ class Stage:
         return case.compensated_rate if self.compensated else case.half_rate if self.at_half else case.rate
 
 
+# The published studies are older than these dimensions.
+_FORMER = ("space.order=null", "space.compensate=null", "space.sequential=null")
+_GROUPS = ("space=depth_groups", *_FORMER)
 _RACING = ("pruner=wilcoxon", "search.batch=4")
 _FAST = (*_RACING, "objective.precision=bfloat16")
 _SCALE = tuple(f"+space.scale.{depth}={{low: 0.1, high: 10}}" for depth in ("low", "mid", "high"))
 _BALANCE = ("space=balance", "space.around={best}", *_FAST)
-DEPTH_GROUPS = Stage("depth_groups", ("space=depth_groups", *_RACING))
+DEPTH_GROUPS = Stage("depth_groups", (*_GROUPS, *_RACING))
 # Of the same composite: what each layer weighs, at the rate that the papers' question is about.
 BALANCE = Stage("balance", _BALANCE, DEPTH_GROUPS, 80, at_half=True)
 # How much of that comes of LRP: the same with Taylor's relevance.
@@ -60,7 +74,7 @@ TAYLOR_BALANCE = Stage(
     "taylor_balance", ("space=balance", "space.around=taylor", *_FAST), trials=80, at_half=True
 )
 # What is worth keeping is another question where the rest makes up for what goes.
-COMPENSATED = Stage("compensated", ("space=depth_groups", *_SCALE, *_FAST), trials=100, compensated=True)
+COMPENSATED = Stage("compensated", (*_GROUPS, *_SCALE, *_FAST), trials=100, compensated=True)
 COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, compensated=True)
 # Once more, closer: a factor of 1.7 can empty a layer, one of 1.18 moves a few percent of its units.
 _FINER = (*_BALANCE, "space.scale.each={low: 0.85, high: 1.18}")
@@ -68,7 +82,7 @@ FINER = Stage("finer", _FINER, BALANCE, 80, at_half=True)
 COMPENSATED_FINER = Stage("compensated_finer", _FINER, COMPENSATED_BALANCE, 80, compensated=True)
 # Units that leave together are judged together: the rules anew, then the balance in steps between those two.
 _CLOSER = (*_BALANCE, "space.scale.each={low: 0.75, high: 1.33}")
-JOINT = Stage("joint", ("space=depth_groups", *_SCALE, *_FAST), trials=40, at_half=True, joint=True)
+JOINT = Stage("joint", (*_GROUPS, *_SCALE, *_FAST), trials=40, at_half=True, joint=True)
 JOINT_BALANCE = Stage("joint_balance", _CLOSER, JOINT, 60, at_half=True, joint=True)
 # Signed sums spread what leaves over the layers, which only the joint order can use; free to choose, the
 # sampler seldom gets there from Taylor, which is good in that order, too.
@@ -88,7 +102,7 @@ COMPENSATED_SIGNED = Stage("compensated_signed", SIGNED.overrides, trials=80, co
 # Other spaces, scored as depth_groups is.
 FURTHER = (
     Stage("refine", ("space=refine", "space.around={best}", *_SCALE, *_FAST), DEPTH_GROUPS, 60),
-    Stage("per_layer", ("space=per_layer", "recipe={best}", *_FAST), DEPTH_GROUPS, 60),
+    Stage("per_layer", ("space=per_layer", *_FORMER, "recipe={best}", *_FAST), DEPTH_GROUPS, 60),
 )
 # Every stage there is: a study's file names one of them.
 STAGES = (
@@ -120,7 +134,6 @@ def config_for(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> Config:
             *(("prune.compensate=linear",) if stage.compensated else ()),
             *(case.compensation if stage.compensated else ()),
             *(("prune.order=joint",) if stage.joint else ()),
-            f"study.n_trials={stage.wanted(case)}",
             f"study.name={file.stem}",
             f"study.storage=sqlite:///{file}",
             f"output_dir={file.with_suffix('')}",
@@ -135,10 +148,15 @@ def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     config = config_for(case, seed, stage)
     study = study_of(case, seed, stage)
     done = 0 if study is None else counts(study).done
-    if done >= config.study.n_trials:
+    if done >= stage.wanted(case):
         return
-    print(f"{config.study.name}: {done} of {config.study.n_trials} trials done", flush=True)
-    study = search(config, on_trial=_print)
+    print(f"{config.study.name}: {done} of {stage.wanted(case)} trials done", flush=True)
+    setup = open_search(config)
+    study = open_study(setup)
+    now = counts(study)
+    config.study.n_trials = max(0, stage.wanted(case) - now.presets - now.presets_left)
+    with fitting_threads(setup.session, config.threads):
+        run_trials(study, setup, _print)
     file = file_of(case, seed, stage)
     publish(study, file)
     save_best(study, file.with_suffix(""))

@@ -31,7 +31,7 @@ RULES = {"gradient": "#999999", "epsilon": BLUE, "gamma": ORANGE, "zplus": GREEN
 def main() -> int:
     """Search once, then draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=52)
     trials_wanted = parser.parse_args().trials
     torch.set_num_threads(1)
     model = xp.load_model("digits_resnet")

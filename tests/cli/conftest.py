@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from tests.search.conftest import FEW_IMAGES, SHALLOW
+from tests.search.conftest import FEW_IMAGES, PLAIN, SHALLOW, few
 from tests.search.conftest import config as config  # for the one test that searches
 from tests.search.conftest import weights as weights
 from xaiprune.cli.__main__ import main
@@ -99,12 +99,12 @@ def searched_once(
         *("model=digits_resnet", "model.checkpoint=weights.safetensors", "units=inner_filters"),
         "recipe=paper",
         *(f"model.kwargs.{key}={value}" for key, value in SHALLOW["digits_resnet"].items()),
-        *(f"data.cache_dir={session_cache}", *FEW_IMAGES, "prune.rate=0.4", "device=cpu"),
+        *(f"data.cache_dir={session_cache}", *FEW_IMAGES, *PLAIN, "prune.rate=0.4", "device=cpu"),
     ]
     with pytest.MonkeyPatch.context() as here:
         here.chdir(folder)
         here.setattr("xaiprune.cli.search.finish", lambda *_: None)  # the comparison is not needed
-        assert main(["search", *words, "study.name=one", "study.n_trials=9"]) == 0
+        assert main(["search", *words, "study.name=one", *few(9)]) == 0
     return folder, words
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import FINGERPRINT
+from tests.search.conftest import few
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
@@ -85,7 +86,7 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
 
 def test_the_pareto_front(config, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    asked = config("objective.cost=params", "study.n_trials=8", "units=inner_filters")
+    asked = config("objective.cost=params", *few(8), "units=inner_filters")
     study = search(asked)
     export.run(
         compose("export", [f"study.storage={asked.study.storage}", "study.name=test", "export.front=true"])
@@ -160,7 +161,7 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
 @pytest.mark.parametrize("setting", ["prune.rounds=2", "prune.order=joint"])
 def test_what_a_search_found_is_pruned_as_it_was_searched(setting, searched, capsys, monkeypatch):
     monkeypatch.setattr("xaiprune.cli.search.finish", lambda *_: None)
-    assert main(["search", *searched, setting, "study.name=two", "study.n_trials=3"]) == 0
+    assert main(["search", *searched, setting, "study.name=two", *few(3)]) == 0
     capsys.readouterr()
     assert main(["export", "study.name=two", "export.plan=true", "export.trial=1"]) == 0
     plan = Plan.load("studies/two/trial-1.plan.json")

@@ -12,7 +12,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from tests.report.made_up_study import make
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.cli import report, search
 from xaiprune.cli.__main__ import main
 from xaiprune.config import compose
@@ -134,7 +134,7 @@ def test_the_network_of_a_study_that_did_not_note_its_settings(tmp_path, monkeyp
 
 def test_from_search_to_report(config: MakeConfig, tmp_path: Path, capsys) -> None:
     """A search leaves cost and heatmaps; a report takes them, or makes them anew."""
-    search.run(config("study.n_trials=2", "prune.rate=0.5"))
+    search.run(config(*few(2), "prune.rate=0.5"))
     folder = tmp_path / "studies" / "test"
     shown = capsys.readouterr().out
     command = shown.split("report      xaiprune report ")[1].splitlines()[0]
@@ -157,7 +157,7 @@ def test_from_search_to_report(config: MakeConfig, tmp_path: Path, capsys) -> No
 
 def test_another_set_up_than_the_searchs_is_refused(config: MakeConfig, tmp_path: Path, capsys) -> None:
     """With the settings noted with the study, and others typed on top."""
-    search.run(config("study.n_trials=1", "prune.rate=0.5"))
+    search.run(config(*few(1), "prune.rate=0.5"))
     command = capsys.readouterr().out.split("report      xaiprune report ")[1].splitlines()[0]
     (tmp_path / "studies" / "test" / "cost.json").unlink()
     assert main(["report", *command.split(), "report.network=true", "prune.min_units=2"]) == 2

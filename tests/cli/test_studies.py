@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.search.conftest import few
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.cli import export, studies
 from xaiprune.cli.__main__ import main
@@ -50,10 +51,20 @@ def test_list(make_study, capsys):
     add_running(make_study("two"), None)
     run()
     heading, one, two = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["study", "done", "failed", "running", "best", "last", "trial", "storage"]
-    assert one.split()[:6] == ["one", "2", "1", "0", "94.0", "%"]
+    assert heading.split() == [
+        "study",
+        "sampled",
+        "presets",
+        "failed",
+        "running",
+        "best",
+        "last",
+        "trial",
+        "storage",
+    ]
+    assert one.split()[:7] == ["one", "0", "2", "1", "0", "94.0", "%"]
     assert one.endswith(f"sqlite:///{Path.cwd()}/studies/one.db")
-    assert two.split()[:5] == ["two", "0", "0", "1", "-"]
+    assert two.split()[:6] == ["two", "0", "0", "0", "1", "-"]
 
 
 def test_list_one_study_or_one_storage(make_study, capsys):
@@ -88,7 +99,7 @@ def test_list_a_study_of_another_program(make_study, capsys):
     with quiet():
         optuna.create_study(storage=study._storage, study_name="theirs", directions=["minimize", "maximize"])
     run()
-    assert capsys.readouterr().out.splitlines()[2].split()[:5] == ["theirs", "0", "0", "0", "-"]
+    assert capsys.readouterr().out.splitlines()[2].split()[:6] == ["theirs", "0", "0", "0", "0", "-"]
     run("study.name=theirs", "study.storage=sqlite:///studies/one.db", "studies.action=show")
     assert "schema    none; this xaiprune reads xaiprune/study/1" in capsys.readouterr().out
     with pytest.raises(XaipruneError, match="'theirs' was not made by xaiprune"):
@@ -100,7 +111,7 @@ def test_show(make_study, capsys):
     add_running(study, {"pid": 77, "host": "elsewhere"})
     run("study.name=one", "studies.action=show")
     shown = capsys.readouterr().out
-    assert "trials    2 done, 1 failed, 1 running, 0 queued; last 2" in shown
+    assert "trials    0 sampled and 2 presets done, 1 failed, 1 running, 0 queued; last 2" in shown
     assert "  model.name       digits_resnet\n" in shown
     assert "  data.classes     0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in shown
     assert "  prune.rate       0.5\n" in shown
@@ -244,7 +255,7 @@ def test_a_study_that_is_not_in_the_file(make_study):
 
 
 def test_of_a_real_search(config, tmp_path, capsys):
-    wanted = config("sampler=nsga2", "sampler.population_size=4", "study.n_trials=10")
+    wanted = config("sampler=nsga2", "sampler.population_size=4", *few(10))
     study = search(wanted)
     stored = f"study.storage={wanted.study.storage}"
     target = f"sqlite:///{tmp_path}/copy.db"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.cli.common.pruning import configured_plan
 from xaiprune.config import Config, compose, prepare, sweep_of
 from xaiprune.errors import XaipruneError
@@ -23,6 +23,8 @@ SPACE = [
     "space.scope=[global, layer]",
     "space.compensate=[none, mean]",
     "space.order=[score, joint]",
+    "space.sequential=[true, false]",
+    "space.rounds=[1, 2]",
     "data.reference_per_class=2",
     "pruner=none",
     "sampler=random",
@@ -86,7 +88,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> None:
-    asked = config("study.n_trials=36", "prune.rate=0.4", *SPACE)
+    asked = config(*few(28), "prune.rate=0.4", *SPACE)
     study = search(asked)
     hashes, kinds = set(), set()
     for trial in (*study.trials[:4], *study.trials[-12:]):  # presets, and what was sampled
@@ -98,13 +100,13 @@ def test_every_trials_plan_is_reproduced(config: MakeConfig, tmp_path: Path) -> 
         assert session.plan_key(plan) == trial.user_attrs["scores"][0]["plan"]
         hashes.add(plan.hash)
         prune = session.prune
-        kinds.add((prune.scope, prune.compensate, prune.order))
+        kinds.add((prune.scope, prune.compensate, prune.sequential, prune.order, prune.rounds))
     assert len(hashes) > 8
     assert len(kinds) > 4
 
 
 def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, session_cache: str) -> None:
-    study = search(config("study.n_trials=8"))
+    study = search(config(*few(8)))
     trial = next(t for t in study.trials if t.user_attrs.get("preset") == "alpha2beta1_first")
     file = save_trial(study, trial, tmp_path / "found.yaml")
     other = compose(
@@ -222,12 +224,12 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     }
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(content))
-    study = search(config("study.n_trials=2", f"composite={file}"))
+    study = search(config(*few(2), f"composite={file}"))
     first = study.trials[0]
     assert first.user_attrs["preset"] == "mine.yaml"
     assert bool(first.params) is inside
     found = recipe_of(first)
     assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
     assert study.trials[1].user_attrs["preset"] == "auto"
-    search(config("study.n_trials=3", f"composite={file}"))  # it is not tried again
+    search(config(*few(3), f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import TrialState
 
-from tests.search.conftest import FEW_IMAGES, SHALLOW
+from tests.search.conftest import FEW_IMAGES, PLAIN, SHALLOW, few
 from tests.search.conftest import postgres as postgres
 from tests.search.conftest import postgres_url as postgres_url
 from xaiprune.cli.__main__ import main
@@ -51,6 +51,7 @@ def typed(weights: dict[str, Path], session_cache: str, tmp_path: Path) -> Typed
             "study.name=test",
             "device=cpu",
             *FEW_IMAGES,
+            *PLAIN,
             *overrides,
         ]
 
@@ -87,10 +88,10 @@ def test_two_workers_share_a_study(
     where = []
     if storage == "postgresql":
         where = [f"study.storage={request.getfixturevalue('postgres_url')}"]
-    assert main(typed(f"hydra/launcher={launcher}", "study.n_trials=14", *where)) == 0
+    assert main(typed(f"hydra/launcher={launcher}", *few(14), *where)) == 0
     study = stored(*where)
     now = counts(study)
-    assert now == Counts(done=14, running=0, failed=0)
+    assert now == Counts(done=14, running=0, failed=0, presets=8)
     assert compared == ["test"]
     sampled = [str(trial.params) for trial in study.trials if "preset" not in trial.user_attrs]
     assert len(set(sampled)) == len(sampled)
@@ -101,7 +102,7 @@ def test_two_workers_share_a_study(
     assert "workers     2\n" in printed
     assert printed.count("\ntrial ") == now.done
     # Again: nothing is missing, so nobody is started.
-    assert main(typed(f"hydra/launcher={launcher}", "study.n_trials=14", *where)) == 0
+    assert main(typed(f"hydra/launcher={launcher}", *few(14), *where)) == 0
     assert counts(stored(*where)) == now
 
 
@@ -130,7 +131,7 @@ def test_a_killed_worker(
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     try:
-        assert main(typed("hydra/launcher=joblib", "study.n_trials=16", where)) == 0
+        assert main(typed("hydra/launcher=joblib", *few(16), where)) == 0
     finally:
         over.set()
         killer.join()
@@ -147,7 +148,7 @@ def test_an_error_in_one_worker(
     Path("0.safetensors").write_bytes(weights["digits_resnet"].read_bytes())
     Path("1.safetensors").write_bytes(b"no weights at all")
     own = "model.checkpoint='${worker}.safetensors'"
-    assert main(typed("hydra/launcher=submitit_local", "study.n_trials=9", own)) == 2
+    assert main(typed("hydra/launcher=submitit_local", *few(9), own)) == 2
     shown = capfd.readouterr()
     (line,) = [line for line in shown.err.splitlines() if "worker 1" in line]
     assert line.startswith("xaiprune: worker 1: model.checkpoint")
@@ -160,7 +161,7 @@ def test_an_error_in_one_worker(
 
 def test_ctrl_c(typed: Typed) -> None:
     """The terminal's: to who leads and to the workers alike. All end after their trials."""
-    command = [sys.executable, "-m", "xaiprune.cli", *typed("hydra/launcher=joblib", "study.n_trials=5000")]
+    command = [sys.executable, "-m", "xaiprune.cli", *typed("hydra/launcher=joblib", *few(5000))]
     out = Path("out.txt")
     with out.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
@@ -175,7 +176,7 @@ def test_ctrl_c(typed: Typed) -> None:
     now = counts(study)
     printed = out.read_text()
     assert (now.running, now.failed) == (0, 0)
-    assert f"stopped: {now.done} of 5000 trials done; the same command continues from here" in printed
+    assert f"stopped: {now.text(4992)}; the same command continues from here" in printed
     assert "xaiprune: ending after the running trials; once more to end at once" in printed
     assert "Traceback" not in printed
     for trial in study.trials:
@@ -213,7 +214,7 @@ def test_two_studies_with_two_workers_each(
     typed: Typed, compared: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = [word for word in typed() if word != "study.name=test"]
-    assert main([*command, "hydra/launcher=joblib", "prune.rate=0.3,0.5", "study.n_trials=3"]) == 0
+    assert main([*command, "hydra/launcher=joblib", "prune.rate=0.3,0.5", *few(3)]) == 0
     names = [f"digits_resnet-digits-filters-{rate}" for rate in (0.3, 0.5)]
     assert compared == names
     for name in names:
@@ -227,12 +228,8 @@ def test_only_a_search_has_workers(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_worker_by_hand(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        word
-        for word in typed("study.n_trials=2", "worker=3")
-        if word not in ("--multirun", "worker=range(2)")
-    ]
+    command = [word for word in typed(*few(2), "worker=3") if word not in ("--multirun", "worker=range(2)")]
     assert main(command) == 0
     assert "worker 3 has ended; the same command without worker= compares" in capsys.readouterr().out
-    assert counts(stored()) == Counts(done=2, running=0, failed=0)
+    assert counts(stored()) == Counts(done=2, running=0, failed=0, presets=2)
     assert numbers(stored()) == {3}

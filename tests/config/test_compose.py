@@ -73,7 +73,7 @@ def test_open_sections_take_new_keys_without_a_plus():
         ("prune.rate=1.3", "prune.rate must be in [0, 1), got 1.3"),
         ("prune.rate=abc", "prune.rate must be a number, got abc"),
         ("study.n_trials=2.5", "study.n_trials must be a whole number, got 2.5"),
-        ("study.n_trials=0", "study.n_trials must be at least 1, got 0"),
+        ("study.n_trials=-1", "study.n_trials must be at least 0, got -1"),
         ("model.pretrained=maybe", "model.pretrained must be true or false, got maybe"),
         ("model=resnet81", "unknown model 'resnet81'; did you mean 'resnet18'?"),
         ("study=mine", "unknown study 'mine'; a study is named study.name=mine"),

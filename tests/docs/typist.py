@@ -184,7 +184,7 @@ class Typist:
         if task == "search":
             names = {str(config.study.name) for config in configs}
             self._runs.update(names)
-            extra.append(f"study.n_trials={1 + max(self._runs[name] for name in names)}")
+            extra += [f"study.n_trials={max(self._runs[name] for name in names)}", "study.presets=[taylor]"]
         if task == "train":
             extra.append("train.epochs=1")
         if task == "compare":
@@ -249,7 +249,7 @@ class Typist:
 def cheap_python(text: str) -> str:
     """A Python block with few trials on few images."""
     extra = "".join(f', "{override}"' for override in CHEAP)
-    return re.sub(r'"study\.n_trials=\d+"', f'"study.n_trials=2"{extra}', text)
+    return re.sub(r'"study\.n_trials=\d+"', f'"study.n_trials=1", "study.presets=[taylor]"{extra}', text)
 
 
 @pytest.fixture

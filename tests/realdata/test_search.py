@@ -24,14 +24,14 @@ def test_two_trials_end_with_the_table_and_the_files(
         "data.validation_per_class=2",
         "data.test_per_class=1",
         "prune.rate=0.3",
-        "study.n_trials=2",
+        *("study.n_trials=1", "study.presets=[taylor]", "prune.order=score", "prune.compensate=none"),
         f"study.storage=sqlite:///{tmp_path / 'study.db'}",
         f"output_dir={tmp_path / 'results'}",
         "device=cpu",
     ]
     search.run(compose("search", command))
     shown = capsys.readouterr().out
-    assert "0 of 2 done" in shown
+    assert "0 of 1 sampled trials done (0 of 1 presets)" in shown
     assert "vgg11_bn: 30 % of 7,360 filters removed, 10 test images, chance 10.0 %" in shown
     assert {p.name for p in (tmp_path / "results").iterdir()} >= {
         "best.yaml",

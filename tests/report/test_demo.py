@@ -27,7 +27,7 @@ def test_runs_the_search_task_twice(
     for (_, overrides), study in zip(runs, demo.STUDIES, strict=True):
         config = compose("search", overrides)
         assert config.study.name == study.name
-        assert config.study.n_trials == 30
+        assert config.study.n_trials == 12
         assert config.output_dir == str(study.folder)
     assert capsys.readouterr().out.count("curves.png") == 2
 

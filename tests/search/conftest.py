@@ -13,12 +13,23 @@ from safetensors.torch import save_file
 from tests.search.postgres import Postgres, Unavailable
 from xaiprune.config import Config, compose
 from xaiprune.models import small
+from xaiprune.recipe import PRESETS
 from xaiprune.study import open_search
 from xaiprune.trial import SearchSetup
 
 FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
 SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}
+# Set, so that they are not searched: most tests are about other things, and compensation takes time.
+PLAIN = ("prune.order=score", "prune.compensate=none")
 MakeConfig = Callable[..., Config]
+
+
+def few(trials: int) -> tuple[str, ...]:
+    """So many trials in all on the digits ResNet: its presets, then what the sampler proposes."""
+    names = [name for name in PRESETS if name != "epsilon_cp"]  # epsilon, where there is no attention
+    sampled = max(0, trials - len(names))
+    chosen = "null" if sampled else f"[{','.join(names[:trials])}]"
+    return f"study.n_trials={sampled}", f"study.presets={chosen}"
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +52,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def config(tmp_path: Path, weights: dict[str, Path], session_cache: str) -> MakeConfig:
-    """``config("study.n_trials=3", model="digits_vit")``: a search into the test's own folder.
+    """``config("prune.rate=0.3", model="digits_vit")``: a search into the test's own folder.
 
     Of filters, by score and without compensation, unless the test says something else.
     """
@@ -62,6 +73,7 @@ def config(tmp_path: Path, weights: dict[str, Path], session_cache: str) -> Make
                 f"output_dir={tmp_path}/studies/test",
                 "device=cpu",
                 *FEW_IMAGES,
+                *PLAIN,
                 *overrides,
             ],
         )

@@ -12,7 +12,7 @@ import optuna
 import pytest
 import torch
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from tests.search.postgres import Postgres
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
@@ -135,7 +135,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_full_disk(config: MakeConfig, small_disk: Path, kind: str) -> None:
-    wanted = config("study.n_trials=12", f"study.storage={kind}:///{small_disk}/test.{kind}")
+    wanted = config(*few(12), f"study.storage={kind}:///{small_disk}/test.{kind}")
     filler = small_disk / "filler"
 
     def fill(trial: Any, done: int) -> None:
@@ -179,7 +179,7 @@ def _limited(config: Config, answers: Any) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_file_that_may_not_grow(config: MakeConfig, tmp_path: Path, kind: str) -> None:
     """The same where no file system can be mounted: the kernel refuses to write on."""
-    wanted = config("study.n_trials=12", f"study.storage={kind}:///{tmp_path}/studies/test.{kind}")
+    wanted = config(*few(12), f"study.storage={kind}:///{tmp_path}/studies/test.{kind}")
     answers = fork.SimpleQueue()
     child = fork.Process(target=_limited, args=(wanted, answers))
     child.start()
@@ -198,14 +198,14 @@ def test_postgresql_restarts_between_trials(
         if done == 3:
             postgres.restart()
 
-    study = search(config("study.n_trials=6", f"study.storage={postgres_url}"), restart)
-    assert counts(study) == Counts(done=6, running=0, failed=0)
+    study = search(config(*few(6), f"study.storage={postgres_url}"), restart)
+    assert counts(study) == Counts(done=6, running=0, failed=0, presets=6)
 
 
 def test_postgresql_is_stopped_in_mid_trial(
     config: MakeConfig, postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = config("study.n_trials=6", f"study.storage={postgres_url}")
+    wanted = config(*few(6), f"study.storage={postgres_url}")
     accuracy, calls = PruningSession.accuracy, []
 
     def stopping(self: PruningSession, *rest: Any, **options: Any) -> Any:
@@ -223,4 +223,4 @@ def test_postgresql_is_stopped_in_mid_trial(
         postgres.start()
     assert counts(load_study(wanted)).running == 1
     study = search(wanted)
-    assert counts(study) == Counts(done=6, running=0, failed=1)
+    assert counts(study) == Counts(done=6, running=0, failed=1, presets=6)

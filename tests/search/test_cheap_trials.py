@@ -7,14 +7,14 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, accuracy
 from xaiprune.pruning import compensate, masked
 from xaiprune.recipe import PRESETS
 from xaiprune.session import Caches, PruningSession
-from xaiprune.study import Ending, counts, open_search, open_study, recipe_of, run_trials, search
+from xaiprune.study import Ending, best_trial, counts, open_search, open_study, recipe_of, run_trials, search
 from xaiprune.study.threads import fitting_threads
 from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run_trial, saved
 
@@ -38,7 +38,7 @@ def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: list[int]) -> None:
-    study = search(config("study.n_trials=10", "search.batch=4"))
+    study = search(config(*few(10), "search.batch=4"))
     assert counts(study).done == 10
     # The tenth is alone; presets that mean the same are attributed once.
     assert len(forwards) == 3
@@ -52,8 +52,8 @@ def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: lis
 
 
 def test_same_seed_same_study_in_batches(config: MakeConfig, tmp_path: Any) -> None:
-    one = search(config("study.n_trials=14", "search.batch=3", f"study.storage=sqlite:///{tmp_path}/one.db"))
-    two = search(config("study.n_trials=14", "search.batch=3", f"study.storage=sqlite:///{tmp_path}/two.db"))
+    one = search(config(*few(14), "search.batch=3", f"study.storage=sqlite:///{tmp_path}/one.db"))
+    two = search(config(*few(14), "search.batch=3", f"study.storage=sqlite:///{tmp_path}/two.db"))
     assert values(one) == values(two)
 
 
@@ -66,11 +66,11 @@ def test_one_bad_recipe_does_not_spoil_its_batch(config: MakeConfig, monkeypatch
         return relevances(self, recipes)
 
     monkeypatch.setattr(PruningSession, "relevances", broken)
-    study = search(config("study.n_trials=6", "search.batch=6"))
+    study = search(config(*few(6), "search.batch=6"))
     (failed,) = [trial for trial in study.trials if trial.state is TrialState.FAIL]
     assert failed.user_attrs["preset"] == "zplus"
     assert failed.user_attrs["reason"] == "ValueError: zplus is broken"
-    assert counts(study).done == 6
+    assert counts(study).done == 5
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -85,7 +85,7 @@ def test_memory_runs_out(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, ba
         return relevances(self, recipes)
 
     monkeypatch.setattr(PruningSession, "relevances", hungry)
-    overrides = ("study.n_trials=5", f"search.batch={batch}", "attribution.batch_size=10")
+    overrides = (*few(5), f"search.batch={batch}", "attribution.batch_size=10")
     study = search(config(*overrides))
     assert sizes[0] == 10
     assert set(sizes[1:]) == {5}  # halved once, the trial tried again, and so on with less
@@ -101,13 +101,13 @@ def test_memory_runs_out_for_good(config: MakeConfig, monkeypatch: pytest.Monkey
     with pytest.raises(
         XaipruneError, match=r"3 trials failed in a row.*OutOfMemoryError: CUDA out of memory"
     ):
-        search(config("study.n_trials=5"))
+        search(config(*few(5)))
 
 
-MANY_IMAGES = ("data.validation_per_class=30", "study.n_trials=16")  # 300 images: 6 chunks
+MANY_IMAGES = ("data.validation_per_class=30", *few(16))  # 300 images: 6 chunks
 
 
-@pytest.mark.parametrize("pruner", ["wilcoxon", "median", "hyperband"])
+@pytest.mark.parametrize("pruner", ["auto", "wilcoxon", "median", "hyperband"])
 def test_racing_stops_hopeless_trials(
     config: MakeConfig, pruner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +127,7 @@ def test_racing_stops_hopeless_trials(
         config(
             *MANY_IMAGES,
             f"pruner={pruner}",
-            "pruner.n_startup_steps=2"[: 99 * (pruner == "wilcoxon")] or "seed=0",
+            "pruner.n_startup_steps=2"[: 99 * (pruner in ("auto", "wilcoxon"))] or "seed=0",
         )
     )
     stopped = [trial for trial in study.trials if trial.state is TrialState.PRUNED]
@@ -139,7 +139,7 @@ def test_racing_stops_hopeless_trials(
         assert score["images"] == CHUNK * len(score["chunks"]) < 300
         assert score["correct"] == sum(score["chunks"])
     assert all(trial.user_attrs["scores"][0]["images"] == 300 for trial in whole)
-    assert max(t.value for t in whole) == study.best_value
+    assert max(t.value for t in whole) == study.best_value == best_trial(study).value
     spared, of = saved(study)
     seen = sum(trial.user_attrs["evaluated"] for trial in study.trials)
     assert 0 < spared < of == spared + seen
@@ -165,7 +165,7 @@ def test_a_stopped_plan_goes_on_where_it_was(config: MakeConfig) -> None:
 
 @pytest.mark.parametrize("override", ["objective.cost=macs", "objective=max_rate_at_drop"])
 def test_what_cannot_race_says_so(config: MakeConfig, override: str) -> None:
-    with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=none"):
+    with pytest.raises(XaipruneError, match=r"cannot race.*set pruner=auto or none"):
         open_search(config(override, "pruner=wilcoxon"))
 
 
@@ -249,7 +249,7 @@ def test_every_dimension_reaches_the_measurement(config: MakeConfig) -> None:
         "+space.order=[score,joint]",
         "+space.scale={low:{low:0.1,high:10,log:true}}",
     )
-    common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", "study.n_trials=32")
+    common = ("units=inner_filters", "data.reference_per_class=2", "sampler=random", *few(28))
     study = search(config(*common, *dimensions))
     plain = open_search(config(*common))
     asked: set[Any] = set()
@@ -269,7 +269,7 @@ def test_a_searched_rate_beside_a_cost(config: MakeConfig) -> None:
         open_search(config(rate))
     with pytest.raises(XaipruneError, match=r"space\.rate searches the rate, and so does"):
         open_search(config(rate, "objective.cost=macs", "objective.rates=[0.1,0.2]"))
-    study = search(config(rate, "units=inner_filters", "objective.cost=params", "study.n_trials=14"))
+    study = search(config(rate, "units=inner_filters", "objective.cost=params", *few(14)))
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     assert len({trial.user_attrs["scores"][0]["rate"] for trial in finished}) > 5
     costs = [trial.values[1] for trial in finished]

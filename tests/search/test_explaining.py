@@ -3,7 +3,7 @@
 import pytest
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution.heatmap import heatmaps
 from xaiprune.cli import search as task
 from xaiprune.errors import XaipruneError
@@ -49,9 +49,9 @@ def test_only_what_changes_heatmaps_is_searched(config: MakeConfig) -> None:
 
 
 def test_a_search_that_resumes(config: MakeConfig) -> None:
-    whole = search(config(*EXPLAIN, "study.n_trials=4", "study.name=whole"))
-    search(config(*EXPLAIN, "study.n_trials=2"))
-    parts = search(config(*EXPLAIN, "study.n_trials=4", "search.batch=2"))
+    whole = search(config(*EXPLAIN, *few(4), "study.name=whole"))
+    search(config(*EXPLAIN, *few(2)))
+    parts = search(config(*EXPLAIN, *few(4), "search.batch=2"))
     assert [t.values for t in parts.trials] == [t.values for t in whole.trials]
     done = parts.get_trials(states=(TrialState.COMPLETE,))
     assert [t.user_attrs["faithfulness"]["images"] for t in done] == [6] * 4
@@ -64,16 +64,16 @@ def test_a_search_that_resumes(config: MakeConfig) -> None:
 def test_the_task_shows_logits_and_compares_by_pruning(
     config: MakeConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task.run(config(*EXPLAIN, "study.n_trials=2"))
+    task.run(config(*EXPLAIN, *few(2)))
     shown = capsys.readouterr().out
     assert "objective   faithfulness, patches of the validation images flipped" in shown
-    best = best_trial(search(config(*EXPLAIN, "study.n_trials=2")))
+    best = best_trial(search(config(*EXPLAIN, *few(2))))
     assert f"best        trial {best.number}: {best.value:.3f} on validation" in shown
     assert "50 % of 472 filters removed" in shown
 
 
 def test_beside_the_pruning_scores_of_a_study(config: MakeConfig) -> None:
-    asked = config("study.n_trials=5", "objective.validation_limit=3")
+    asked = config(*few(5), "objective.validation_limit=3")
     study, setup = search(asked), open_search(asked)
     frame = faithfulness_of_trials(study, setup.session)
     done = study.get_trials(states=(TrialState.COMPLETE,))

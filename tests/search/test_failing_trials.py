@@ -7,7 +7,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
@@ -41,7 +41,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Exception]]:
 
 
 def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = open_search(config("study.n_trials=4"))
+    setup = open_search(config(*few(5)))
     relevances = PruningSession.relevances
 
     def spoiled(self: PruningSession, recipes: Any) -> list[Relevance]:
@@ -58,7 +58,7 @@ def test_relevance_that_is_not_finite(config: MakeConfig, monkeypatch: pytest.Mo
     assert "relevance is not finite" in failed.user_attrs["reason"]
     assert counts(study).done == 4
     # A preset that failed for a reason is not tried again.
-    assert counts(search(config("study.n_trials=9"))).failed == 1
+    assert counts(search(config(*few(9)))).failed == 1
 
 
 def test_three_failures_in_a_row_stop_the_study(config: MakeConfig, broken: dict[int, Exception]) -> None:
@@ -67,14 +67,14 @@ def test_three_failures_in_a_row_stop_the_study(config: MakeConfig, broken: dict
     with pytest.raises(
         XaipruneError, match=r"3 trials failed in a row, the last one \(trial 6\): MemoryError: c"
     ):
-        search(config("study.n_trials=20"))
+        search(config(*few(20)))
     study = load_study(config())
     reasons = {t.number: t.user_attrs["reason"] for t in study.trials if t.state is TrialState.FAIL}
     assert reasons == {1: "one", 2: "RuntimeError: two", 4: "a", 5: "ValueError: b", 6: "MemoryError: c"}
     assert "failing" in study.trials[2].user_attrs["traceback"]
     broken.clear()
-    study = search(config("study.n_trials=8"))
-    assert counts(study).done == 8
+    study = search(config(*few(8)))
+    assert counts(study).done == 6
     # What was unexpected may be mended: those presets are tried again, the others are not.
     done = [t.user_attrs.get("preset") for t in study.trials if t.state is TrialState.COMPLETE]
     failed = {n: study.trials[n].user_attrs["preset"] for n in reasons}
@@ -84,5 +84,5 @@ def test_three_failures_in_a_row_stop_the_study(config: MakeConfig, broken: dict
 
 def test_best_of_a_study_with_failures(config: MakeConfig, broken: dict[int, Exception]) -> None:
     broken[0] = XaipruneError("no")
-    study = search(config("study.n_trials=2"))
+    study = search(config(*few(2)))
     assert best_trial(study).number != 0

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.session import PruningSession
 from xaiprune.storage import stale
 from xaiprune.study import Ending, counts, open_search, open_study, run_trials
 
 
 def test_ctrl_c_ends_after_the_trial(config: MakeConfig) -> None:
-    setup = open_search(config("study.n_trials=8"))
+    setup = open_search(config(*few(8)))
     study = open_study(setup)
     before = signal.getsignal(signal.SIGINT)
 
@@ -31,7 +31,7 @@ def test_ctrl_c_ends_after_the_trial(config: MakeConfig) -> None:
 
 
 def test_ctrl_c_twice_ends_at_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = open_search(config("study.n_trials=8"))
+    setup = open_search(config(*few(8)))
     study = open_study(setup)
     accuracy = PruningSession.accuracy
     calls: list[int] = []
@@ -55,7 +55,7 @@ def test_ctrl_c_twice_ends_at_once(config: MakeConfig, monkeypatch: pytest.Monke
 
 
 def test_a_worker_looks_for_the_flag_and_leaves_ctrl_c_alone(config: MakeConfig, tmp_path: Path) -> None:
-    setup = open_search(config("study.n_trials=8", "worker=1"))
+    setup = open_search(config(*few(8), "worker=1"))
     study = open_study(setup)
     flag = tmp_path / "stop"
 

@@ -10,7 +10,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.search.by_hand import plan_in_rounds
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.cli.common.search_display import setup_text
 from xaiprune.comparison import Method, rank
 from xaiprune.comparison.evaluator import TestEvaluator
@@ -19,7 +19,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning import JointOrder, Plan, joint_rank, statistics_of
 from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.session import PruningSession
-from xaiprune.study import open_search, search
+from xaiprune.study import open_search, open_study, search
 from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial
 
 SETTINGS = ("prune.rate=0.6", "units=neurons")
@@ -72,9 +72,9 @@ def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
-    search(config(*SETTINGS, "study.n_trials=2", "prune.order=joint", model="digits_vit"))
+    search(config(*SETTINGS, *few(2), "prune.order=joint", model="digits_vit"))
     with pytest.raises(XaipruneError, match=r"prune\.order was joint, now unset"):
-        search(config(*SETTINGS, "study.n_trials=2", model="digits_vit"))
+        search(config(*SETTINGS, *few(2), model="digits_vit"))
 
 
 def queued_in(study: optuna.Study) -> list[FrozenTrial]:
@@ -82,27 +82,25 @@ def queued_in(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def test_presets_are_tried_with_signed_sums_too(config: MakeConfig) -> None:
-    joint = (*SETTINGS, "prune.order=joint", "study.n_trials=1")
+    joint = (*SETTINGS, "prune.order=joint")
     for name, settings, expected in (
         ("score", SETTINGS, False),
         ("joint", joint, True),
         ("unsigned", (*joint, "space.aggregate=[abs_of_sum]"), False),  # they are no points of this space
     ):
-        study = search(config(*settings, f"study.name={name}", "study.n_trials=1", model="digits_vit"))
+        study = open_study(open_search(config(*settings, f"study.name={name}", model="digits_vit")))
         queued = {t.user_attrs["preset"]: t.system_attrs["fixed_params"] for t in queued_in(study)}
         assert "epsilon" in queued
         assert ("epsilon, signed" in queued) is expected
         assert "taylor, signed" not in queued
-    search(config(*joint, "study.name=joint", "study.n_trials=2", model="digits_vit"))
-    again = [
-        t.user_attrs["preset"]
-        for t in queued_in(search(config(*joint, "study.name=joint", model="digits_vit")))
-    ]
+    search(config(*joint, "study.name=joint", *few(2), "study.timeout=0.1", model="digits_vit"))
+    reopened = open_study(open_search(config(*joint, "study.name=joint", model="digits_vit")))
+    again = [t.user_attrs["preset"] for t in queued_in(reopened)]
     assert len(again) == len(set(again))  # what is queued is not queued again
 
 
 def test_a_search_says_how_units_are_picked(config: MakeConfig) -> None:
-    plain = (*SETTINGS, "study.n_trials=1", "prune.sequential=false")
+    plain = (*SETTINGS, *few(1), "prune.sequential=false")
     made = ("prune.order=joint", "prune.rounds=2", "prune.compensate=linear", "study.name=other")
     for settings, expected in (
         (plain, "rate 0.6 of units, global ranking\n"),
@@ -113,7 +111,7 @@ def test_a_search_says_how_units_are_picked(config: MakeConfig) -> None:
 
 
 def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> None:
-    settings = (*SETTINGS, "+space.order=[score,joint]", "study.n_trials=2")
+    settings = (*SETTINGS, "+space.order=[score,joint]", *few(2))
     study = search(config(*settings, model="digits_vit"))
     plain = open_search(config(*SETTINGS, model="digits_vit"))
     jointly = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
@@ -123,8 +121,8 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
         expected = setup.session.plan_for(TAYLOR, 0.6, scores(setup))
         assert presets[name].user_attrs["scores"][0]["plan"] == setup.session.plan_key(expected)
     assert presets["taylor, joint"].params["order"] == "joint"
-    queued = {t.user_attrs["preset"]: t.system_attrs["fixed_params"] for t in queued_in(study)}
-    assert queued["epsilon, signed"] == queued["epsilon"] | {"aggregate": "signed", "order": "joint"}
+    signed = presets["epsilon"].params | {"aggregate": "signed", "order": "joint"}
+    assert presets["epsilon, signed"].params == signed
     # The comparison takes the best one's units as its trial did, and the others' as configured.
     best = replace(TAYLOR, order="joint")
     ours, theirs = rank(plain.session, "best found", best, [], ["taylor"], 0)[0]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.config import Config
 from xaiprune.storage import stale
 from xaiprune.study import Counts, batch, counts, load_study, open_search, open_study, search
@@ -97,7 +97,7 @@ def finished_chain(trial: FrozenTrial, trials: list[FrozenTrial]) -> FrozenTrial
 
 def test_killed_ten_times(config: MakeConfig) -> None:
     """In the middle of a trial, at three moments of it; each in a process of its own."""
-    wanted = config("study.n_trials=30")
+    wanted = config(*few(30))
     moments = ("before measuring", "after measuring", "while storing")
     for round_ in range(10):
         child = server.Process(target=_killed_in_its_third_trial, args=(wanted, moments[round_ % 3]))
@@ -108,7 +108,7 @@ def test_killed_ten_times(config: MakeConfig) -> None:
         assert now.done == 2 * (round_ + 1)  # nothing that had ended is lost
         assert now.running == 1
     study = search(wanted)
-    assert counts(study) == Counts(done=30, running=0, failed=10)
+    assert counts(study) == Counts(done=30, running=0, failed=10, presets=8)
     trials = study.trials
     finished = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     assert max(Counter(str(trial.params) for trial in finished).values()) == 1
@@ -120,13 +120,13 @@ def test_killed_ten_times(config: MakeConfig) -> None:
 
 def test_a_killed_search_goes_on_as_if_nothing_had_been(config: MakeConfig, tmp_path: Any) -> None:
     """Up to the kill all is the same as without it; what follows has seen one more (failed) trial."""
-    wanted = config("study.n_trials=12")
+    wanted = config(*few(12))
     child = server.Process(target=_killed_in_its_third_trial, args=(wanted, "before measuring"))
     child.start()
     child.join()
     assert load_study(wanted).trials[2].state is TrialState.RUNNING
     study = search(wanted)
     (again,) = [t for t in study.trials if t.user_attrs.get(stale.RETRY_OF) == 2]
-    untouched = search(config("study.n_trials=3", f"study.storage=sqlite:///{tmp_path}/untouched.db"))
+    untouched = search(config(*few(3), f"study.storage=sqlite:///{tmp_path}/untouched.db"))
     found = [study.trials[0], study.trials[1], again]
     assert [(t.params, t.value) for t in found] == [(t.params, t.value) for t in untouched.trials[:3]]

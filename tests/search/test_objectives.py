@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from torch import nn
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from tests.search.test_trials import by_hand
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
@@ -43,7 +43,7 @@ def test_rates_and_a_searched_rate_exclude_each_other(config: MakeConfig) -> Non
 
 @pytest.mark.parametrize("units", ["inner_filters", "filters"])
 def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
-    make = config("objective.cost=macs", "study.n_trials=8", f"units={units}")
+    make = config("objective.cost=macs", *few(8), f"units={units}")
     study = search(make)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     setup = open_search(make)
@@ -65,7 +65,7 @@ def test_a_cost_beside_top1(config: MakeConfig, units: str) -> None:
 
 
 def test_constraints(config: MakeConfig) -> None:
-    make = config("objective.constraints=['macs <= 0.001', 'top1 >= 0']", "study.n_trials=7")
+    make = config("objective.constraints=['macs <= 0.001', 'top1 >= 0']", *few(7))
     study = search(make)
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     for trial in finished:
@@ -80,9 +80,7 @@ def test_constraints(config: MakeConfig) -> None:
         best_trial(study)
     costs = sorted(t.user_attrs["scores"][0]["cost"]["macs"] for t in finished)
     bound = (costs[0] + costs[-1]) / 2
-    other = search(
-        config(f"objective.constraints=['macs <= {bound:.4f}']", "study.n_trials=7", "study.name=other")
-    )
+    other = search(config(f"objective.constraints=['macs <= {bound:.4f}']", *few(7), "study.name=other"))
     best = best_trial(load_study(config("study.name=other")))
     assert best.user_attrs["scores"][0]["cost"]["macs"] <= bound
     ended = other.get_trials(states=(TrialState.COMPLETE,))
@@ -109,7 +107,7 @@ def test_latency_is_measured(config: MakeConfig) -> None:
 def test_trials_classify_in_bfloat16_and_nothing_else_does(
     config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = config("objective.precision=bfloat16", "study.n_trials=3", "study.name=low")
+    asked = config("objective.precision=bfloat16", *few(3), "study.name=low")
     used: list[tuple[int, str]] = []
 
     def spy(model: nn.Module, images: LabelledImages, *args: Any, **kwargs: Any) -> Accuracy:
@@ -126,7 +124,7 @@ def test_trials_classify_in_bfloat16_and_nothing_else_does(
     assert used == [(len(setup.session.dataset.test), "float32")]
     assert study.user_attrs["fingerprint"]["objective"]["precision"] == "bfloat16"
     with pytest.raises(XaipruneError, match=r"objective\.precision was bfloat16, now unset"):
-        search(config("study.n_trials=4", "study.name=low"))
+        search(config(*few(4), "study.name=low"))
 
 
 def test_a_precision_without_trials_that_classify(config: MakeConfig) -> None:

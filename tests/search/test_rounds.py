@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.by_hand import plan_in_rounds
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution.criteria import criterion
 from xaiprune.comparison import rank
 from xaiprune.comparison.evaluator import TestEvaluator
@@ -36,7 +36,7 @@ def test_a_trial_ranks_the_network_pruned_so_far(config: MakeConfig, method: str
 
 
 def test_rounds_are_part_of_a_study(config: MakeConfig) -> None:
-    settings = ("prune.rate=0.6", "units=neurons", "study.n_trials=2")
+    settings = ("prune.rate=0.6", "units=neurons", *few(2))
     search(config(*settings, "prune.rounds=2", model="digits_vit"))
     with pytest.raises(XaipruneError, match=r"prune\.rounds was 2, now unset"):
         search(config(*settings, model="digits_vit"))

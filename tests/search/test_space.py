@@ -127,8 +127,8 @@ def test_left_out_choices_come_from_attribution() -> None:
     data = {**shipped("depth_groups")}
     del data["start"], data["aggregate"]
     space = read_space(data, AttributionConfig(start="contrast", aggregate="signed"))
-    assert space.start.choices == ("contrast",)
-    assert space.aggregate.choices == ("signed",)
+    assert space["start"].choices == ("contrast",)
+    assert space["aggregate"].choices == ("signed",)
 
 
 def test_parts_by_type_and_name(config: Any) -> None:

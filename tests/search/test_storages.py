@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.cli import dashboard, export, studies
 from xaiprune.config import compose
 from xaiprune.errors import XaipruneError
@@ -37,10 +37,10 @@ def points(study: optuna.Study) -> list[tuple[dict, float | None]]:
 def test_the_same_study_on_every_storage(config: MakeConfig, storage: str, tmp_path: Path) -> None:
     """Run, resumed, listed, shown, exported, copied."""
     here = f"study.storage={storage}"
-    search(config(here, "study.n_trials=3"))
-    study = search(config(here, "study.n_trials=10"))
+    search(config(here, *few(3)))
+    study = search(config(here, *few(10)))
     assert counts(study).done == 10
-    reference = search(config("study.n_trials=10"))  # SQLite, at a stretch
+    reference = search(config(*few(10)))  # SQLite, at a stretch
     assert points(study) == points(reference)
 
     copy = [
@@ -61,7 +61,7 @@ def test_the_same_study_on_every_storage(config: MakeConfig, storage: str, tmp_p
 
 
 def test_listed_and_shown(config: MakeConfig, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    study = search(config(f"study.storage={storage}", "study.n_trials=1"))
+    study = search(config(f"study.storage={storage}", *few(1)))
     studies.run(compose("studies", [f"study.storage={storage}"]))
     _, row = capsys.readouterr().out.splitlines()
     assert row.split()[:2] == ["test", "1"]

@@ -7,11 +7,12 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution.lrp.composite_io import load_composite
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PAPER, auto_recipe, load_recipe
 from xaiprune.study import (
+    Counts,
     best_recipe,
     best_trial,
     counts,
@@ -34,18 +35,20 @@ def points(study: optuna.Study) -> list[tuple[dict, float | None]]:
     return [(trial.params, trial.value) for trial in study.trials]
 
 
-def test_n_trials_is_the_total(config: MakeConfig) -> None:
-    assert counts(search(config("study.n_trials=3"))).done == 3
+def test_n_trials_come_after_the_presets(config: MakeConfig) -> None:
+    assert counts(search(config(*few(3)))).done == 3
     seen: list[int] = []
-    study = search(config("study.n_trials=10"), lambda trial, done: seen.append(done))
+    study = search(config(*few(10)), lambda trial, done: seen.append(done))
     assert counts(study).done == 10
     assert seen == list(range(4, 11))
-    assert search(config("study.n_trials=10"), lambda *_: pytest.fail("nothing to do")).trials == study.trials
+    assert counts(study) == Counts(done=10, running=0, failed=0, presets=8)
+    assert counts(study).text(2) == "2 of 2 sampled trials done (8 presets before)"
+    assert search(config(*few(10)), lambda *_: pytest.fail("nothing to do")).trials == study.trials
 
 
 def test_presets_come_first_and_once(config: MakeConfig) -> None:
-    search(config("study.n_trials=2"))
-    study = search(config("study.n_trials=10"))
+    search(config(*few(2)))
+    study = search(config(*few(10)))
     presets = [trial.user_attrs.get("preset") for trial in study.trials]
     assert presets[:2] == ["auto", "epsilon"]
     assert None not in presets[:PRESETS_ON_CNN]
@@ -80,11 +83,11 @@ def test_a_search_begins_with_auto(config: MakeConfig) -> None:
 
 
 def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_path: Path) -> None:
-    whole = search(config("study.n_trials=14", f"study.storage=sqlite:///{tmp_path}/whole.db"))
+    whole = search(config(*few(14), f"study.storage=sqlite:///{tmp_path}/whole.db"))
     for wanted in (9, 10, 14):
-        parts = search(config(f"study.n_trials={wanted}"))
+        parts = search(config(*few(wanted)))
     assert points(whole) == points(parts)
-    other = search(config("study.n_trials=14", "seed=1", f"study.storage=sqlite:///{tmp_path}/other.db"))
+    other = search(config(*few(14), "seed=1", f"study.storage=sqlite:///{tmp_path}/other.db"))
     assert points(other) != points(whole)
     sampled = [str(params) for params, _ in points(whole)[PRESETS_ON_CNN:]]
     assert len(set(sampled)) == len(sampled)
@@ -93,9 +96,7 @@ def test_resumed_and_uninterrupted_studies_are_the_same(config: MakeConfig, tmp_
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_same_seed_same_study(config: MakeConfig, tmp_path: Path, sampler: str) -> None:
     one, other = (
-        search(
-            config("study.n_trials=12", f"sampler={sampler}", f"study.storage=sqlite:///{tmp_path}/{name}.db")
-        )
+        search(config(*few(12), f"sampler={sampler}", f"study.storage=sqlite:///{tmp_path}/{name}.db"))
         for name in ("one", "other")
     )
     assert points(one) == points(other)
@@ -117,7 +118,7 @@ def test_workers_draw_what_others_do_not(config: MakeConfig) -> None:
 
 
 def test_presets_outside_the_space_are_tried_by_name(config: MakeConfig) -> None:
-    study = search(config("space=pxp", "study.n_trials=9"))
+    study = search(config("space=pxp", *few(9)))
     taylor = study.trials[0]
     assert (taylor.user_attrs["preset"], taylor.params) == ("auto", {})
     assert taylor.value is not None
@@ -135,8 +136,8 @@ def test_a_sampler_that_they_would_harm_does_without(
 
 @pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "gp"])
 def test_samplers(config: MakeConfig, sampler: str) -> None:
-    study = search(config("space=pxp", f"sampler={sampler}", "study.n_trials=12"))
-    assert counts(study).done == 12
+    study = search(config("space=pxp", f"sampler={sampler}", *few(12)))
+    assert counts(study).sampled == 4
 
 
 def test_a_grid_ends_with_its_points(config: MakeConfig) -> None:
@@ -201,8 +202,8 @@ def test_a_foreign_study_is_refused(config: MakeConfig, tmp_path: Path) -> None:
 
 
 def test_what_a_study_remembers(config: MakeConfig) -> None:
-    setup = open_search(config("study.n_trials=1"))
-    study = search(config("study.n_trials=1"))
+    setup = open_search(config(*few(1)))
+    study = search(config(*few(1)))
     attrs = study.user_attrs
     assert attrs["fingerprint"]["units"]["found"] == sum(unit.units for unit in setup.session.units)
     (made_with,) = attrs["versions"]
@@ -214,7 +215,7 @@ def test_what_a_study_remembers(config: MakeConfig) -> None:
 
 
 def test_opening_to_read(config: MakeConfig) -> None:
-    search(config("study.n_trials=2"))
+    search(config(*few(2)))
     assert counts(load_study(config())).done == 2
     with pytest.raises(XaipruneError, match=r"no study 'tset' in .*did you mean 'test'"):
         load_study(config("study.name=tset"))
@@ -223,7 +224,7 @@ def test_opening_to_read(config: MakeConfig) -> None:
 
 
 def test_the_best_is_the_earliest_of_equals(config: MakeConfig) -> None:
-    study = search(config("study.n_trials=9"))
+    study = search(config(*few(9)))
     best = best_trial(study)
     assert best.value == study.best_value
     assert best.number == min(trial.number for trial in study.trials if trial.value == best.value)
@@ -232,7 +233,7 @@ def test_the_best_is_the_earliest_of_equals(config: MakeConfig) -> None:
 
 
 def test_the_best_as_a_file(config: MakeConfig, tmp_path: Path) -> None:
-    study = search(config("study.n_trials=9"))
+    study = search(config(*few(9)))
     best = recipe_of(best_trial(study))
     path = save_best(study, tmp_path / "out")
     assert load_composite(path) == best.composite

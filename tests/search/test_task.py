@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution.lrp.composite_io import save_composite
 from xaiprune.cli import search as task
 from xaiprune.config import compose, conf_dir
@@ -19,11 +19,12 @@ from xaiprune.study import Ending
 def test_from_nothing_to_the_table(
     config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task.run(config("study.n_trials=9"))
+    task.run(config(*few(9)))
     shown = capsys.readouterr().out
     assert "network     digits_resnet on cpu, 472 filters" in shown
     assert "10 reference, 40 validation, 20 test; 10 classes" in shown
-    assert "trials      0 of 9 done" in shown
+    assert "trials      0 of 1 sampled trials done (0 of 8 presets)\n" in shown
+    assert "racing      none: 40 validation images are too few\n" in shown
     assert len(re.findall(r"^trial +\d+ [* ] +[\d.]+ %", shown, re.MULTILINE)) == 9
     assert "best found" in shown
     folder = tmp_path / "studies" / "test"
@@ -33,9 +34,9 @@ def test_from_nothing_to_the_table(
     stored = f"study.storage=sqlite:///{tmp_path}/studies/test.db output_dir={folder}"
     assert f"xaiprune dashboard study.name=test {stored}" in shown
 
-    task.run(config("study.n_trials=9"))
+    task.run(config(*few(9)))
     again = capsys.readouterr().out
-    assert "trials      9 of 9 done" in again
+    assert "trials      1 of 1 sampled trials done (8 presets before)\n" in again
     assert "\ntrial " not in again
     assert again.split("best found")[1] == shown.split("best found")[1]
 
@@ -45,8 +46,9 @@ def test_interrupted(
 ) -> None:
     monkeypatch.setattr(task, "run_trials", lambda *_: Ending.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
-        task.run(config("study.n_trials=9"))
-    assert "stopped: 0 of 9 trials done; the same command continues from here" in capsys.readouterr().out
+        task.run(config(*few(9)))
+    stopped = "stopped: 0 of 1 sampled trials done (0 of 8 presets); the same command continues from here"
+    assert stopped in capsys.readouterr().out
 
 
 def test_nothing_is_written_before_the_set_up_fits(config: MakeConfig, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 import torch
 
-from tests.search.conftest import MakeConfig
+from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution import aggregate, attribute
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import accuracy
@@ -101,7 +101,7 @@ def test_the_same_plan_is_not_evaluated_again(cnn: SearchSetup, monkeypatch: pyt
 
 
 def test_what_is_stored_rebuilds_the_recipe(config: MakeConfig) -> None:
-    study = search(config("study.n_trials=10", "units=heads", "prune.rate=0.3", model="digits_vit"))
+    study = search(config(*few(10), "units=heads", "prune.rate=0.3", model="digits_vit"))
     setup = open_search(config("units=heads", "prune.rate=0.3", model="digits_vit"))
     for trial in study.trials:
         (score,) = trial.user_attrs["scores"]

@@ -18,9 +18,9 @@ xaiprune demo: the whole way on handwritten digits, in minutes
 
 usage: xaiprune demo [study.n_trials=N]
 
-Trains two small networks at first use (a ResNet and a ViT), searches a composite for each in 30 trials and
-compares the best found with presets and baselines on test images. A second run resumes, and is done in
-seconds. Writes to studies/ in the current folder."""
+Trains two small networks at first use (a ResNet and a ViT), searches a recipe for each in 12 trials after
+those of the presets, and compares the best found with presets and baselines on test images. A second run
+resumes, and is done in seconds. Writes to studies/ in the current folder."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def closing(seconds: float) -> str:
             *(f"  {(study.folder / 'curves.png').absolute()}" for study in STUDIES),
             "",
             "To try next:",
-            f"  {command} search {resnet} study.n_trials=60",
+            f"  {command} search {resnet} study.n_trials=42",
             "      30 more trials of the first study",
             f"  {command} search experiment=digits_vgg prune.rate=0.7",
             "      another network",

@@ -43,16 +43,14 @@ def _search(setup: SearchSetup, console: Console) -> None:
             ending = run_trials(study, setup, shown.add)
         except KeyboardInterrupt:
             ending = Ending.INTERRUPTED
-    done = counts(study).done
+    done = counts(study).text(wanted)
     if ending is Ending.INTERRUPTED:
-        console.print(f"stopped: {done} of {wanted} trials done; the same command continues from here")
+        console.print(f"stopped: {done}; the same command continues from here")
         raise KeyboardInterrupt
     if ending is Ending.TIMEOUT:
-        console.print(
-            f"study.timeout is over: {done} of {wanted} trials done; the same command continues from here"
-        )
+        console.print(f"study.timeout is over: {done}; the same command continues from here")
     if ending is Ending.EXHAUSTED:
-        console.print(f"the sampler has no further points: {done} of {wanted} trials done")
+        console.print(f"the sampler has no further points: {done}")
     if config.worker is not None:
         console.print(
             f"worker {config.worker} has ended; the same command without worker= compares and saves"

@@ -68,7 +68,8 @@ class Row:
     """A study in the list: all as text."""
 
     name: str
-    done: str
+    sampled: str
+    presets: str
     failed: str
     running: str
     best: str
@@ -97,7 +98,9 @@ def list_studies(config: StudiesConfig) -> None:
         except XaipruneError as error:
             failures.append(error)
     if rows:
-        _print_table([Row("study", "done", "failed", "running", "best", "last trial", "storage"), *rows])
+        _print_table(
+            [Row("study", "sampled", "presets", "failed", "running", "best", "last trial", "storage"), *rows]
+        )
     elif not failures:
         raise XaipruneError(
             f"no study '{name}' in {', '.join(map(shown, urls))}" if named else f"{shown(urls[0])} is empty"
@@ -117,7 +120,8 @@ def show(config: StudiesConfig) -> None:
         now = counts(study)
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         _line("study", f"{study.study_name} in {shown(storage_url(config))}")
-        states = f"{now.done} done, {now.failed} failed, {now.running} running, {waiting} queued"
+        done = f"{now.sampled} sampled and {now.presets} presets done"
+        states = f"{done}, {now.failed} failed, {now.running} running, {waiting} queued"
         _line("trials", f"{states}; last {_last(study)}")
         if not is_ours(study):
             _line("schema", f"{study.user_attrs.get('schema', 'none')}; this xaiprune reads {SCHEMA}")
@@ -221,13 +225,14 @@ def _rows(url: str) -> Iterator[Row]:
             study = optuna.load_study(study_name=name, storage=storage)
             now = counts(study)
             best = value_text(best_trial(study)) if is_ours(study) and _finished(study) else "-"
-            yield Row(name, str(now.done), str(now.failed), str(now.running), best, _last(study), shown(url))
+            sampled, presets, failed, running = map(str, (now.sampled, now.presets, now.failed, now.running))
+            yield Row(name, sampled, presets, failed, running, best, _last(study), shown(url))
 
 
 def _print_table(rows: list[Row]) -> None:
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column, heading in vars(rows[0]).items():
-        numbers = column in ("done", "failed", "running", "best", "last")
+        numbers = column not in ("name", "storage")
         table.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
     for row in rows[1:]:
         table.add_row(*vars(row).values())

@@ -31,6 +31,7 @@ from xaiprune.config.schema import (
     StudyConfig,
     UnitsConfig,
 )
+from xaiprune.config.searched import set_by_prune
 from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
@@ -72,6 +73,7 @@ __all__ = [
     "prepare",
     "provenance_of",
     "register_schema",
+    "set_by_prune",
     "split_roots",
     "stored_recipe",
     "study_name",

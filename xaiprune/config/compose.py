@@ -23,6 +23,7 @@ from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
 from xaiprune.config.recipe_file import take_recipe
 from xaiprune.config.schema import Config
+from xaiprune.config.searched import set_by_prune
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
 
@@ -124,6 +125,9 @@ def finish(
     import_modules(config.imports, command_line.config_dir)
     check(config, task)
     take_recipe(config, command_line.overrides, task)
+    if task == "search":
+        for name in set_by_prune(config.space, config.prune, typed.overridden_keys(command_line.overrides)):
+            config.space[name] = None  # as space.NAME=null
     fill_names(config, task, label)
     return config
 

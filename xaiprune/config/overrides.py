@@ -93,10 +93,11 @@ def modules_to_import(overrides: Sequence[Override]) -> list[str]:
 
 
 def rewrite(overrides: Sequence[Override]) -> list[str]:
-    """The overrides as Hydra wants them: keys of an open section are added without a ``+``."""
+    """The overrides as Hydra wants them: keys of an open section may be new or not, with ``+`` or without."""
+    plus = {OverrideType.CHANGE: "++", OverrideType.ADD: "+"}
     return [
-        f"++{o.input_line}"
-        if o.type is OverrideType.CHANGE and adds_keys(o.key_or_group, o.value())
+        f"{plus[o.type]}{o.input_line}"
+        if o.type in plus and adds_keys(o.key_or_group, o.value())
         else str(o.input_line)
         for o in overrides
     ]

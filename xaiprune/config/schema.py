@@ -254,14 +254,17 @@ class StudyConfig:
 
     Attributes:
         name: Name of the study (None: made of model, data, units and rate).
-        n_trials: Trials wanted in total; running the same command again adds those that are missing.
+        n_trials: Trials that the sampler proposes after the presets; running the same command again adds
+            those that are missing. With 0 only the presets are tried.
+        presets: Names of the presets that are tried first (None: all that the space has; ``[]``: none).
         storage: Any Optuna storage URL (None: ``sqlite:///studies/<name>.db``).
         timeout: Stop after this many seconds.
         load_only: Open an existing study, never create one.
     """
 
     name: str | None = None
-    n_trials: int = within(20, 1)
+    n_trials: int = within(60, 0)
+    presets: list[str] | None = None
     storage: str | None = None
     timeout: float | None = within(None, 0, ends="(]")
     load_only: bool = False

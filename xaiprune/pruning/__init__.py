@@ -1,7 +1,7 @@
 """Plans, masks, removal and compensation: from scores to a smaller network."""
 
 from xaiprune.pruning.apply import apply_plan
-from xaiprune.pruning.compensation import COMPENSATIONS, compensate, samples_of, statistics_of
+from xaiprune.pruning.compensation import COMPENSATIONS, compensate, inputs_of, samples_of, statistics_of
 from xaiprune.pruning.io import (
     ONNX,
     architecture_of,
@@ -12,11 +12,11 @@ from xaiprune.pruning.io import (
     save_pruned,
 )
 from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
-from xaiprune.pruning.joint import ORDERS, JointOrder
+from xaiprune.pruning.joint import ORDERS, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
-from xaiprune.pruning.statistics import DenseSamples, ImageStream, Statistics
+from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
 
 __all__ = [
     "COMPENSATIONS",
@@ -26,6 +26,7 @@ __all__ = [
     "SCOPES",
     "DenseSamples",
     "ImageStream",
+    "Inputs",
     "JointOrder",
     "Plan",
     "PlanLike",
@@ -38,6 +39,7 @@ __all__ = [
     "compensate",
     "couple",
     "export_onnx",
+    "inputs_of",
     "iterative_plan",
     "joint_rank",
     "load_pruned",
@@ -52,4 +54,5 @@ __all__ = [
     "samples_of",
     "save_pruned",
     "statistics_of",
+    "why_no_joint_order",
 ]

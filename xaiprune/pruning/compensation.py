@@ -146,6 +146,17 @@ def samples_of(
     return all_samples(model, inputs, stream)
 
 
+def inputs_of(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> dict[str, Inputs]:
+    """What each consumer of removable units reads, in execution order; nothing is measured.
+
+    Args:
+        model: The dense network, in eval mode.
+        units: Its unit layers.
+        example: One input, (1, 3, H, W).
+    """
+    return _consumers(model, units, ImageStream.of(example, 1))[1]
+
+
 def _consumers(
     model: nn.Module, units: Sequence[UnitLayer], images: ImageStream
 ) -> tuple[nn.Module, dict[str, Inputs]]:

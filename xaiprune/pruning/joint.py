@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -68,6 +69,8 @@ class JointOrder:
             XaipruneError: A consumer reads some units of a layer at more channels than others, or numbers
                 that are not finite, or no layer has consumers of its own.
         """
+        if reason := why_no_joint_order(statistics.inputs, units):
+            raise XaipruneError(f"prune.order=joint: {reason}; set prune.order=score")
         linear = method == "linear"
         weights, forms = {}, {}  # computed once per consumer, which many layers may share (DenseNet)
         for name, inputs in statistics.inputs.items():
@@ -84,11 +87,6 @@ class JointOrder:
             own_forms = [forms[r.inputs.module] for r in read]
             loss = _CompensatedLoss if linear else _PlainLoss
             losses[layer.name] = loss.of(layer.units, read, own_weights, own_forms)
-        if not losses:
-            raise XaipruneError(
-                "prune.order=joint has no effect here: no unit layer has consumers of its own "
-                "(units of residual streams are only masked); set prune.order=score"
-            )
         return JointOrder(losses)
 
     def __repr__(self) -> str:
@@ -129,6 +127,26 @@ class JointOrder:
         return found
 
 
+def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer]) -> str:
+    """Why units cannot be ordered jointly; empty where they can.
+
+    Args:
+        inputs: What each consumer of removable units reads (`inputs_of`).
+        units: The network's unit layers.
+    """
+    if not inputs:
+        return "no unit layer has consumers of its own (units of residual streams are only masked)"
+    for consumer in inputs.values():
+        channels = Counter(owner for owner in consumer.unit if owner is not None)
+        for layer in units:
+            if len({count for (name, _), count in channels.items() if name == layer.name}) > 1:
+                return (
+                    f"{consumer.module} reads some units of {layer.name} at more channels than others, which "
+                    "has no joint order yet (units.exclude leaves a layer out)"
+                )
+    return ""
+
+
 @dataclass(frozen=True)
 class _Read:
     """How one consumer reads the units of one layer.
@@ -152,12 +170,6 @@ class _Read:
                 channels.setdefault(owner[1], []).append(channel)
         if not channels:
             return None
-        if len(set(map(len, channels.values()))) > 1:
-            raise XaipruneError(
-                f"prune.order=joint: {inputs.module} reads some units of {layer.name} at more channels than "
-                "others, which has no joint order yet; set prune.order=score, or leave the layer out "
-                "(units.exclude)"
-            )
         units = sorted(channels)
         return _Read(inputs, torch.tensor(units), torch.tensor([channels[unit] for unit in units]))
 

@@ -13,9 +13,11 @@ from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
     DenseSamples,
     ImageStream,
+    Inputs,
     JointOrder,
     Statistics,
     couple,
+    inputs_of,
     samples_of,
     statistics_of,
 )
@@ -63,6 +65,7 @@ class DenseNetwork:
     images: Tensor
     batch: BatchSizes = field(default_factory=BatchSizes)
     calibration: LabelledImages | None = None
+    _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
@@ -91,6 +94,13 @@ class DenseNetwork:
                 yield images
 
         return ImageStream(len(calibration), batches)
+
+    @property
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Which units each consumer reads; only those that can be removed have consumers of their own."""
+        if self._inputs is None:
+            self._inputs = inputs_of(self.model, self.units, self.example)
+        return self._inputs
 
     @property
     def statistics(self) -> Statistics:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xaiprune.attribution import Aggregation, Composite, Match
+from xaiprune.attribution import Composite, Match
 from xaiprune.attribution.lrp import Rule
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PRESETS, RENAMED_PRESETS, Recipe, preset, read_recipe
-from xaiprune.space.space import ANY, Dimension, Fixed, Number, Part, Range, RuleOption, Space, nearest
+from xaiprune.space.dimensions import recipe_with
+from xaiprune.space.numbers import Fixed, Number, Range, nearest
+from xaiprune.space.space import ANY, Part, RuleOption, Space
 
 CENTRE = "centre"
 
@@ -84,22 +86,13 @@ def parts_around(composite: Composite, factor: float) -> tuple[Part, ...]:
 
 def centre_of(known: KnownRecipe, space: Space) -> Recipe:
     """The recipe itself, or the nearest one that the space contains."""
-    given = known.choices
-
-    def choice(name: str) -> Any:
-        dimension: Dimension = getattr(space, name)
-        return given[name] if given.get(name) in dimension.choices else dimension.first
-
-    factors: Mapping[str, float] = given.get("scale", {})
-    return Recipe(
+    given, chosen = known.choices, {}
+    for name, choice in space.dimensions().items():
+        chosen[name] = given[name] if given.get(name) in choice.choices else choice.first
+    return recipe_with(
         known.composite.renamed(CENTRE),
-        choice("start"),
-        Aggregation(choice("aggregate"), choice("image_weight"), choice("normalize")),
-        scale=factors,  # `reduce` brings it into the space, once it knows the unit layers
-        references=choice("references"),
-        scope=choice("scope"),
-        compensate=choice("compensate"),
-        order=choice("order"),
+        chosen,
+        scale=given.get("scale", {}),  # `reduce` brings it into the space, once it knows the unit layers
         rate=None if space.rate is None else nearest(space.rate, given.get("rate", 0.5)),
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from xaiprune.attribution.lrp import LayerInfo, Rule
 from xaiprune.recipe import Recipe
-from xaiprune.space.sample import GRADIENT
-from xaiprune.space.space import ANY, INHERIT, Number, Part, RuleOption, Space, is_searched
+from xaiprune.space.dimensions import DIMENSIONS, GRADIENT, competes
+from xaiprune.space.numbers import Number, is_searched
+from xaiprune.space.space import ANY, INHERIT, Part, RuleOption, Space
 
 _LRP = {"activation": "identity", "norm": "detach", "product": "uniform"}
 _Rules = Mapping[LayerInfo, Rule]
@@ -35,19 +36,15 @@ def params_of(space: Space, recipe: Recipe) -> dict[str, Any]:
     own = {part.name: part for part in space.own}
     for part in space.parts:
         params |= _part_params(part, own, {layer: composite.rule_for(layer) for layer in part.layers})
-    params |= _between_params(space, recipe)
-    configured, attribution = space.configured, recipe.attribution
-    compete = space.layers_compete(recipe.scope)
-    for name in ("start", "aggregate", "image_weight"):
-        params |= _choice(space, name, attribution[name])
-    for name in ("scope", "compensate", "order", "references"):
-        meant = getattr(configured, name)
-        value = getattr(recipe, name)
-        params |= _optional(space, name, meant if value is None else value, meant)
-    if compete:
-        params |= _choice(space, "normalize", attribution["normalize"])
+    _check_treatment(space, recipe)
+    values = space.meant({dimension.name: dimension.of(recipe) for dimension in DIMENSIONS})
+    for dimension in DIMENSIONS:
+        taken = space.treatment and not dimension.field  # from the composite that the space lies around
+        if not taken and space[dimension.name].matters and dimension.asked(values):
+            params |= _choice(space, dimension.name, values[dimension.name])
+    if competes(values):
         params |= _scale(space, recipe)
-    return params | _rate(space, configured.rate if recipe.rate is None else recipe.rate)
+    return params | _rate(space, space.configured["rate"] if recipe.rate is None else recipe.rate)
 
 
 @dataclass(frozen=True)
@@ -142,36 +139,23 @@ def _same(one: Rule, other: Rule) -> bool:
     )
 
 
-def _between_params(space: Space, recipe: Recipe) -> dict[str, Any]:
-    composite = recipe.composite
-    has = {key: getattr(composite, key) for key in ("softmax", *_LRP)}
-    if space.treatment:
-        if space.between.matters and has != dict(space.treatment):
-            raise NotInSpace("between linear layers it is another treatment than that of space.around")
-        return {}
-    if has == GRADIENT:
-        return _choice(space, "between", "gradient")
-    if space.between.matters and any(has[key] != value for key, value in _LRP.items()):
+def _check_treatment(space: Space, recipe: Recipe) -> None:
+    """Refuse what neither ``between`` nor ``softmax`` can say, where it makes a difference."""
+    has = {key: getattr(recipe.composite, key) for key in ("softmax", *_LRP)}
+    if not space["between"].matters:
+        return
+    if space.treatment and has != dict(space.treatment):
+        raise NotInSpace("between linear layers it is another treatment than that of space.around")
+    if not space.treatment and has != GRADIENT and any(has[key] != value for key, value in _LRP.items()):
         raise NotInSpace("between linear layers it mixes LRP with plain gradients")
-    return _choice(space, "between", "lrp") | _choice(space, "softmax", has["softmax"])
 
 
 def _choice(space: Space, name: str, value: Any) -> dict[str, Any]:
-    dimension = getattr(space, name)
-    if not dimension.matters:
-        return {}
-    if value not in dimension.choices:
+    """The parameter of a dimension; a space without it has the configured value."""
+    choice = space[name]
+    if value not in (choice.choices or (space.configured[name],)):
         raise NotInSpace(f"{name} cannot be {value}")
-    return {name: value} if dimension.searched else {}
-
-
-def _optional(space: Space, name: str, value: Any, configured: Any) -> dict[str, Any]:
-    """As `_choice`; a space without the dimension has the configured value."""
-    if getattr(space, name).choices:
-        return _choice(space, name, value)
-    if value != configured:
-        raise NotInSpace(f"{name} cannot be {value}")
-    return {}
+    return {name: value} if choice.searched else {}
 
 
 def _scale(space: Space, recipe: Recipe) -> dict[str, float]:
@@ -186,7 +170,7 @@ def _scale(space: Space, recipe: Recipe) -> dict[str, float]:
 
 def _rate(space: Space, value: float | None) -> dict[str, float]:
     if space.rate is None:
-        if value != space.configured.rate:
+        if value != space.configured["rate"]:
             raise NotInSpace(f"rate cannot be {value}")
         return {}
     return _number("rate", space.rate, value)

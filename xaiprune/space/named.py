@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xaiprune.config import AttributionConfig, compose
+from xaiprune.config import AttributionConfig, compose, set_by_prune
 from xaiprune.session import PruningSession
 from xaiprune.space.reader import read_space
 from xaiprune.space.reduce import reduce
@@ -23,7 +23,8 @@ def search_space(
     """A space for one's own Optuna loop: what `suggest` asks a trial for.
 
     Args:
-        session: Network, images and units; dimensions that make no difference on them are left out.
+        session: Network, images and units; dimensions that make no difference on them are left out. So are
+            those of a named space that ``session.prune`` sets to other values than the defaults.
         space: The name of one in ``conf/space`` (``depth_groups``, ``layer_types``, ``per_layer``, ...), or
             plain data as docs/search.md describes it.
         rate: The rate that trials are measured at; None: there are several.
@@ -38,9 +39,13 @@ def search_space(
         >>> session = PruningSession.of(model, data, find_units(model, "inner_filters"))
         >>> space = search_space(session, "depth_groups", rate=0.5)
         >>> def objective(trial):
-        ...     plan = session.plan_for(suggest(trial, space), rate=0.5)
-        ...     return session.accuracy(session.pruned(plan)).top1
+        ...     recipe = suggest(trial, space)
+        ...     plan = session.plan_for(recipe, rate=0.5)
+        ...     return session.accuracy(session.under(recipe).pruned(plan)).top1
     """
-    data = compose("search", [f"space={space}"]).space if isinstance(space, str) else space
+    data = space if isinstance(space, Mapping) else compose("search", [f"space={space}"]).space
+    if isinstance(space, str):
+        fixed = set_by_prune(data, session.prune)
+        data = {name: value for name, value in data.items() if name not in fixed}
     settings = AttributionConfig(**{**session.recipe.attribution, **attribution})
     return reduce(read_space(data, settings), session, rate=rate, prunes=prunes)

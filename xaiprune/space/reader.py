@@ -6,34 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from xaiprune.attribution import Composite, Match, Start
-from xaiprune.attribution.lrp import RULES, DepthGroup, LayerType, Softmax
-from xaiprune.attribution.relevance import AggregateMode, ImageWeight, Normalize
+from xaiprune.attribution import Composite, Match
+from xaiprune.attribution.lrp import RULES, DepthGroup, LayerType
 from xaiprune.config import AttributionConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import COMPENSATIONS, ORDERS, SCOPES
 from xaiprune.recipe import PAPER
 from xaiprune.space.around import centre_of, known_recipe, parts_around
-from xaiprune.space.space import ANY, BETWEEN, INHERIT, Dimension, Number, Part, RuleOption, Space
+from xaiprune.space.dimensions import DIMENSIONS, Choice
+from xaiprune.space.numbers import Number
+from xaiprune.space.space import ANY, INHERIT, Part, RuleOption, Space
 from xaiprune.space.values import check_keys, check_value, extremes, float_of, number_of, texts
 
 SCHEMA = "xaiprune/space/1"
-# Every trial has these; where a space does not list one, attribution.* (or the recipe in space.around) sets
-# it.
-_ATTRIBUTION: dict[str, tuple[str, ...]] = {
-    "start": get_args(Start),
-    "aggregate": get_args(AggregateMode),
-    "image_weight": get_args(ImageWeight),
-    "normalize": get_args(Normalize),
-}
-_TREATMENT: dict[str, tuple[str, ...]] = {
-    "between": BETWEEN,
-    "softmax": tuple(s for s in get_args(Softmax) if s != "gradient"),  # that is between=gradient
-}
-# Only a trial of a space that names them has these.
-_FURTHER: dict[str, tuple[str, ...]] = {"scope": SCOPES, "compensate": COMPENSATIONS, "order": ORDERS}
-_CHOICES = _TREATMENT | _ATTRIBUTION | _FURTHER
-_RECIPE = (*_ATTRIBUTION, *_FURTHER, "references", "rate", "scale")
+_RECIPE = (*(d.name for d in DIMENSIONS if d.field), "rate", "scale")
+_TREATMENT = tuple(d.name for d in DIMENSIONS if not d.field)
 _KEYS = ("schema", "depth", "rules", "parts", "each", *_TREATMENT, *_RECIPE)
 _AROUND_KEYS = ("schema", "around", "factor", *_RECIPE)
 EACH = "each"  # of space.scale: every unit layer
@@ -45,7 +31,7 @@ def read_space(data: Mapping[str, Any], attribution: AttributionConfig | None = 
 
     Args:
         data: The ``space`` section: ``rules`` and ``parts``, or the file that it lies ``around``. A choice
-            that is not there (``start: [...]``) is not searched.
+            that is not there (``start: [...]``), or null, is not searched.
         attribution: Sets what the space does not list; what it leaves open is the paper's.
 
     Raises:
@@ -117,26 +103,22 @@ def _around(data: Mapping[str, Any], attribution: AttributionConfig | None) -> S
 def _complete(space: Space, data: Mapping[str, Any], attribution: AttributionConfig | None) -> Space:
     """The space with all that is not about the rules of layers."""
     defaults = attribution or AttributionConfig()
-    fixed = {
-        "between": "lrp",
-        "softmax": "attnlrp",
-        **{name: getattr(defaults, name) or value for name, value in PAPER.attribution.items()},
-    }
-    dimensions: dict[str, Any] = {
-        name: _dimension(name, data.get(name, fixed.get(name)))
-        for name in _CHOICES
-        if name in data or name in fixed
-    }
-    references = data.get("references", defaults.references)
+    given = {key: getattr(defaults, key) or value for key, value in PAPER.attribution.items()}
+    defaults = replace(defaults, **given)
+    choices = {}
+    for dimension in DIMENSIONS:
+        value = data.get(dimension.name)
+        value = dimension.default(defaults) if value is None else value
+        if value is not None:
+            choices[dimension.name] = Choice(dimension.read(f"space.{dimension.name}", value))
     scale = _scale(data.get("scale", defaults.scale))
     each = scale.pop(EACH, None)
     return replace(
         space,
-        references=Dimension() if references is None else Dimension(_references(references)),
-        rate=_rate(data["rate"]) if "rate" in data else None,
+        choices=choices,
+        rate=_rate(data["rate"]) if data.get("rate") is not None else None,
         scale=scale,
         scale_each=each,
-        **dimensions,
     )
 
 
@@ -200,27 +182,6 @@ def _part(key: str, name: str, data: Any, options: Mapping[str, RuleOption]) -> 
     except XaipruneError as error:
         raise XaipruneError(f"{key}: {error}") from None
     return Part(name, match, tuple(options[option] for option in dict.fromkeys(names)))
-
-
-def _dimension(name: str, value: Any) -> Dimension:
-    choices = texts(value)
-    if not choices:
-        raise XaipruneError(f"space.{name} must name at least one of {', '.join(_CHOICES[name])}")
-    for choice in choices:
-        check_value(f"space.{name}", choice, _CHOICES[name])
-    return Dimension(tuple(dict.fromkeys(choices)))
-
-
-def _references(value: Any) -> tuple[int, ...]:
-    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    for number in values:
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise XaipruneError(
-                f"space.references must be whole numbers of images a class, from 1, got {number!r}"
-            )
-    if not values:
-        raise XaipruneError("space.references must name at least one number of images a class")
-    return tuple(dict.fromkeys(values))
 
 
 def _rate(value: Any) -> Number:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 from xaiprune.attribution import Composite, Match, Relevance, SelectsLogits, attribute
 from xaiprune.attribution.lrp import DepthGroup, Epsilon, LayerInfo, Softmax, ZPlus
 from xaiprune.errors import XaipruneError
+from xaiprune.pruning import why_no_joint_order
 from xaiprune.recipe import check_scale, unit_groups
 from xaiprune.session import PruningSession
 from xaiprune.space.around import check_around
-from xaiprune.space.sample import GRADIENT
-from xaiprune.space.space import Configured, Number, Part, Space, nearest, times
+from xaiprune.space.dimensions import DIMENSIONS, GRADIENT, Choice, Effects, competes
+from xaiprune.space.numbers import Number, nearest, times
+from xaiprune.space.space import Part, Space
 from xaiprune.units import UnitLayer
 
-# What turns relevance into a ranking, beside scope, normalize and scale.
-_RANKS = ("aggregate", "image_weight", "compensate", "order", "references")
+log = logging.getLogger(__name__)
 
 
 def reduce(space: Space, session: PruningSession, *, rate: float | None = None, prunes: bool = True) -> Space:
@@ -43,54 +45,82 @@ def reduce(space: Space, session: PruningSession, *, rate: float | None = None, 
         XaipruneError: No part covers a layer whose rule matters, no layer's rule matters, the space asks for
             more references than there are, or a name pattern of its base composite matches nothing.
     """
-    units, layers, prune = session.units, session.layers, session.prune
+    units, layers = session.units, session.layers
     labels = session.dataset.reference.labels.to(session.device)
     if space.centre is not None:
         space.centre.composite.renamed(space.around).resolve(layers)
     above = reached(layers, units) if prunes else tuple(layers)
     parts = assign(space, above)
     check_scale("space.scale", space.scale, units)
-    configured = Configured(
-        prune.scope,
-        prune.compensate,
-        rate,
-        _available(space, labels),
-        prune.coupled == "group",
-        prune.order,
-    )
+    configured = {
+        **{d.name: getattr(session.prune, d.name) for d in DIMENSIONS if hasattr(session.prune, d.name)},
+        "references": _available(space, labels),
+        "rate": rate,
+        "coupled": session.prune.coupled == "group",
+    }
     space = replace(space, parts=parts, own=_own(space, parts, above), configured=configured)
+    if prunes:
+        space = _without_joint_order(space, session)
     probe = _Probe(session.model, session.example, labels[:1], units, session.task)
-    treatments = [{"softmax": choice} for choice in get_args(Softmax) if choice != "gradient"]
-    softmax, between = probe.differ(treatments), probe.differ([GRADIENT, *treatments])
-    competing = (
-        prunes and len(units) > 1 and any(space.layers_compete(s) for s in space.scope.choices or (None,))
-    )
-    scale = _scale(space, units, layers) if competing else {}
+    effects = _effects(space, session, probe, prunes=prunes)
+    scale = _scale(space, units, layers) if effects.competes else {}
     centre = space.centre
     if centre is not None:
         factors = {name: nearest(number, centre.scale.get(name, 1.0)) for name, number in scale.items()}
         centre = replace(centre, scale=factors)
-    space = replace(
-        space,
-        softmax=replace(space.softmax, matters=softmax),
-        between=replace(space.between, matters=between),
-        scope=replace(space.scope, matters=len(units) > 1 and prunes),
-        normalize=replace(space.normalize, matters=competing),
-        scale=scale,
-        scale_each=None,
-        centre=centre,
-    )
-    if not prunes:
-        ranks = {name: replace(getattr(space, name), matters=False) for name in _RANKS}
-        space = replace(space, **ranks)
+    choices = {d.name: replace(space[d.name], matters=d.matters(effects)) for d in DIMENSIONS}
+    space = replace(space, choices=choices, scale=scale, scale_each=None, centre=centre)
     check_around(space, space.searched())
     return space
+
+
+def _effects(space: Space, session: PruningSession, probe: _Probe, *, prunes: bool) -> Effects:
+    def possible(name: str) -> Sequence[Any]:
+        return space[name].choices or (space.configured[name],)
+
+    several = prunes and len(session.units) > 1
+    treatments = [{"softmax": value} for value in get_args(Softmax) if value != "gradient"]
+    # Compensation fits what consumers read, which one image says nothing about.
+    consumers = prunes and bool(session.dense.inputs) and len(session.reference_images) > 1
+    return Effects(
+        prunes=prunes,
+        several=several,
+        competes=several and any(competes({**space.configured, "scope": s}) for s in possible("scope")),
+        priced=several and _priced(session, possible("relevance_per")),
+        between=probe.differ([GRADIENT, *treatments]),
+        softmax=probe.differ(treatments),
+        consumers=consumers,
+        compensates=consumers and any(method != "none" for method in possible("compensate")),
+    )
+
+
+def _priced(session: PruningSession, per: Sequence[str]) -> bool:
+    """Whether units cost differently, in any of the ways that a space may count."""
+    costs = [session.dense.unit_costs(budget) for budget in per if budget != "unit"]
+    return any(len(torch.cat(list(own.values())).unique()) > 1 for own in costs)
+
+
+def _without_joint_order(space: Space, session: PruningSession) -> Space:
+    """The space less the joint order, where the network has none.
+
+    Raises:
+        XaipruneError: It has no other order.
+    """
+    orders = space["order"].choices
+    reason = why_no_joint_order(session.dense.inputs, session.units) if "joint" in orders else ""
+    if not reason:
+        return space
+    others = tuple(order for order in orders if order != "joint")
+    if not others:
+        raise XaipruneError(f"space.order=joint: {reason}; set space.order=score")
+    log.info("space.order: joint is left out: %s", reason)
+    return replace(space, choices={**space.choices, "order": Choice(others)})
 
 
 def _available(space: Space, labels: Tensor) -> int:
     """Reference images a class, of the class that has fewest."""
     available = int(labels.unique(return_counts=True)[1].min())
-    if (most := max(space.references.choices, default=0)) > available:
+    if (most := max(space["references"].choices, default=0)) > available:
         raise XaipruneError(
             f"space.references asks for {most} reference images a class, there are {available}; raise "
             "data.reference_per_class, or take smaller numbers"

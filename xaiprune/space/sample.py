@@ -8,13 +8,11 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xaiprune.attribution import Aggregation, Composite
 from xaiprune.attribution.lrp.composite import LayerType, Match
 from xaiprune.attribution.lrp.rules import Rule
 from xaiprune.recipe import Recipe
+from xaiprune.space.dimensions import DIMENSIONS, competes, recipe_with, treatment
 from xaiprune.space.space import ANY, INHERIT, Part, RuleOption, Space
-
-GRADIENT = {"softmax": "gradient", "activation": "gradient", "norm": "gradient", "product": "gradient"}
 
 
 def suggest(trial: BaseTrial, space: Space) -> Recipe:
@@ -29,40 +27,19 @@ def suggest(trial: BaseTrial, space: Space) -> Recipe:
     own = _own_rules(trial, space)
     entries, default = _part_rules(trial, space, {match.names[0] for match, _ in own})
     entries = own + entries
-    chosen = _choices(trial, space)
-    treatment: Mapping[str, Any] = space.treatment
-    if not treatment:
-        softmax = space.softmax.suggest(trial, "softmax") if chosen["between"] == "lrp" else None
-        treatment = GRADIENT if softmax is None else {"softmax": softmax}
-    composite = replace(space.frame(), layers=tuple(entries), **treatment)
+    chosen: dict[str, Any] = {}
+    for dimension in DIMENSIONS:
+        choice = space[dimension.name]
+        chosen[dimension.name] = dimension.suggest(trial, choice, space.meant(chosen))
+    between: Mapping[str, Any] = space.treatment or treatment(chosen)
+    composite = replace(space.frame(), layers=tuple(entries), **between)
     if default is not None:
         composite = replace(composite, default=default)
-    return _with_numbers(trial, space, composite.renamed(f"trial {trial.number}"), chosen)
-
-
-def _choices(trial: BaseTrial, space: Space) -> dict[str, Any]:
-    chosen: dict[str, Any] = {}
-    for name, dimension in space.dimensions().items():
-        if name == "softmax":  # asked for last, if at all
-            continue
-        if name == "normalize" and not space.layers_compete(chosen["scope"]):
-            chosen[name] = dimension.first
-        else:
-            chosen[name] = dimension.suggest(trial, name)
-    return chosen
-
-
-def _with_numbers(trial: BaseTrial, space: Space, composite: Composite, chosen: Mapping[str, Any]) -> Recipe:
-    scale = space.scale if space.layers_compete(chosen["scope"]) else {}
-    return Recipe(
-        composite,
-        chosen["start"],
-        Aggregation(chosen["aggregate"], chosen["image_weight"], chosen["normalize"]),
+    scale = space.scale if competes(space.meant(chosen)) else {}
+    return recipe_with(
+        composite.renamed(f"trial {trial.number}"),
+        chosen,
         scale={name: number.suggest(trial, f"scale.{name}") for name, number in scale.items()},
-        references=chosen["references"],
-        scope=chosen["scope"],
-        compensate=chosen["compensate"],
-        order=chosen["order"],
         rate=None if space.rate is None else space.rate.suggest(trial, "rate"),
     )
 

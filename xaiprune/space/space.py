@@ -10,87 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from optuna.trial import BaseTrial
-
 from xaiprune.attribution import Composite, Match
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, LayerType, Rule
 from xaiprune.recipe import Recipe
 from xaiprune.registry import RULES
+from xaiprune.space.dimensions import DIMENSIONS, Choice
+from xaiprune.space.numbers import Number, is_searched
 
 INHERIT = "inherit"  # in place of a rule's name: the layer has its part's
-BETWEEN = ("lrp", "gradient")
 ANY = ""  # in place of a layer type: a parameter that is the same for all types
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A number that is not searched."""
-
-    value: float
-
-    def suggest(self, trial: BaseTrial, name: str) -> float:
-        return self.value
-
-    def contains(self, value: float) -> bool:
-        return abs(value - self.value) <= 1e-9 * abs(self.value)
-
-    def __str__(self) -> str:
-        return f"{self.value:g}"
-
-
-@dataclass(frozen=True)
-class Range:
-    """A number between ``low`` and ``high``, both included, drawn evenly on a linear or logarithmic scale."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def suggest(self, trial: BaseTrial, name: str) -> float:
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
-
-    def contains(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """One of several numbers."""
-
-    values: tuple[float, ...]
-
-    def suggest(self, trial: BaseTrial, name: str) -> float:
-        return float(trial.suggest_categorical(name, self.values))
-
-    def contains(self, value: float) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        return f"one of {', '.join(f'{value:g}' for value in self.values)}"
-
-
-Number = Fixed | Range | OneOf
-
-
-def times(number: Number, factor: float) -> Number:
-    """The number with all that it may be times a factor."""
-    if isinstance(number, Range):
-        return Range(number.low * factor, number.high * factor, number.log)
-    if isinstance(number, OneOf):
-        return OneOf(tuple(value * factor for value in number.values))
-    return Fixed(number.value * factor)
-
-
-def nearest(number: Number, value: float) -> float:
-    """What comes closest to a value."""
-    if isinstance(number, Range):
-        return min(max(value, number.low), number.high)
-    if isinstance(number, OneOf):
-        return min(number.values, key=lambda other: abs(other - value))
-    return number.value
 
 
 @dataclass(frozen=True)
@@ -169,70 +97,13 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Dimension:
-    """A choice that is one for the whole network.
-
-    Attributes:
-        choices: What there is to choose from; a single one is not searched. None at all: the space says
-            nothing about it, and neither do its recipes.
-        matters: False where the choice changes nothing on this network; the first is taken then.
-    """
-
-    choices: tuple[Any, ...] = ()
-    matters: bool = True
-
-    @property
-    def searched(self) -> bool:
-        return self.matters and len(self.choices) > 1
-
-    @property
-    def first(self) -> Any:
-        """The value when Optuna is not asked; None if the space does not have the dimension."""
-        return self.choices[0] if self.choices else None
-
-    def suggest(self, trial: BaseTrial, name: str) -> Any:
-        return trial.suggest_categorical(name, self.choices) if self.searched else self.first
-
-
-@dataclass(frozen=True)
-class Configured:
-    """The values of a recipe's fields that it does not set.
-
-    Attributes:
-        scope: ``prune.scope``.
-        compensate: ``prune.compensate``.
-        rate: The rate that trials are measured at; None where there are several.
-        references: Reference images a class that there are.
-        coupled: Whether layers that share their channels are ranked by the sum of their scores.
-        order: ``prune.order``.
-    """
-
-    scope: str = "global"
-    compensate: str = "none"
-    rate: float | None = None
-    references: int | None = None
-    coupled: bool = False
-    order: str = "score"
-
-
-@dataclass(frozen=True)
 class Space:
     """A search space.
 
     Attributes:
         parts: In order; a layer belongs to the first that matches.
         depth: Where the depth groups mid and high begin (`Composite.depth`).
-        between: Everything but linear layers: ``lrp`` (activations pass relevance on, LayerNorm's deviation
-            is a constant, products are split) or ``gradient`` (the plain gradient of all of them).
-        softmax: `Composite.softmax`, where ``between`` is ``lrp``.
-        start: Relevance at the logits.
-        aggregate: `Aggregation.mode`.
-        image_weight: `Aggregation.image_weight`.
-        normalize: `Aggregation.normalize`.
-        references: `Recipe.references`.
-        scope: `Recipe.scope`.
-        compensate: `Recipe.compensate`.
-        order: `Recipe.order`.
+        choices: What there is of each dimension (`xaiprune.space.dimensions`), by name.
         rate: `Recipe.rate`; None: not searched.
         scale: `Recipe.scale`: depth group or unit layer -> factor; what is left out has 1.
         scale_each: A factor for every unit layer that ``scale`` does not name, until `reduce` names them;
@@ -241,24 +112,19 @@ class Space:
             its part's.
         own: One part for each of those layers, named like it; empty until `reduce` has seen a network.
         groups: `Composite.groups`.
-        treatment: What a composite has in place of ``between`` and ``softmax`` (its four treatments).
+        treatment: What a composite has in place of ``between`` and ``softmax`` (its four treatments); empty:
+            these two decide.
         centre: The recipe that the space lies around.
         around: The file that the centre comes from.
-        configured: The values of fields that a recipe does not set; `reduce` fills them in.
+        configured: What counts where a recipe leaves a dimension open, by its name (``references``: how many
+            there are of a class), the ``rate`` that trials are measured at (None: several), and whether
+            layers that share their channels are ranked by the sum of their scores (``coupled``). `reduce`
+            fills it in.
     """
 
     parts: tuple[Part, ...]
     depth: tuple[float, float]
-    between: Dimension = Dimension()
-    softmax: Dimension = Dimension()
-    start: Dimension = Dimension()
-    aggregate: Dimension = Dimension()
-    image_weight: Dimension = Dimension()
-    normalize: Dimension = Dimension()
-    references: Dimension = Dimension()
-    scope: Dimension = Dimension()
-    compensate: Dimension = Dimension()
-    order: Dimension = Dimension()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
     rate: Number | None = None
     scale: Mapping[str, Number] = field(default_factory=dict)
     scale_each: Number | None = None
@@ -268,26 +134,24 @@ class Space:
     treatment: Mapping[str, str] = field(default_factory=dict)
     centre: Recipe | None = None
     around: str = ""
-    configured: Configured = Configured()
+    configured: Mapping[str, Any] = field(default_factory=dict)
 
-    def dimensions(self) -> dict[str, Dimension]:
+    def __getitem__(self, name: str) -> Choice:
+        """What there is of a dimension."""
+        return self.choices.get(name, Choice())
+
+    def dimensions(self) -> dict[str, Choice]:
         """The choices that are one for the whole network, by parameter name, in the order they are asked."""
-        # Scope before normalize, which has no effect if each layer is ranked separately.
-        names = ("between", "softmax", "start", "aggregate", "image_weight", "scope", "normalize")
-        return {name: getattr(self, name) for name in (*names, "references", "compensate", "order")}
+        return {dimension.name: self[dimension.name] for dimension in DIMENSIONS}
+
+    def meant(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """What was chosen, with the configured values of what was left open."""
+        return {**self.configured, **{name: value for name, value in chosen.items() if value is not None}}
 
     def numbers(self) -> dict[str, Number]:
         """The numbers that are one for the whole network, by parameter name."""
         rate = {} if self.rate is None else {"rate": self.rate}
         return {f"scale.{name}": number for name, number in self.scale.items()} | rate
-
-    def layers_compete(self, scope: str | None) -> bool:
-        """Whether the scores of one layer are held against another's, so that their sizes matter.
-
-        Args:
-            scope: `Recipe.scope`.
-        """
-        return self.configured.coupled or (scope or self.configured.scope) != "layer"
 
     def searched(self) -> list[str]:
         """Parameters that a trial may be asked for: rules, and numbers by their names."""
@@ -310,8 +174,3 @@ class Space:
     def frame(self) -> Composite:
         """A composite that counts layers to the space's depth groups."""
         return Composite(depth=self.depth, groups=self.groups)
-
-
-def is_searched(number: Number) -> bool:
-    """Whether a number is asked for."""
-    return not isinstance(number, Fixed)

@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from xaiprune.errors import XaipruneError, did_you_mean
-from xaiprune.space.space import Fixed, Number, OneOf, Range
+from xaiprune.space.numbers import Fixed, Number, OneOf, Range
+
+Reader = Callable[[str, Any], tuple[Any, ...]]
+"""(key, what it is in YAML) -> the choices that it names; refuses any others."""
+
+
+def one_of(*known: str) -> Reader:
+    """Reads one name or several."""
+
+    def read(key: str, value: Any) -> tuple[str, ...]:
+        choices = texts(value)
+        if not choices:
+            raise XaipruneError(f"{key} must name at least one of {', '.join(known)}")
+        for choice in choices:
+            check_value(key, choice, known)
+        return tuple(dict.fromkeys(choices))
+
+    return read
+
+
+def whole_number(what: str) -> Reader:
+    """Reads one whole number or several, from 1."""
+    return _listed(
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1, f"whole numbers {what}, from 1"
+    )
+
+
+def true_or_false(key: str, value: Any) -> tuple[bool, ...]:
+    """Reads true, false or both."""
+    return _listed(lambda v: isinstance(v, bool), "true or false")(key, value)
+
+
+def _listed(allows: Callable[[Any], bool], what: str) -> Reader:
+    def read(key: str, value: Any) -> tuple[Any, ...]:
+        values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for single in values or [None]:
+            if not allows(single):
+                raise XaipruneError(f"{key} must be {what}, got {value!r}")
+        return tuple(dict.fromkeys(values))
+
+    return read
 
 
 def number_of(key: str, value: Any, *, log: bool = False) -> Number:

@@ -20,6 +20,7 @@ from xaiprune.study.fingerprint import (
 from xaiprune.study.interrupt import graceful
 from xaiprune.study.loop import Ending, run_trials
 from xaiprune.study.notes import RUNS, network_of
+from xaiprune.study.racing import racing_text
 from xaiprune.study.run import named_after, search
 from xaiprune.study.selection import distinct_trials, finished_trial, front
 from xaiprune.study.setup import check_compatible, open_search
@@ -65,6 +66,7 @@ __all__ = [
     "notes_of",
     "open_search",
     "open_study",
+    "racing_text",
     "recipe_of",
     "run_trials",
     "save_best",

@@ -98,6 +98,11 @@ def check_same(
     if not found:
         return
     shown = "; ".join(f"{key} was {_short(old)}, now {_short(new)}" for key, old, new in found[:_SHOWN])
+    new = [key for key, old, _ in found if old is None and key.startswith("space.") and key.count(".") == 1]
+    if len(new) == len(found):
+        remedy = (
+            f"To go on without what it does not search: {' '.join(f'{key}=null' for key in new)}. {remedy}"
+        )
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     raise XaipruneError(f"study '{name}' in {storage} was made with another set-up: {shown}{more}. {remedy}")
 
@@ -120,7 +125,7 @@ def _attribution(setup: SearchSetup) -> dict[str, Any]:
     for key in ("scale", "references"):
         if value := getattr(config.attribution, key):
             found[key] = value
-    return {key: value for key, value in found.items() if key not in config.space}
+    return {key: value for key, value in found.items() if config.space.get(key) is None}
 
 
 def _space(setup: SearchSetup) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Trials until the study has as many as wanted.
 
 ``Study.optimize`` is not used, for three reasons. Trials that are asked for together share one forward
-of the reference images (``search.batch``); ``n_trials`` is the total wanted by all workers, so asking has to
+of the reference images (``search.batch``); ``n_trials`` is what all workers want together, so asking has to
 be counted under a lock; and an interrupted trial is queued again with its parameters, which
 ``optimize`` would report as failed. Everything else is Optuna's ask and tell.
 """
@@ -41,7 +41,7 @@ class Ending(Enum):
 def run_trials(
     study: optuna.Study, setup: SearchSetup, on_trial: OnTrial | None = None, *, flag: Path | None = None
 ) -> Ending:
-    """Run trials until the study has ``study.n_trials``.
+    """Run trials until presets and ``study.n_trials`` further ones are done.
 
     Args:
         study: As `open_study` gives it.
@@ -97,15 +97,16 @@ class _Loop:
             for number in recover(self._study):
                 log.info("trial %d was not finished by its worker, which has ended; it is run again", number)
             now = counts(self._study)
-            if now.done >= config.study.n_trials:
+            left = now.left(config.study.n_trials)
+            if not left:
                 return Ending.COMPLETE
             if self._stop.asked:
                 return Ending.INTERRUPTED
             if self._late():
                 return Ending.TIMEOUT
-            if (missing := config.study.n_trials - now.done - now.running) <= 0:
+            if left <= now.running:
                 return None
-            self._ask(min(config.search.batch, missing))
+            self._ask(min(config.search.batch, left - now.running))
             return None if self._batch.asked else Ending.EXHAUSTED
 
     def _ask(self, number: int) -> None:

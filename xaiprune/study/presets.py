@@ -19,6 +19,7 @@ from xaiprune.trial import SearchSetup
 
 log = logging.getLogger(__name__)
 GIVEN = "given"  # user attribute: a recipe that is tried as it is
+_NAMED = (*PRESETS, AUTO)
 OUTSIDE = "outside_space"  # user attribute: whether it is no point of the space
 
 
@@ -27,7 +28,8 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
 
     A preset that is a point of the space is queued by its parameters, so that the sampler learns from it;
     any other as a whole recipe, unless it is only a variant of one. Presets that rank the same on this
-    network are tried once.
+    network are tried once. ``study.presets`` chooses among them, with their variants; a given composite and
+    the centre are always tried.
     """
     # One that met an unexpected error (it has a traceback) is tried again: the error may be fixed by now.
     attrs_of_all = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
@@ -36,8 +38,11 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
     outside_allowed = takes_trials_without_parameters(setup.config.sampler)
     points: list[dict[str, Any]] = []
     keys: set[str] = set()
+    wanted = wanted_presets(setup.config)
     for name, recipe, needed in _first_recipes(setup):
-        if recipe.key in keys:  # ``auto`` may be a preset
+        of = name.partition(",")[0]  # also of "epsilon, signed"
+        # ``auto`` may be a preset.
+        if recipe.key in keys or (of in _NAMED and of not in wanted):
             continue
         keys.add(recipe.key)
         attrs: dict[str, Any] = {"preset": name}
@@ -59,6 +64,18 @@ def queue_presets(study: optuna.Study, setup: SearchSetup) -> None:
         points.append(params)
         if name not in tried:
             study.enqueue_trial(params, user_attrs=attrs)
+
+
+def wanted_presets(config: Config) -> tuple[str, ...]:
+    """Names of the presets that a study tries first (``study.presets``).
+
+    Raises:
+        XaipruneError: There is no preset of a name; names the closest.
+    """
+    names = config.study.presets
+    if names is None:
+        return _NAMED
+    return tuple(name if name == AUTO else preset(name, "study.presets").name for name in names)
 
 
 def recipe_for(trial: Trial, setup: SearchSetup) -> Recipe:
@@ -85,7 +102,7 @@ def _as_tried(setup: SearchSetup, recipe: Recipe) -> Recipe:
     What the space does not vary is as in the rest of the search, or a recipe with compensation would be the
     best of every search without.
     """
-    varied = {key for key in ("scope", "compensate", "order") if getattr(setup.space, key).choices}
+    varied = {key for key in recipe.prune if setup.space[key].choices}
     fixed: dict[str, Any] = dict.fromkeys(key for key in recipe.prune if key not in varied)
     return replace(recipe, **fixed, units=None, rate=recipe.rate if setup.space.rate is not None else None)
 
@@ -105,13 +122,13 @@ def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
         yield CENTRE, space.centre, True
     taylor = PRESETS["taylor"]
     yield "taylor", taylor, True
-    for order in space.order.choices:
+    for order in space["order"].choices:
         if order != configured:  # a study never ends below Taylor in any order that it may choose
             yield f"taylor, {order}", replace(taylor, order=order), False
     others = {name: recipe for name, recipe in PRESETS.items() if name != "taylor"}
     for name, recipe in others.items():
         yield name, recipe, True
-    if "joint" in (configured, *space.order.choices):
-        joint = "joint" if space.order.choices else None
+    if "joint" in (configured, *space["order"].choices):
+        joint = "joint" if space["order"].choices else None
         for name, recipe in others.items():
             yield f"{name}, signed", replace(recipe.signed(), order=joint), False

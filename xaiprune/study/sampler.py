@@ -16,7 +16,8 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 
 from xaiprune.errors import XaipruneError
-from xaiprune.space.space import ANY, INHERIT, Number, OneOf, Range, Space
+from xaiprune.space.numbers import Number, OneOf, Range
+from xaiprune.space.space import ANY, INHERIT, Space
 
 # Their points are one sequence, shuffled by the seed; the storage knows its current position.
 _ONE_SEQUENCE = (GridSampler, QMCSampler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from torch import nn
@@ -10,7 +11,11 @@ from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.session import open_session
 from xaiprune.space import Space, read_space, reduce
+from xaiprune.study.presets import wanted_presets
+from xaiprune.study.racing import WHERE_POSSIBLE, races
 from xaiprune.trial import Objective, SearchSetup, objective_of
+
+log = logging.getLogger(__name__)
 
 
 def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup:
@@ -24,6 +29,8 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
         XaipruneError: Something in the configuration does not fit; names the key.
     """
     objective = objective_of(config)
+    if config.worker is None:  # else who leads the workers says it
+        _say_what_is_not_searched(config)
     check_compatible(config, objective, read_space(config.space, config.attribution))  # before the work
     session = objective.prepared(open_session(config, network))
     # What the space does not list is as in the recipe; factors and references of one recipe suit no other.
@@ -31,6 +38,13 @@ def open_search(config: Config, network: nn.Module | None = None) -> SearchSetup
     rate = objective.rates[0] if len(objective.rates) == 1 else None
     reduced = reduce(space, session, rate=rate, prunes=objective.prunes)
     return SearchSetup(config, session, reduced, objective)
+
+
+def _say_what_is_not_searched(config: Config) -> None:
+    for name, choices in config.space.items():
+        if choices is None and getattr(config.prune, name, None) is not None:
+            value = str(getattr(config.prune, name)).lower()
+            log.info("prune.%s=%s is set, so it is not searched", name, value)
 
 
 def check_compatible(config: Config, objective: Objective, space: Space) -> None:
@@ -60,10 +74,12 @@ def check_compatible(config: Config, objective: Objective, space: Space) -> None
         raise XaipruneError(
             f"space.rate searches the rate, and so does objective={objective.name}; leave out one of them"
         )
-    racing = str(config.pruner.get("_target_", "")).rpartition(".")[2] != "NopPruner"
-    if racing and not objective.can_race:
+    wanted_presets(config)
+    if races(config.pruner) and not config.pruner.get(WHERE_POSSIBLE) and not objective.can_race:
         what = f"objective.cost={objective.cost}" if objective.cost else f"objective={objective.name}"
-        raise XaipruneError(f"{what} cannot race: no trial is compared by a running value; set pruner=none")
+        raise XaipruneError(
+            f"{what} cannot race: no trial is compared by a running value; set pruner=auto or none"
+        )
 
 
 def _check_without_pruning(config: Config, objective: Objective, space: Space) -> None:

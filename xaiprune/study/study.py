@@ -22,6 +22,7 @@ from xaiprune.storage import (
 from xaiprune.study.fingerprint import check_same, fingerprint_of, stored_fingerprint
 from xaiprune.study.notes import note
 from xaiprune.study.presets import queue_presets
+from xaiprune.study.racing import pruner_of
 from xaiprune.study.sampler import make_pruner
 from xaiprune.study.versions import versions
 from xaiprune.trial import SearchSetup
@@ -46,7 +47,7 @@ def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
         XaipruneError: It was made with another set-up, or its storage cannot be used.
     """
     config, url = setup.config, storage_url(setup.config)
-    pruner = make_pruner(config.pruner)
+    pruner = make_pruner(pruner_of(setup))
     current = fingerprint_of(setup)
     with plain_errors(url), storage_lock(url), quiet():
         storage = open_storage(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import optuna
@@ -10,29 +11,60 @@ from optuna.trial import FrozenTrial, TrialState
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import Recipe
 
+PRESET = "preset"  # user attribute: the name of what was tried before the sampler was asked
+
 
 @dataclass(frozen=True)
 class Counts:
     """Trials of a study by their state.
 
     Attributes:
-        done: Finished with a value (or pruned); what ``study.n_trials`` counts.
+        done: Finished with a value, or stopped in a race.
         running: Asked and not finished, here or elsewhere.
         failed: Without a value; the reason is stored with the trial.
+        presets: Of those that are done, what a study tries first: presets, a given recipe, the centre of its
+            space.
+        presets_left: More of these, queued or running.
     """
 
     done: int
     running: int
     failed: int
+    presets: int = 0
+    presets_left: int = 0
+
+    @property
+    def sampled(self) -> int:
+        """Of those that are done, what the sampler has proposed; what ``study.n_trials`` counts."""
+        return self.done - self.presets
+
+    def left(self, wanted: int) -> int:
+        """Trials that are not done yet.
+
+        Args:
+            wanted: ``study.n_trials``.
+        """
+        return max(0, wanted - self.sampled) + self.presets_left
+
+    def text(self, wanted: int) -> str:
+        """``37 of 60 sampled trials done (12 presets before)``."""
+        text = f"{self.sampled} of {wanted} sampled trials done"
+        if self.presets_left:
+            return f"{text} ({self.presets} of {self.presets + self.presets_left} presets)"
+        return f"{text} ({self.presets} presets before)" if self.presets else text
 
 
 def counts(study: optuna.Study) -> Counts:
     """Count a study's trials."""
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(trial.state for trial in trials)
+    presets = Counter(trial.state for trial in trials if PRESET in trial.user_attrs)
     return Counts(
-        done=states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED),
-        running=states.count(TrialState.RUNNING),
-        failed=states.count(TrialState.FAIL),
+        done=states[TrialState.COMPLETE] + states[TrialState.PRUNED],
+        running=states[TrialState.RUNNING],
+        failed=states[TrialState.FAIL],
+        presets=presets[TrialState.COMPLETE] + presets[TrialState.PRUNED],
+        presets_left=presets[TrialState.WAITING] + presets[TrialState.RUNNING],
     )
 
 

@@ -20,8 +20,17 @@ from xaiprune.config import CompletePruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
 from xaiprune.session import coverage, relevance_text
+from xaiprune.space import Space
 from xaiprune.storage import WORKER, shown
-from xaiprune.study import best_trial, counts, first_value, is_feasible, recipe_of, value_text
+from xaiprune.study import (
+    best_trial,
+    counts,
+    first_value,
+    is_feasible,
+    racing_text,
+    recipe_of,
+    value_text,
+)
 from xaiprune.trial import SearchSetup
 
 
@@ -30,7 +39,6 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
     config, session, objective = setup.config, setup.session, setup.objective
     data = session.dataset
     rates = ", ".join(f"{rate:g}" for rate in objective.rates)
-    done = counts(study).done
     lines = {
         "network": f"{session.name} on {session.device}, {session.unit_count:,} "
         f"{session.unit_kind} in {len(session.units)} layers",
@@ -42,10 +50,18 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
         if objective.prunes
         else f"{objective.name}, patches of the validation images flipped",
+        "searched": _searched(setup.space),
         "study": f"{study.study_name} in {shown(url)}",
-        "trials": f"{done} of {config.study.n_trials} done",
+        "racing": racing_text(setup),
+        "trials": counts(study).text(config.study.n_trials),
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+def _searched(space: Space) -> str:
+    """How many parameters a space has, and those of the whole network by name."""
+    whole = [name for name, choice in space.dimensions().items() if choice.searched]
+    return f"{len(space.searched())} parameters" + (f": of rules, and {', '.join(whole)}" if whole else "")
 
 
 def _how(prune: CompletePruneConfig) -> str:
@@ -66,7 +82,7 @@ class Trials:
     Args:
         console: Where to.
         study: Theirs.
-        wanted: Trials in all.
+        wanted: ``study.n_trials``.
         dense: Top-1 of the dense network, to compare with; None: not measured yet.
         heading: Begins each line, where several studies share the console (which then has no bar).
     """
@@ -76,7 +92,8 @@ class Trials:
     ) -> None:
         self._console, self._dense, self._heading = console, dense, heading
         self._best: FrozenTrial | None = None
-        done = counts(study).done
+        now = counts(study)
+        left = now.left(wanted)
         with suppress(XaipruneError):  # none has finished yet, or none keeps the constraints
             self._best = best_trial(study)
         self._bar = Progress(
@@ -90,9 +107,9 @@ class Trials:
             TextColumn("left"),
             console=console,
             transient=True,
-            disable=not console.is_terminal or done >= wanted or bool(heading),
+            disable=not console.is_terminal or not left or bool(heading),
         )
-        self._task = self._bar.add_task(self._best_text(), total=wanted, completed=done)
+        self._task = self._bar.add_task(self._best_text(), total=now.done + left, completed=now.done)
 
     def __enter__(self) -> Trials:
         self._bar.start()

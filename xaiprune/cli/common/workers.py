@@ -118,7 +118,7 @@ class _Led:
     @property
     def missing(self) -> int:
         """Trials that are still to be done."""
-        return max(0, self.config.study.n_trials - counts(self.study).done)
+        return counts(self.study).left(self.config.study.n_trials)
 
     def show_setup(self, console: Console) -> None:
         """What is searched, and by how many."""
@@ -135,10 +135,9 @@ class _Led:
                 optuna.storages.fail_stale_trials(self.study)
 
     def progress(self, before: str, after: str) -> str:
-        """``before 7 of 20 trials done after``."""
+        """``before 7 of 20 sampled trials done after``."""
         name = f"{self.study.study_name}: " if self.several else ""
-        done, wanted = counts(self.study).done, self.config.study.n_trials
-        return f"{name}{before}{done} of {wanted} trials done{after}"
+        return f"{name}{before}{counts(self.study).text(self.config.study.n_trials)}{after}"
 
     def end(self, console: Console) -> None:
         """Compare and save; with fewer trials than wanted say so first."""
