@@ -58,7 +58,7 @@ def test_every_task_has_hydras_help_and_cfg(task, capsys):
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
     assert f"xaiprune {task}:" in shown
-    assert "units: filters" in shown
+    assert "units: auto" in shown
     assert main([task, "--cfg", "job", "prune.rate=0.25", "model=resnet18"]) == 0
     shown = capsys.readouterr().out
     assert "rate: 0.25" in shown

@@ -26,12 +26,11 @@ def images() -> Pair:
 def test_configured(small_cnn: nn.Module) -> None:
     example = torch.zeros(1, 3, 32, 32)
     units = xp.find_units(small_cnn, "inner_filters", example=example)
-    auto = auto_recipe(small_cnn, units)
+    auto = auto_recipe(small_cnn, units, example)
 
     def found(*overrides: str) -> xp.Recipe:
-        return configured_recipe(compose("prune", list(overrides)), small_cnn, units)
+        return configured_recipe(compose("prune", list(overrides)), small_cnn, units, example)
 
-    auto = replace(auto, relevance_per="unit")  # which it leaves open
     assert found() == replace(auto, rate=0.5)
     assert found("recipe=paper", "prune.rate=0.3") == replace(PAPER, rate=0.3)
     # A preset ranks; how the ranking is used is auto's.
@@ -67,8 +66,8 @@ def test_a_session_knows_all_of_it(small_cnn: nn.Module, images: Pair) -> None:
     data = as_dataset(images, outputs=10)
     units = xp.find_units(small_cnn, "inner_filters", example=images[0][:1])
     session = xp.PruningSession.of(small_cnn, data, units, prune=PruneConfig(rate=0.3, order="joint"))
-    auto = auto_recipe(small_cnn, units)
-    assert session.recipe == replace(auto, order="joint", relevance_per="unit", rate=0.3)
+    auto = auto_recipe(small_cnn, units, images[0][:1])
+    assert session.recipe == replace(auto, order="joint", rate=0.3)
     assert session.prune == CompletePruneConfig(**{**auto.prune, "rate": 0.3, "order": "joint"})
     partial = replace(PRESETS["epsilon"], compensate="mean", rate=0.2)
     session = xp.PruningSession.of(small_cnn, data, units, recipe=partial)

@@ -62,7 +62,7 @@ def test_a_search_begins_with_auto(config: MakeConfig) -> None:
     wanted = ("study.n_trials=2", "units=inner_filters")
     for name, typed in (("auto", "recipe=auto"), ("paper", "recipe=paper"), ("pxp", "space=pxp")):
         setup = open_search(config(*wanted, typed, f"study.name={name}"))
-        auto = auto_recipe(setup.session.model, setup.session.units)
+        auto = auto_recipe(setup.session.model, setup.session.units, setup.session.example)
         session = setup.session  # as configured
         study = search(config(*wanted, typed, f"study.name={name}"))
         assert [trial.user_attrs["preset"] for trial in study.trials[:2]] == ["auto", "epsilon"]

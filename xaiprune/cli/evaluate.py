@@ -40,7 +40,7 @@ def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages)
     return flip_patches(
         opened.model,
         images.spread(wanted.faithfulness_images),
-        configured_recipe(config, opened.model, units),
+        configured_recipe(config, opened.model, units, opened.example()),
         opened.data.task,
         BatchSizes(config.attribution.batch_size, config.data.batch_size),
         patch=wanted.faithfulness_patch,

@@ -115,7 +115,7 @@ def write_further(
             _write(config, session, path, folder / stem)
             continue
         own = _with_recipe(config, path)
-        recipe = configured_recipe(own, session.model, session.units)
+        recipe = configured_recipe(own, session.model, session.units, session.example)
         under = replace(session, recipe=recipe, prune=complete_prune(own.prune, recipe))
         _write(own, under, path, folder / stem, provenance_of(path).get("plan"))
 

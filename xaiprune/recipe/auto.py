@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
+from xaiprune.pruning import inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, default_example
 
 AUTO = "auto"
 
 
-def auto_recipe(model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
-    """The recipe that keeps most without a search, as measured for each kind of network.
+def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None) -> Recipe:
+    """The recipe that keeps most without a search, by what is ranked and what the network is made of.
 
-    Measured on ImageNet networks with references of 150 classes (docs/results): of a transformer's neurons,
-    of the filters of a network with depthwise convolutions, and of those of one without.
+    It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
+    pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, because
+    filters of early layers cost many times as much as those of late ones. A transformer's neurons are ranked
+    each by its own relevance, and compensated at once: the joint order and layer-by-layer compensation, which
+    help filters, fit its references too closely.
 
     Args:
         model: The network.
         units: What is ranked.
+        example: One input (1, 3, H, W); zeros of the network's default size if None.
 
     Returns:
         A recipe that sets everything but the rate.
@@ -31,14 +36,18 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
     recipe = replace(
         PRESETS["taylor"],
         scope="global",
-        order="score",
+        relevance_per="macs" if filters else "unit",
+        order="joint" if filters and _can_order_jointly(model, units, example) else "score",
         compensate="linear",
-        # Layer by layer is better where errors of one layer can be made up for in the next, which depthwise
-        # convolutions and residual streams of tokens leave little room for.
         sequential=filters and not _has_depthwise(model),
         rounds=1,
     )
     return recipe.renamed(AUTO)
+
+
+def _can_order_jointly(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> bool:
+    example = default_example(model) if example is None else example
+    return not why_no_joint_order(inputs_of(model, units, example), units)
 
 
 def _has_depthwise(model: nn.Module) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from xaiprune.attribution import Aggregation, Composite, load_composite
 from xaiprune.attribution.lrp import LayerInfo
@@ -57,33 +57,39 @@ def asked_recipe(wanted: Recipe | Composite | str | Path) -> Asked:
     return preset(wanted)
 
 
-def complete_recipe(asked: Asked, model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
+def complete_recipe(
+    asked: Asked, model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None
+) -> Recipe:
     """A recipe that says how its ranking is used: what it leaves open is `auto_recipe`'s.
 
     Args:
         asked: As `asked_recipe` gives it; a composite has all but its rules from `auto_recipe`.
         model: The network.
         units: What is ranked.
+        example: As `auto_recipe` takes it.
     """
-    auto = auto_recipe(model, units)
+    auto = auto_recipe(model, units, example)
     if asked is None or isinstance(asked, Composite):
         asked = auto if asked is None else replace(auto, composite=asked)
     plain = PAPER.prune | auto.prune  # what neither says is as it was before one could say it
     return replace(asked, **{key: value for key, value in plain.items() if getattr(asked, key) is None})
 
 
-def configured_recipe(config: Config, model: nn.Module, units: Sequence[UnitLayer]) -> Recipe:
+def configured_recipe(
+    config: Config, model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None
+) -> Recipe:
     """The configuration's recipe, complete: what is set in its other sections replaces what ``recipe`` says.
 
     Args:
         config: Of any task.
         model: The network.
         units: What is ranked.
+        example: As `auto_recipe` takes it.
 
     Raises:
         XaipruneError: As `asked_recipe`, or the composite is none.
     """
-    recipe = complete_recipe(asked_recipe(config.recipe), model, units)
+    recipe = complete_recipe(asked_recipe(config.recipe), model, units, example)
     if (composite := configured_composite(config.composite)) is not None:
         recipe = replace(recipe, composite=composite)
     return pruning_as(attributing_as(recipe, config.attribution), config.prune)

@@ -55,7 +55,7 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
         units,
         name=config.model.pruned or config.model.name,
         unit_kind=kind,
-        recipe=configured_recipe(config, opened.model, units),
+        recipe=configured_recipe(config, opened.model, units, opened.example()),
         prune=config.prune,
         batch=BatchSizes(config.attribution.batch_size, config.data.batch_size),
         target=config.attribution.target,

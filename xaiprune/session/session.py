@@ -162,11 +162,11 @@ class PruningSession:
         device, batch = device_of(model), batch or BatchSizes()
         dataset = with_targets(model.eval(), dataset, target, batch)
         images = dataset.reference.tensor(device=device)
-        whole = complete_recipe(recipe, model, units)
+        whole = complete_recipe(recipe, model, units, images[:1])
         if prune is None:
             prune = PruneConfig() if whole.rate is None else PruneConfig(rate=whole.rate)
-        whole = replace(pruning_as(whole, prune), units=unit_kind)
         dense = DenseNetwork(model, units, images, batch, calibration)
+        whole = replace(pruning_as(whole, prune), units=unit_kind)
         layers = trace_layers(model, dense.example)
         check_fits(whole, units, layers)
         return cls(

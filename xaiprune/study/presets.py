@@ -117,7 +117,7 @@ def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
     configured = session.prune.order
     if (file := _given_file(setup.config)) is not None:
         yield Path(file).name, _as_tried(setup, session.recipe), True
-    yield AUTO, _as_tried(setup, auto_recipe(session.model, session.units)), True
+    yield AUTO, _as_tried(setup, auto_recipe(session.model, session.units, session.example)), True
     if space.centre is not None:
         yield CENTRE, space.centre, True
     taylor = PRESETS["taylor"]
