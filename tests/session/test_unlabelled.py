@@ -164,3 +164,17 @@ def test_calibration_images_reach_the_dense_network(network: SmallResNet) -> Non
     for settings in ({"calibration_root": "."}, {"calibration_images": 3}):
         with pytest.raises(XaipruneError, match="give calibration=images or a loader"):
             xp.prune(network, (IMAGES, LABELS), 0.3, **settings)  # type: ignore[arg-type]
+
+
+def test_a_fit_on_fewer_images_than_channels_is_told(network: SmallResNet) -> None:
+    few = xp.prune(network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="linear")
+    widest = max(own.channels for own in few.session.dense.inputs.values())
+    assert widest > 4
+    assert f"fit       4 images for the {widest} channels that" in repr(few)
+    many = OTHERS.repeat(1 + widest // len(OTHERS), 1, 1, 1)
+    enough = xp.prune(
+        network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="linear", calibration=many
+    )
+    assert "fit  " not in repr(enough)
+    without = xp.prune(network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="none")
+    assert "fit  " not in repr(without)

@@ -103,6 +103,18 @@ class DenseNetwork:
         return self._inputs
 
     @property
+    def underdetermined(self) -> str | None:
+        """A warning where linear compensation is fitted on fewer images than a consumer has channels."""
+        count = len(self.statistics_images)
+        widest = max(self.inputs.values(), key=lambda own: own.channels, default=None)
+        if widest is None or widest.channels <= count:
+            return None
+        return (
+            f"{count} images for the {widest.channels} channels that {widest.module} reads: compensation is "
+            "underdetermined and leans on its ridge; prune.calibration_root adds pictures"
+        )
+
+    @property
     def statistics(self) -> Statistics:
         """What consumers read, as moments: for compensation all at once, and for the joint order."""
         if self._statistics is None:

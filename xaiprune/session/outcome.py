@@ -68,6 +68,8 @@ class Outcome:
         yield f"relevance {relevance_text(self.session.dataset.reference)}"
         if (few := coverage(self.session.dataset)) is not None:
             yield f"coverage  {few}"
+        if self.session.prune.compensate == "linear" and (few := self.session.dense.underdetermined):
+            yield f"fit       {few}"
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
         numbers = self.numbers()

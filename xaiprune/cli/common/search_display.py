@@ -46,6 +46,11 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         f"{len(data.test)} test; {len(data.task.classes)} classes",
         "relevance": relevance_text(data.reference),
         **({} if (few := coverage(data)) is None else {"coverage": few}),
+        **(
+            {"fit": few}
+            if session.prune.compensate == "linear" and (few := session.dense.underdetermined)
+            else {}
+        ),
         "dense": "not measured yet" if dense is None else f"{objective.measure} {dense} (validation)",
         "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
         if objective.prunes
