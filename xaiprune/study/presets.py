@@ -85,7 +85,7 @@ def _as_tried(setup: SearchSetup, recipe: Recipe) -> Recipe:
     What the space does not vary is as in the rest of the search, or a recipe with compensation would be the
     best of every search without.
     """
-    varied = {key for key in ("scope", "compensate", "order") if getattr(setup.space, key).choices}
+    varied = {name for name, dimension in setup.space.dimensions().items() if dimension.choices}
     fixed: dict[str, Any] = dict.fromkeys(key for key in recipe.prune if key not in varied)
     return replace(recipe, **fixed, units=None, rate=recipe.rate if setup.space.rate is not None else None)
 
