@@ -70,7 +70,7 @@ class AttributeSettings:
 
 @dataclass
 class CompareSettings:
-    """What `xaiprune compare` compares the study's best (or ``composite=FILE``) with.
+    """What `xaiprune compare` compares the study's best (or ``recipe=FILE``) with.
 
     Attributes:
         rates: Rates of the curves, rising.
@@ -92,7 +92,7 @@ class CompareSettings:
 
 @dataclass
 class ExportSettings:
-    """What `xaiprune export` writes: composites of a study (or ``composite=FILE``), and what they prune.
+    """What `xaiprune export` writes: recipes of a study (or ``recipe=FILE``), and what they prune.
 
     Attributes:
         trial: Trial number (None: the best).
@@ -240,12 +240,12 @@ TASKS: dict[str, TaskSchema] = {
     "compare": TaskSchema(
         CompareConfig, "the study's best against presets and baseline criteria, on the test split"
     ),
-    "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one composite"),
-    "prune": TaskSchema(PruneTaskConfig, "composite or plan -> a smaller network on disk, measured"),
+    "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one recipe"),
+    "prune": TaskSchema(PruneTaskConfig, "recipe or plan -> a smaller network on disk, measured"),
     "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
     "export": TaskSchema(
         ExportConfig,
-        "best trial, or the best few -> composite YAML (+ zennit code, plan, weights, ONNX)",
+        "best trial, or the best few -> recipe YAML (+ zennit code, plan, weights, ONNX)",
         False,
     ),
     "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
