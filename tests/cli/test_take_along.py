@@ -233,3 +233,17 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     assert study.trials[1].user_attrs["preset"] == "taylor"
     search(config(*few(3), f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1
+
+
+@pytest.mark.parametrize("budget", ["params", "macs"])
+def test_what_the_rate_counts_is_taken_along(config: MakeConfig, tmp_path: Path, budget: str) -> None:
+    asked = config("prune.rate=0.4", f"prune.budget={budget}", *few(1))
+    study = search(asked)
+    file = save_trial(study, study.trials[0], tmp_path / "found.yaml")
+    again = compose("prune", network_of(asked, f"recipe={file}"))
+    session = open_session(again)
+    plan, _ = configured_plan(again, session)
+    assert (session.prune.budget, plan.budget) == (budget, budget)
+    assert session.plan_key(plan) == study.trials[0].user_attrs["scores"][0]["plan"]
+    typed = compose("prune", network_of(asked, f"recipe={file}", "prune.budget=units"))
+    assert open_session(typed).prune.budget == "units"

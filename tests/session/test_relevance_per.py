@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 import xaiprune as xp
 from xaiprune.data import as_dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import iterative_plan, make_plan, per_cost
 from xaiprune.recipe import PRESETS
-from xaiprune.testing.small_networks import SmallResNet
 from xaiprune.units import unit_costs
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -21,7 +21,12 @@ TAYLOR = replace(PRESETS["taylor"], order="score", compensate="none", rounds=1)
 @pytest.fixture
 def session() -> xp.PruningSession:
     torch.manual_seed(0)
-    network = SmallResNet().eval()
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(8, 12, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.Conv2d(12, 16, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)),
+    ).eval()
     units = xp.find_units(network, "inner_filters", example=IMAGES[:1])
     return xp.PruningSession.of(network, as_dataset((IMAGES, LABELS), outputs=10), units)
 

@@ -39,6 +39,7 @@ RECIPE_KEYS = {
     "compensate": "prune.compensate",
     "sequential": "prune.sequential",
     "rounds": "prune.rounds",
+    "budget": "prune.budget",
     "rate": "prune.rate",
     "units": "units.kind",
 }

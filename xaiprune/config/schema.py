@@ -130,7 +130,7 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    Scope, order, compensation and rounds are the recipe's where they are not set.
+    Budget, scope, order, compensation and rounds are the recipe's where they are not set.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.
@@ -154,7 +154,7 @@ class PruneConfig:
     """
 
     rate: float = within(0.5, 0, 1, ends="[)")
-    budget: str = one_of("units", "units", "params", "macs")
+    budget: str | None = one_of(None, "units", "params", "macs")
     scope: str | None = one_of(None, "global", "layer")
     order: str | None = one_of(None, "score", "joint")
     relevance_per: str | None = one_of(None, "unit", "params", "macs")
@@ -176,6 +176,7 @@ class CompletePruneConfig(PruneConfig):
     The defaults are what studies and files mean that do not say: those from before recipes held all of this.
     """
 
+    budget: str = "units"
     scope: str = "global"
     order: str = "score"
     relevance_per: str = "unit"

@@ -14,11 +14,12 @@ from xaiprune.pruning.io import (
 from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
 from xaiprune.pruning.joint import ORDERS, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
-from xaiprune.pruning.plan import PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
+from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
 
 __all__ = [
+    "BUDGETS",
     "COMPENSATIONS",
     "ONNX",
     "ORDERS",

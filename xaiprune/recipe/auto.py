@@ -35,6 +35,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
     recipe = replace(
         PRESETS["taylor"],
+        budget="units",
         scope="global",
         relevance_per="macs" if filters else "unit",
         order="joint" if filters and _can_order_jointly(model, units, example) else "score",

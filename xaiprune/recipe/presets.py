@@ -84,6 +84,7 @@ PRESETS: dict[str, Recipe] = {
 # As Pruning by Explaining Revisited (Hatefi et al. 2024) prunes, and the first versions of this program did.
 PAPER = replace(
     PRESETS["epsilon"],
+    budget="units",
     scope="global",
     order="score",
     relevance_per="unit",

@@ -13,7 +13,7 @@ from xaiprune.attribution import Aggregation, Composite, Relevance, Scores, Star
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict, composite_to_dict
 from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import COMPENSATIONS, ORDERS, PER, SCOPES
+from xaiprune.pruning import BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
@@ -37,7 +37,8 @@ class Recipe:
         scale: Depth group or unit layer -> factor of its units' scores. Missing entries have factor 1; a
             layer that is named itself and by its group gets the product.
         references: Reference images a class, the first so many; None: all.
-        scope: As ``prune.scope``; this and all that follow: None takes what is configured.
+        budget: As ``prune.budget``; this and all that follow: None takes what is configured.
+        scope: As ``prune.scope``.
         relevance_per: As ``prune.relevance_per``.
         compensate: As ``prune.compensate``.
         rate: Fraction removed.
@@ -60,11 +61,13 @@ class Recipe:
     rounds: int | None = None
     sequential: bool | None = None
     relevance_per: str | None = None
+    budget: str | None = None
     units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key, choices in (
+            ("budget", BUDGETS),
             ("scope", SCOPES),
             ("compensate", COMPENSATIONS),
             ("order", ORDERS),
@@ -211,7 +214,8 @@ class Recipe:
         if self.rounds is not None and self.rounds > 1:
             parts.append(f"{self.rounds} rounds")
         if self.rate is not None:
-            parts.append(f"rate {self.rate:.3g}")
+            of = "" if self.budget in (None, "units") else f" of {self.budget}"
+            parts.append(f"rate {self.rate:.3g}{of}")
         return "; ".join(parts)
 
     def __str__(self) -> str:
