@@ -15,7 +15,7 @@ from xaiprune.units import unit_costs
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(8) % 4
-TAYLOR = replace(PRESETS["taylor"], order="score", compensate="none", rounds=1)
+TAYLOR = replace(PRESETS["taylor"], budget="units", order="score", compensate="none", rounds=1)
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     """The recipe that keeps most without a search, by what is ranked and what the network is made of.
 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
-    pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, because
-    filters of early layers cost many times as much as those of late ones. A transformer's neurons are ranked
-    each by its own relevance, and compensated at once: the joint order and layer-by-layer compensation, which
-    help filters, fit its references too closely.
+    pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, and so
+    does the rate, because filters of early layers cost many times as much as those of late ones. A
+    transformer's neurons are ranked each by its own relevance, and compensated at once: the joint order and
+    layer-by-layer compensation, which help filters, fit its references too closely.
 
     Args:
         model: The network.
@@ -35,7 +35,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
     recipe = replace(
         PRESETS["taylor"],
-        budget="units",
+        budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
         order="joint" if filters and _can_order_jointly(model, units, example) else "score",

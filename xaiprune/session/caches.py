@@ -34,7 +34,7 @@ class BatchSizes:
     """Images in one pass; halved in place when memory runs out.
 
     Attributes:
-        attribution: In a forward and backward that carries relevance.
+        attribution: In a forward and backward: of relevance, and of what samples are weighted by.
         forward: In any other forward.
     """
 
@@ -82,15 +82,15 @@ class DenseNetwork:
     def statistics_images(self) -> Tensor | ImageStream:
         """The images that statistics are taken of: the calibration images, or else the reference images.
 
-        Calibration images are decoded as they come, ``batch.forward`` at a time, so that of many pictures one
-        batch is in memory.
+        Calibration images are decoded as they come, ``batch.attribution`` at a time, so that of many pictures
+        one batch is in memory.
         """
         calibration = self.calibration
         if calibration is None:
             return self.images
 
         def batches() -> Iterator[Tensor]:
-            for images, _ in calibration.batches(self.batch.forward, self.images.device):
+            for images, _ in calibration.batches(self.batch.attribution, self.images.device):
                 yield images
 
         return ImageStream(len(calibration), batches)
@@ -119,7 +119,7 @@ class DenseNetwork:
         """What consumers read, as moments: for compensation all at once, and for the joint order."""
         if self._statistics is None:
             self._statistics = statistics_of(
-                self.model, self.units, self.statistics_images, self.batch.forward
+                self.model, self.units, self.statistics_images, self.batch.attribution
             )
         return self._statistics
 
@@ -130,7 +130,7 @@ class DenseNetwork:
             return None
         if self._samples is None:
             found = samples_of(
-                self.model, self.units, self.images, self.batch.forward, at_most=_SHARED_SAMPLES
+                self.model, self.units, self.images, self.batch.attribution, at_most=_SHARED_SAMPLES
             )
             self._samples = (found,)
         return self._samples[0]

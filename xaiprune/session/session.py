@@ -341,7 +341,7 @@ class PruningSession:
             self.units,
             self.dense.statistics_images,
             self.prune.compensate,
-            batch_size=self.batch.forward,
+            batch_size=self.batch.attribution,
             **self._for_compensation(),
         )
 
