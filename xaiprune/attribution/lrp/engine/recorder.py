@@ -80,6 +80,7 @@ class Recorder(TorchFunctionMode):
         self.seen: dict[int, Tensor] = {}
         self.starts_at_image = False
         self._running = [""]
+        self._replaced: list[Tag] = []
         self._taps: dict[tuple[str, str], list[int]] = {}
         for index, point in enumerate(taps):
             self._taps.setdefault((point.module, point.where), []).append(index)
@@ -103,13 +104,19 @@ class Recorder(TorchFunctionMode):
             self.starts_at_image = True
         set_tag(x, Tag(raw_input=True))
         modules = running_modules(model, self._entering, self._leaving)
-        with torch.inference_mode(False), torch.no_grad(), modules as self._running, self:
-            logits = model(x)
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or tag_of(logits) is None:
-            raise XaipruneError(
-                f"the model must return logits of shape (N, classes), got {_describe(logits)}"
-            )
-        return current(logits)
+        try:
+            with torch.inference_mode(False), torch.no_grad(), modules as self._running, self:
+                logits = model(x)
+            if not isinstance(logits, Tensor) or logits.dim() != 2 or tag_of(logits) is None:
+                raise XaipruneError(
+                    f"the model must return logits of shape (N, classes), got {_describe(logits)}"
+                )
+            return current(logits)
+        finally:
+            # From a tensor to what replaced it, and from there through the graph back to the tensor: a circle
+            # that would keep the activations of this batch in memory through many of the next.
+            for tag in self._replaced:
+                tag.replaced_by = None
 
     def _entering(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if (name, "input") not in self._taps:
@@ -172,8 +179,19 @@ class Recorder(TorchFunctionMode):
             return result.value
         result = _tagged(result)
         if is_in_place(name) or kwargs.get("inplace") is True or _positional_inplace(op, args):
-            _replace(args[0], result)
+            self._replace(args[0], result)
         return result
+
+    def _replace(self, old: Any, new: Any) -> None:
+        """What an in-place operation means: whoever reads the old tensor later gets the new one."""
+        if not isinstance(old, Tensor) or not isinstance(new, Tensor) or old is new:
+            return
+        tag = tag_of(old)
+        if tag is None:
+            tag = Tag()
+            set_tag(old, tag)
+        tag.replaced_by = new
+        self._replaced.append(tag)
 
     def plain(self, op: Op, *args: Any, **kwargs: Any) -> Any:
         """Run an operation whose gradient is its relevance propagation."""
@@ -223,17 +241,6 @@ def _tagged(result: Any) -> Any:
         for item in result:
             _tagged(item)
     return result
-
-
-def _replace(old: Any, new: Any) -> None:
-    """What an in-place operation means: whoever reads the old tensor later gets the new one."""
-    if not isinstance(old, Tensor) or not isinstance(new, Tensor) or old is new:
-        return
-    tag = tag_of(old)
-    if tag is None:
-        tag = Tag()
-        set_tag(old, tag)
-    tag.replaced_by = new
 
 
 def _depends_on_image(values: Any) -> bool:
