@@ -93,7 +93,7 @@ def test_it_searches(installed: Installed, run: Run, tmp_path: Path, session_cac
         ),
         *(*few, f"data.cache_dir={session_cache}", "device=cpu"),
     )
-    assert "0 of 2 done" in shown
+    assert "0 of 1 sampled trials done" in shown
     assert {file.name for file in (tmp_path / "studies" / "one").iterdir()} >= {"best.yaml", "comparison.csv"}
     assert (tmp_path / "studies" / "one.db").is_file()
 

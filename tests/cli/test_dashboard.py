@@ -116,7 +116,7 @@ def test_in_a_real_browser(searched, tmp_path):
             browser.open(address)
             browser.wait("document.body.innerText.includes('top1_at_rate (rate 0.4)')")
             browser.open(f"{address}/trials?numbers=0")
-            browser.wait("document.body.innerText.includes('Trial 0: preset taylor')")
+            browser.wait("document.body.innerText.includes('Trial 0: preset auto')")
             browser.wait("[...document.images].some(i => i.complete && i.naturalWidth > 500)")
             page = browser.run("return document.body.innerText")
             for text in ("rule: epsilon", "trial-0.yaml", "trial-0.png", "95 % interval", "top-1"):

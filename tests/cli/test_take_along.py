@@ -230,7 +230,7 @@ def test_a_search_tries_the_file_first(config: MakeConfig, tmp_path: Path, insid
     assert bool(first.params) is inside
     found = recipe_of(first)
     assert (found.start, found.aggregation.mode, found.aggregation.normalize) == ("contrast", "signed", "max")
-    assert study.trials[1].user_attrs["preset"] == "taylor"
+    assert study.trials[1].user_attrs["preset"] == "auto"
     search(config(*few(3), f"composite={file}"))  # it is not tried again
     assert [t.user_attrs.get("preset") for t in study.trials].count("mine.yaml") == 1
 

@@ -215,7 +215,7 @@ def test_two_studies_with_two_workers_each(
 ) -> None:
     command = [word for word in typed() if word != "study.name=test"]
     assert main([*command, "hydra/launcher=joblib", "prune.rate=0.3,0.5", *few(3)]) == 0
-    names = [f"digits_resnet-digits-filters-{rate}" for rate in (0.3, 0.5)]
+    names = [f"digits_resnet-digits-auto-{rate}" for rate in (0.3, 0.5)]
     assert compared == names
     for name in names:
         assert counts(stored(f"study.name={name}")).done == 3

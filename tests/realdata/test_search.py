@@ -39,6 +39,6 @@ def test_two_trials_end_with_the_table_and_the_files(
         "comparison.json",
         "curves.png",
     }
-    assert yaml.safe_load((tmp_path / "results/best.yaml").read_text())["schema"] == "xaiprune/composite/1"
+    assert yaml.safe_load((tmp_path / "results/best.yaml").read_text())["schema"] == "xaiprune/recipe/1"
     search.run(compose("search", command))
     assert "2 of 2 done" in capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_says_what_was_searched_and_found(full: str) -> None:
         "64 filters in 4 layers (exclude fc)",
         "rate 0.5 of units, global ranking, min_units 1",
         "top1_at_rate",
-        "TPESampler; pruner NopPruner",
+        "TPESampler; pruner WilcoxonPruner",
         "75bf81e8b4d93ca0",
         "xaiprune search model=digits_resnet prune.rate=0.5 study.name=made_up study.n_trials=30",
         "1,000 500 50.0 %",

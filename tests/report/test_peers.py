@@ -27,7 +27,7 @@ from xaiprune.data import Dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import macs
 from xaiprune.models.small import digits_vit
-from xaiprune.recipe import PRESETS
+from xaiprune.recipe import PAPER, PRESETS
 from xaiprune.registry import PEERS
 from xaiprune.session import PruningSession
 from xaiprune.units import find_units
@@ -40,7 +40,9 @@ def session_of(network: nn.Module, data: Dataset, kind: str, **prune: object) ->
         data, reference=data.reference.subset(slice(0, 100, 5)), test=data.test.subset(slice(0, 359, 9))
     )
     settings = PruneConfig(rate=0.4, **prune)  # type: ignore[arg-type]
-    return PruningSession.of(network, few, find_units(network, kind), unit_kind=kind, prune=settings)
+    return PruningSession.of(
+        network, few, find_units(network, kind), unit_kind=kind, recipe=PAPER, prune=settings
+    )
 
 
 @pytest.fixture

@@ -13,20 +13,21 @@ from safetensors.torch import save_file
 from tests.search.postgres import Postgres, Unavailable
 from xaiprune.config import Config, compose
 from xaiprune.models import small
-from xaiprune.recipe import PRESETS
+from xaiprune.recipe import AUTO, PRESETS
 from xaiprune.study import open_search
 from xaiprune.trial import SearchSetup
 
 FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
 SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}
 # Set, so that they are not searched: most tests are about other things, and compensation takes time.
-PLAIN = ("prune.order=score", "prune.compensate=none")
+PLAIN = ("prune.relevance_per=unit", "prune.order=score", "prune.compensate=none")
 MakeConfig = Callable[..., Config]
 
 
 def few(trials: int) -> tuple[str, ...]:
     """So many trials in all on the digits ResNet: its presets, then what the sampler proposes."""
-    names = [name for name in PRESETS if name != "epsilon_cp"]  # epsilon, where there is no attention
+    # There auto is taylor, and epsilon_cp is epsilon where there is no attention.
+    names = [AUTO, *(name for name in PRESETS if name not in ("taylor", "epsilon_cp"))]
     sampled = max(0, trials - len(names))
     chosen = "null" if sampled else f"[{','.join(names[:trials])}]"
     return f"study.n_trials={sampled}", f"study.presets={chosen}"

@@ -150,7 +150,8 @@ def test_a_full_disk(config: MakeConfig, small_disk: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
     assert counts(load_study(wanted)).done >= 4  # readable, while the disk is full
     filler.unlink()
-    assert counts(search(wanted)).done == 12
+    found = counts(search(wanted))
+    assert found.done + found.failed == 12  # a preset that failed is not tried again
 
 
 def _limited(config: Config, answers: Any) -> None:

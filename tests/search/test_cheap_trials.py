@@ -47,7 +47,7 @@ def test_trials_asked_together_share_a_forward(config: MakeConfig, forwards: lis
     # Nothing but the order of asking has changed: each value is what the recipe has by itself.
     setup = open_search(config())
     for trial in study.trials[:5]:
-        alone = run_trial(setup, PRESETS[trial.user_attrs["preset"]], 99, ScoreCache(), Stopwatch())
+        alone = run_trial(setup, recipe_of(trial), 99, ScoreCache(), Stopwatch())
         assert alone.values == (trial.value,)
 
 

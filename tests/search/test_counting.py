@@ -52,7 +52,7 @@ def test_no_presets(config: MakeConfig, tmp_path) -> None:
     study = search(config("study.n_trials=2", "study.presets=[]"))
     assert (presets_of(study), len(study.trials)) == ([], 2)
     file = save_composite(tmp_path / "mine.yaml", PRESETS["epsilon_cp"].composite)
-    given = open_study(open_search(config("study.presets=[]", f"composite={file}")))
+    given = open_study(open_search(config("study.presets=[]", "recipe=paper", f"composite={file}")))
     assert presets_of(given) == ["mine.yaml"]  # it was asked for
 
 

@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial
 from tests.search.conftest import MakeConfig
 from xaiprune.config import Config, compose
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import PRESETS, Recipe
+from xaiprune.recipe import PRESETS, Recipe, auto_recipe
 from xaiprune.session import PruningSession
 from xaiprune.space import NotInSpace, Space, params_of, search_space, suggest
 from xaiprune.space.dimensions import DIMENSIONS
@@ -70,7 +70,7 @@ def test_every_point_is_found_again(everything: SearchSetup) -> None:
         assert params_of(space, recipe) == pytest.approx(params)
         assert Recipe.from_dict(recipe.to_dict()) == recipe
         names |= set(params)
-    assert {dimension.name for dimension in DIMENSIONS} <= names
+    assert {dimension.name for dimension in DIMENSIONS} - {"relevance_per"} <= names  # that is typed
 
 
 def test_layer_by_layer_is_asked_only_of_compensation(everything: SearchSetup) -> None:
@@ -192,8 +192,10 @@ def test_a_space_must_have_what_prune_says_beside_it() -> None:
 
 def test_a_loop_of_ones_own_searches_what_its_session_leaves_open(cnn: SearchSetup) -> None:
     session = cnn.session
-    assert {"order", "compensate"} <= set(search_space(session).searched())
-    names = search_space(session.with_prune(order="joint")).searched()
+    auto = auto_recipe(session.model, session.units, session.example)
+    session = session.with_prune(**auto.prune)
+    assert {"order", "compensate", "relevance_per"} <= set(search_space(session).searched())
+    names = search_space(session.with_prune(order="score")).searched()
     assert "order" not in names
     assert "compensate" in names
 

@@ -64,7 +64,7 @@ def test_listed_and_shown(config: MakeConfig, storage: str, capsys: pytest.Captu
     study = search(config(f"study.storage={storage}", *few(1)))
     studies.run(compose("studies", [f"study.storage={storage}"]))
     _, row = capsys.readouterr().out.splitlines()
-    assert row.split()[:2] == ["test", "1"]
+    assert row.split()[:3] == ["test", "0", "1"]
     studies.run(compose("studies", [f"study.storage={storage}", "study.name=test", "studies.action=show"]))
     printed = capsys.readouterr().out
     assert f"study     test in {shown(absolute_url(storage))}\n" in printed

@@ -60,25 +60,25 @@ def test_presets_come_first_and_once(config: MakeConfig) -> None:
 def test_a_search_begins_with_auto(config: MakeConfig) -> None:
     """Used as the search uses every ranking: by default as ``auto`` says, else as is typed."""
     wanted = ("study.n_trials=2", "units=inner_filters")
-    for name, typed in (("auto", "recipe=auto"), ("paper", "recipe=paper"), ("pxp", "space=pxp")):
-        setup = open_search(config(*wanted, typed, f"study.name={name}"))
+    for name, recipe in (("auto", "recipe=auto"), ("paper", "recipe=paper"), ("pxp", "space=pxp")):
+        setup = open_search(config(*wanted, recipe, f"study.name={name}"))
         auto = auto_recipe(setup.session.model, setup.session.units, setup.session.example)
         session = setup.session  # as configured
-        study = search(config(*wanted, typed, f"study.name={name}"))
+        study = search(config(*wanted, recipe, f"study.name={name}"))
         assert [trial.user_attrs["preset"] for trial in study.trials[:2]] == ["auto", "epsilon"]
         expected = session.plan(session.scores(auto), 0.5)
         assert study.trials[0].user_attrs["scores"][0]["plan"] == session.plan_key(expected)
         whole = whole_recipe(study, study.trials[0])
-        assert whole.prune == PAPER.prune | (auto.prune if name == "auto" else {})
+        typed = {"relevance_per": "unit", "order": "score", "compensate": "none"}
+        assert whole.prune == PAPER.prune | (auto.prune | typed if name == "auto" else {})
         assert (whole.rate, whole.units) == (0.5, "inner_filters")
         assert bool(study.trials[0].params) is (name != "pxp")  # whose grid has no plain gradient
     prune = load_study(config("study.name=auto")).user_attrs["fingerprint"]["prune"]
     assert prune == {
         "rate": 0.5,
-        "budget": "units",
+        "budget": "macs",
         "scope": "global",
         "min_units": 1,
-        "compensate": "linear",
     }
 
 

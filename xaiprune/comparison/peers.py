@@ -92,7 +92,9 @@ class _TorchPruning:
 
 
 def _once(title: str, scores: Scores, scope: str) -> Method:
-    return Method(title, "peer", scores, prune={"scope": scope, "order": "score", "rounds": 1})
+    return Method(
+        title, "peer", scores, prune={"scope": scope, "relevance_per": "unit", "order": "score", "rounds": 1}
+    )
 
 
 # Wanda's score summed over units is the baseline Wanda-sp of FLAP (2312.11983), which prunes layers alike.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xaiprune.config import AttributionConfig, compose, set_by_prune
+from xaiprune.config import AttributionConfig, compose
+from xaiprune.recipe import auto_recipe
 from xaiprune.session import PruningSession
 from xaiprune.space.reader import read_space
 from xaiprune.space.reduce import reduce
@@ -24,7 +25,7 @@ def search_space(
 
     Args:
         session: Network, images and units; dimensions that make no difference on them are left out. So are
-            those of a named space that ``session.prune`` sets to other values than the defaults.
+            those of a named space that ``session.prune`` sets to other values than `auto_recipe` does.
         space: The name of one in ``conf/space`` (``depth_groups``, ``layer_types``, ``per_layer``, ...), or
             plain data as docs/search.md describes it.
         rate: The rate that trials are measured at; None: there are several.
@@ -45,7 +46,8 @@ def search_space(
     """
     data = space if isinstance(space, Mapping) else compose("search", [f"space={space}"]).space
     if isinstance(space, str):
-        fixed = set_by_prune(data, session.prune)
+        auto = auto_recipe(session.model, session.units, session.example).prune
+        fixed = [name for name in data if name in auto and getattr(session.prune, name) != auto[name]]
         data = {name: value for name, value in data.items() if name not in fixed}
     settings = AttributionConfig(**{**session.recipe.attribution, **attribution})
     return reduce(read_space(data, settings), session, rate=rate, prunes=prunes)
