@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from xaiprune.attribution import attribute
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, ZPlus
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 from xaiprune.testing.small_networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
+from xaiprune.units import find_units
 
 
 @contextmanager
@@ -111,3 +113,26 @@ def test_works_inside_no_grad_and_inference_mode() -> None:
         with mode():
             found = attribute(model, *images_and_labels(), RESNET_UNITS, Composite(Gamma())).sums
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_in_place_operations_keep_nothing_in_memory():
+    """Without the garbage collector: it comes too seldom for activations of many megabytes."""
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU6(inplace=True)),
+        *(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU6(inplace=True)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
+    ).eval()
+    images = torch.randn(2, 3, 12, 12)
+    units = find_units(model, "filters", example=images[:1])
+
+    def alive() -> int:
+        return sum(1 for item in gc.get_objects() if type(item) is torch.Tensor and item.dim() == 4)
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        attribute(model, images, torch.tensor([0, 1]), units, [Composite()])
+        assert alive() == before
+    finally:
+        gc.enable()
