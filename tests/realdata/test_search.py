@@ -24,6 +24,7 @@ def test_two_trials_end_with_the_table_and_the_files(
         "data.validation_per_class=2",
         "data.test_per_class=1",
         "prune.rate=0.3",
+        "recipe=paper",
         *("study.n_trials=1", "study.presets=[taylor]", "prune.order=score", "prune.compensate=none"),
         f"study.storage=sqlite:///{tmp_path / 'study.db'}",
         f"output_dir={tmp_path / 'results'}",
@@ -41,4 +42,4 @@ def test_two_trials_end_with_the_table_and_the_files(
     }
     assert yaml.safe_load((tmp_path / "results/best.yaml").read_text())["schema"] == "xaiprune/recipe/1"
     search.run(compose("search", command))
-    assert "2 of 2 done" in capsys.readouterr().out
+    assert "1 of 1 sampled trials done (1 presets before)" in capsys.readouterr().out

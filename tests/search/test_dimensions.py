@@ -169,11 +169,11 @@ def test_what_prune_says_is_not_searched(typed: tuple[str, ...], left: tuple[str
 
 def test_a_search_says_what_it_does_not_search(config: MakeConfig, caplog: Any) -> None:
     caplog.set_level(logging.INFO, "xaiprune")
-    for worker, lines in (("null", 2), ("1", 0)):  # who leads the workers has said it
+    for worker, lines in (("null", 3), ("1", 0)):  # who leads the workers has said it
         caplog.clear()
         setup = open_search(config("prune.sequential=false", ORDER, f"worker={worker}"))
         said = [r.message for r in caplog.records if r.message.endswith("is set, so it is not searched")]
-        expected = ["prune.compensate=none", "prune.sequential=false"]
+        expected = ["prune.relevance_per=unit", "prune.compensate=none", "prune.sequential=false"]
         assert said == [f"{setting} is set, so it is not searched" for setting in expected][:lines]
         assert searched(setup) == ["order"]
 
