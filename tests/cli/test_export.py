@@ -49,7 +49,7 @@ def test_the_best(make_study, capsys):
     assert (origin["model"], origin["objective"]) == (FINGERPRINT["model"], FINGERPRINT["objective"])
     assert origin["data"]["reference"] == FINGERPRINT["data"]["reference"]
     assert origin["data"]["classes"].startswith("10 classes (")
-    assert (origin["units"], origin["prune"]) == ({"found": 744}, {"budget": "units", "min_units": 1})
+    assert (origin["units"], origin["prune"]) == ({"found": 744}, {"min_units": 1})
     assert load_recipe(path) == replace(
         PAPER, rate=0.5, units="filters"
     )  # it is what the study had around it
