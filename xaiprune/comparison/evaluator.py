@@ -64,8 +64,7 @@ class TestEvaluator:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
             images also ``right`` (read by `right_images`).
         """
-        session = method.under(self.session)
-        return self.figures_of(session.plan(method.scores, rate, rerank=method.rerank), images, session)
+        return self.figures_of(method.plan(self.session, rate), images, method.under(self.session))
 
     def figures_of(
         self, plan: Plan, images: LabelledImages | None = None, session: PruningSession | None = None

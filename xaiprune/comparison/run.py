@@ -220,9 +220,10 @@ def _measure(
             continue
         images, macs = test if is_target else curve_images, float("nan")
         if isinstance(method, Method):
-            found = evaluator.figures(method, rate, images)
+            plan = method.plan(evaluator.session, rate)
+            found = evaluator.figures_of(plan, images, method.under(evaluator.session))
             if is_target:
-                macs = evaluator.macs(method.plan(evaluator.session, rate))
+                macs = evaluator.macs(plan)
         else:
             try:
                 found = evaluator.figures_at_macs(method, left_by_best(rate), images)

@@ -8,6 +8,7 @@ from xaiprune.config.naming import fill_names, study_name
 from xaiprune.config.overrides import overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
+    AGGREGATION,
     COMPOSITE_SCHEMA,
     RECIPE_KEYS,
     RECIPE_PRUNE,
@@ -36,6 +37,7 @@ from xaiprune.config.sweep import Sweep, label_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
+    "AGGREGATION",
     "COMPOSITE_SCHEMA",
     "RECIPE_KEYS",
     "RECIPE_PRUNE",

@@ -23,7 +23,7 @@ from xaiprune.pruning.statistics import (
     collect_moments,
     consumer_inputs,
     dense_samples,
-    is_held_out,
+    moments_by_part,
     ridge_map,
     samples_of_input,
 )
@@ -229,7 +229,7 @@ def _sequential_streamed_(
             with hook, torch.no_grad(), masked(model, removed, units):
                 model(part)
             y = samples_of_input(consumer, read.pop(), own, len(part), len(images))[:, kept]
-            more = _split(numbers, *seen[name], y, kept, same=False)
+            more = _split(numbers, *seen[name], y, kept)
             fit, checked = _sum(fit, more[0]), _sum(checked, more[1])
         _fold_(model, own, kept, fit, checked, method, links)
 
@@ -244,30 +244,14 @@ def _to_compensate(
 
 
 def _split(
-    numbers: Tensor, x: Tensor, weight: Tensor, y: Tensor, kept: Tensor, *, same: bool | None = None
+    numbers: Tensor, x: Tensor, weight: Tensor, y: Tensor, kept: Tensor
 ) -> tuple[Moments | None, Moments | None]:
-    """Moments over the images to fit on, and over those that are held out; None where there are none.
-
-    Args:
-        numbers: Of the images, (n,).
-        x: Samples of the consumer's input in the dense network, image after image.
-        weight: Of the samples.
-        y: Samples of its kept input in the pruned network.
-        kept: Kept channels.
-        same: Whether y is x in the kept channels, as where nothing before the consumer was pruned; None: it
-            is looked at.
-    """
-    same = torch.equal(x[:, kept], y) if same is None else same
-    held = is_held_out(numbers.repeat_interleave(len(y) // len(numbers))).to(y.device)
-
-    def moments(part: Tensor) -> Moments | None:
-        if not bool(part.any()):
-            return None
-        if same:
-            return Moments.of(x[part], weight[part]).only(kept)
-        return Moments.of(x[part], weight[part], y[part])
-
-    return moments(~held), moments(held)
+    """`moments_by_part` of a consumer's dense input x and its kept input in the pruned network, y."""
+    # Where nothing before the consumer was pruned, its kept inputs are the dense ones.
+    if not torch.equal(x[:, kept], y):
+        return moments_by_part(numbers, x, weight, y)
+    fit, checked = (None if of is None else of.only(kept) for of in moments_by_part(numbers, x, weight))
+    return fit, checked
 
 
 def _sum(one: Moments | None, other: Moments | None) -> Moments | None:

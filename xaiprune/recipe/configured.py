@@ -68,6 +68,8 @@ def complete_recipe(
         units: What is ranked.
         example: As `auto_recipe` takes it.
     """
+    if isinstance(asked, Recipe) and len(asked.prune) == len(RECIPE_PRUNE):
+        return asked  # and the network need not be traced
     auto = auto_recipe(model, units, example)
     if asked is None or isinstance(asked, Composite):
         asked = auto if asked is None else replace(auto, composite=asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,11 @@ import yaml
 
 from xaiprune.attribution import Aggregation, Composite, load_composite
 from xaiprune.attribution.lrp import composite_from_dict, composite_to_dict
-from xaiprune.config import COMPOSITE_SCHEMA, RECIPE_PRUNE, RECIPE_SCHEMA, stored_recipe
+from xaiprune.config import AGGREGATION, COMPOSITE_SCHEMA, RECIPE_SCHEMA, stored_recipe
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.recipe.recipe import Recipe
 
-# What a file says after composite, start and aggregation, in this order, as far as it is set.
-_FURTHER = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 _WIDTH = 110
 
 
@@ -39,13 +38,12 @@ def save_recipe(path: str | Path, recipe: Recipe, provenance: Mapping[str, Any] 
     composite = _plain(composite_to_dict(recipe.composite))
     del composite["schema"]
     composite["layers"] = [_Line(entry) for entry in composite["layers"]]
-    of = recipe.aggregation
     data: dict[str, Any] = {
         "schema": RECIPE_SCHEMA,
         "composite": composite,
         "start": recipe.start,
-        "aggregation": {"mode": of.mode, "image_weight": of.image_weight, "normalize": of.normalize},
-        **{key: _plain(recipe.settings[key]) for key in _FURTHER if key in recipe.settings},
+        "aggregation": asdict(recipe.aggregation),
+        **_plain(recipe.settings),
     }
     if provenance:
         data["provenance"] = _plain(provenance)
@@ -84,16 +82,9 @@ def read_recipe(path: str | Path) -> Recipe | Composite:
     if found is None:
         return load_composite(path)
     composite = composite_from_dict({"schema": COMPOSITE_SCHEMA, **found.pop("composite")}, str(path))
-    mode, weight, normalize = (
-        found.pop(key, getattr(Aggregation(), field))
-        for key, field in (
-            ("aggregate", "mode"),
-            ("image_weight", "image_weight"),
-            ("normalize", "normalize"),
-        )
-    )
+    of = {field: found.pop(key) for key, field in AGGREGATION.items() if key in found}
     try:
-        return Recipe(composite, found.pop("start"), Aggregation(mode, weight, normalize), **found)
+        return Recipe(composite, found.pop("start"), Aggregation(**of), **found)
     except (XaipruneError, TypeError) as error:
         raise XaipruneError(f"{path}: {error}") from None
 

@@ -17,7 +17,8 @@ from xaiprune.pruning import BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
-# Stored only where they are set, so that recipes from before there was one keep their hash.
+# Stored only where they are set, so that recipes from before there was one keep their hash; files have them
+# in this order.
 _OPTIONAL = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 
 _NAMED = 4  # entries of single layers that are spelled out

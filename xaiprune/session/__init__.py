@@ -6,7 +6,7 @@ from xaiprune.session.flipping import flip_patches
 from xaiprune.session.labels import coverage, measure_of, relevance_text
 from xaiprune.session.one_call import prune
 from xaiprune.session.opening import limited, open_session, open_setup, opened_units, shuffled
-from xaiprune.session.outcome import Outcome, apply_and_measure
+from xaiprune.session.outcome import Outcome, about_references, apply_and_measure
 from xaiprune.session.pruned import Pruned
 from xaiprune.session.session import PruningSession
 
@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "Pruned",
     "PruningSession",
+    "about_references",
     "apply_and_measure",
     "coverage",
     "flip_patches",

@@ -65,11 +65,7 @@ class Outcome:
         yield f"network   {self.session.name}, {plan.n_units} {plan.kind}"
         if (recipe := self.recipe) is not None:
             yield f"recipe    {recipe.name}: {replace(recipe, rate=None)}"
-        yield f"relevance {relevance_text(self.session.dataset.reference)}"
-        if (few := coverage(self.session.dataset)) is not None:
-            yield f"coverage  {few}"
-        if self.session.prune.compensate == "linear" and (few := self.session.dense.underdetermined):
-            yield f"fit       {few}"
+        yield from (f"{name:<9} {text}" for name, text in about_references(self.session).items())
         yield f"plan      {plan.n_removed} units are removed (rate {plan.rate:g} of {plan.budget})"
         yield from (f"          {line}" for line in self.removal.summary().splitlines())
         numbers = self.numbers()
@@ -124,6 +120,16 @@ class Outcome:
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
+
+
+def about_references(session: PruningSession) -> dict[str, str]:
+    """What a user should know of the images that a session ranks by and fits to: heading -> text."""
+    found = {"relevance": relevance_text(session.dataset.reference)}
+    if (few := coverage(session.dataset)) is not None:
+        found["coverage"] = few
+    if session.prune.compensate == "linear" and (few := session.dense.underdetermined) is not None:
+        found["fit"] = few
+    return found
 
 
 def apply_and_measure(session: PruningSession, plan: Plan, recipe: Recipe | None = None) -> Outcome:

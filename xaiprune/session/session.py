@@ -62,7 +62,7 @@ class PruningSession:
         network: Fingerprint of the network.
         device: Where the network lies.
         recipe: The one that is used where no other is given; complete.
-        prune: Settings that a recipe does not make itself: rate, budget, scope, order, compensation, rounds.
+        prune: The ``prune`` section with all that ``recipe`` says.
         caches: The last results.
     """
 

@@ -19,7 +19,7 @@ from rich.progress import (
 from xaiprune.config import CompletePruneConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy
-from xaiprune.session import coverage, relevance_text
+from xaiprune.session import about_references
 from xaiprune.space import Space
 from xaiprune.storage import WORKER, shown
 from xaiprune.study import (
@@ -44,13 +44,7 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         f"{session.unit_kind} in {len(session.units)} layers",
         "images": f"{len(data.reference)} reference, {len(session.validation)} validation, "
         f"{len(data.test)} test; {len(data.task.classes)} classes",
-        "relevance": relevance_text(data.reference),
-        **({} if (few := coverage(data)) is None else {"coverage": few}),
-        **(
-            {"fit": few}
-            if session.prune.compensate == "linear" and (few := session.dense.underdetermined)
-            else {}
-        ),
+        **about_references(session),
         "dense": "not measured yet" if dense is None else f"{objective.measure} {dense} (validation)",
         "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
         if objective.prunes

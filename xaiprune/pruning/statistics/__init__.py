@@ -1,7 +1,7 @@
 """What the consumers of units read on the reference images: samples, moments and ridge regression."""
 
 from xaiprune.pruning.statistics.inputs import Inputs, consumer_inputs
-from xaiprune.pruning.statistics.moments import Moments, Statistics, collect_moments, is_held_out, means
+from xaiprune.pruning.statistics.moments import Moments, Statistics, collect_moments, means, moments_by_part
 from xaiprune.pruning.statistics.ridge import DEFAULT_STRENGTH, choose_ridge, ridge_map
 from xaiprune.pruning.statistics.samples import (
     DenseSamples,
@@ -25,8 +25,8 @@ __all__ = [
     "collect_moments",
     "consumer_inputs",
     "dense_samples",
-    "is_held_out",
     "means",
+    "moments_by_part",
     "ridge_map",
     "samples_of_input",
 ]

@@ -113,12 +113,30 @@ def collect_moments(model: nn.Module, inputs: dict[str, Inputs], images: ImageSt
     found = Statistics(inputs)
     for numbers, seen in dense_samples(model, inputs, images):
         for name, (lines, weight) in seen.items():
-            held = is_held_out(numbers).repeat_interleave(len(lines) // len(numbers)).to(lines.device)
-            for part, into in ((~held, found.fit), (held, found.held_out)):
-                if bool(part.any()):
-                    moments = Moments.of(lines[part], weight[part])
+            parts = moments_by_part(numbers, lines, weight)
+            for moments, into in zip(parts, (found.fit, found.held_out), strict=True):
+                if moments is not None:
                     into[name] = into[name] + moments if name in into else moments
     return found
+
+
+def moments_by_part(
+    numbers: Tensor, x: Tensor, weight: Tensor, y: Tensor | None = None
+) -> tuple[Moments | None, Moments | None]:
+    """Moments over the images to fit on, and over those that are held out; None where there are none.
+
+    Args:
+        numbers: Of the images, (n,).
+        x: Samples, image after image.
+        weight: Of the samples.
+        y: As `Moments.of` takes it.
+    """
+    held = is_held_out(numbers).repeat_interleave(len(x) // len(numbers)).to(x.device)
+    fit, checked = (
+        Moments.of(x[part], weight[part], None if y is None else y[part]) if bool(part.any()) else None
+        for part in (~held, held)
+    )
+    return fit, checked
 
 
 def is_held_out(numbers: Tensor) -> Tensor:

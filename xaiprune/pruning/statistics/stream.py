@@ -54,7 +54,3 @@ class ImageStream:
     def blank(self) -> Tensor:
         """One blank image of the same size, (1, 3, H, W)."""
         return torch.zeros_like(next(self.open())[:1])
-
-    def whole(self) -> Tensor:
-        """All of them, (N, 3, H, W)."""
-        return torch.cat([images for _, images in self.numbered()])
