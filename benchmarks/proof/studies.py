@@ -156,7 +156,7 @@ def run(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> None:
     now = counts(study)
     config.study.n_trials = max(0, stage.wanted(case) - now.presets - now.presets_left)
     with fitting_threads(setup.session, config.threads):
-        run_trials(study, setup, _print)
+        run_trials(study, setup, print_trial)
     file = file_of(case, seed, stage)
     publish(study, file)
     save_best(study, file.with_suffix(""))
@@ -212,6 +212,7 @@ def found(case: Case, seed: int, stages: Iterable[Stage] = (DEPTH_GROUPS, *FURTH
     return recipes
 
 
-def _print(trial: FrozenTrial, done: int) -> None:
+def print_trial(trial: FrozenTrial, done: int) -> None:
+    """One line for a trial that has ended."""
     value = "" if not trial.values or trial.state is not TrialState.COMPLETE else f"{trial.values[0]:.1%}"
     print(f"  {done:>4}  trial {trial.number:<4} {trial.state.name.lower():<9} {value}", flush=True)

@@ -103,3 +103,14 @@ def test_costs_by_hand():
     macs = unit_costs(net, units, "macs", EXAMPLE)
     assert macs["0"].tolist() == [3 * 9 * 36 + 5 * 9 * 16] * 4
     assert macs["3"].tolist() == [4 * 9 * 16 + 16 * 2] * 5
+
+
+def test_a_depthwise_channel_costs_what_feeds_it_too():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU6(), nn.Conv2d(4, 4, 3, groups=4))
+    net += nn.Sequential(nn.ReLU6(), nn.Conv2d(4, 5, 1), nn.Flatten(), nn.Linear(180, 2))
+    units = find_units(net.eval(), "inner_filters", example=EXAMPLE)
+    assert [layer.name for layer in units] == ["3", "5"]
+    params = unit_costs(net, units, "params", EXAMPLE)
+    assert params["3"].tolist() == [(3 + 1 + 2) + (9 + 1) + 5] * 4
+    macs = unit_costs(net, units, "macs", EXAMPLE)
+    assert macs["3"].tolist() == [3 * 64 + 9 * 36 + 5 * 36] * 4

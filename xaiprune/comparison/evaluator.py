@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from xaiprune.comparison.cache import ResultCache
 from xaiprune.comparison.methods import Method, NetworkMethod
 from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import Accuracy, macs
+from xaiprune.evaluation import Accuracy, Precision, macs
 from xaiprune.pruning import Plan
-from xaiprune.session import PruningSession
+from xaiprune.session import Pruned, PruningSession
 
 # Curves cost ten times the table, so they are measured on fewer images: as many input pixels a point as 100
 # images of 224 x 224 have, and at most 400 images.
@@ -33,6 +34,7 @@ class TestEvaluator:
     Args:
         session: Network, images, units and pruning settings.
         folder: Keeps every figure (``measured.jsonl``); those of another session are dropped.
+        precision: Of the forward of the test images.
 
     Attributes:
         session: As given.
@@ -41,9 +43,10 @@ class TestEvaluator:
 
     __test__ = False  # not a pytest class
 
-    def __init__(self, session: PruningSession, folder: Path) -> None:
-        self.session = session
-        self.depends_on = _depends_on(session)
+    def __init__(self, session: PruningSession, folder: Path, precision: Precision = "float32") -> None:
+        self.session, self._precision = session, precision
+        # Only where it differs: figures from before there was a choice stay valid.
+        self.depends_on = _depends_on(session) | ({} if precision == "float32" else {"precision": precision})
         self._cache = ResultCache(folder, short_hash(self.depends_on))
         self._reference = session.dataset.reference.fingerprint()
 
@@ -85,7 +88,7 @@ class TestEvaluator:
         if (cached := self._cache.get(key, len(images))) is not None:
             return cached
         pruned = session.pruned(plan, images=len(images))
-        found = _figures(session.accuracy(pruned, images), with_images=len(images) == len(self.test))
+        found = self._measured(pruned, images)
         self._cache.add(key, len(images), found)
         return found
 
@@ -109,10 +112,14 @@ class TestEvaluator:
         if (cached := self._cache.get(key, len(images))) is not None:
             return cached
         network = method.network(fraction)
-        found = _figures(self.session.accuracy(network, images), with_images=len(images) == len(self.test))
+        found = self._measured(network, images)
         found["macs"] = macs(network, self.session.example) / self.session.dense.cost().macs
         self._cache.add(key, len(images), found)
         return found
+
+    def _measured(self, pruned: Pruned | nn.Module, images: LabelledImages) -> dict[str, Any]:
+        accuracy = self.session.accuracy(pruned, images, precision=self._precision)
+        return _figures(accuracy, with_images=len(images) == len(self.test))
 
     def macs(self, plan: Plan) -> float:
         """Part of the dense network's MACs that is left when a plan's units are removed.

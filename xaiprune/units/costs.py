@@ -1,16 +1,17 @@
 """What one unit costs: the weights that make it and those that read it, in parameters or MACs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units.calls import layer_calls
+from xaiprune.units.calls import layer_calls, tap_of
 from xaiprune.units.flow import Flow, default_example, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import find_links
+from xaiprune.units.reach import reach
 
 
 def unit_costs(
@@ -19,8 +20,9 @@ def unit_costs(
     """What each unit costs, by itself.
 
     A unit's cost counts the weights that make it (with bias and BatchNorm) and those that read it; for MACs,
-    each weight as often as it is used for one image. A weight between two unit layers counts for
-    both, so a plan for a third of the cost saves a little less than a third.
+    each weight as often as it is used for one image. A channel of a depthwise convolution is removed together
+    with the channel that feeds it, so it costs both. A weight between two unit layers counts for both, so a
+    plan for a third of the cost saves a little less than a third.
 
     Args:
         model: The network.
@@ -40,9 +42,13 @@ def unit_costs(
     flow = trace(model, example)
     links = find_links(model, units, example)
     uses = _uses(flow)
+    sources = _depthwise_sources(flow)
     costs: dict[str, Tensor] = {}
     for layer in units:
-        cost = torch.full((layer.units,), _own_cost(flow, uses, layer, links.norms, budget))
+        own = _own_cost(flow, uses, layer, links.norms, budget)
+        for source in _all_sources(sources, layer.name):
+            own += _weights_of_output(flow, uses, source, links.norms, budget)
+        cost = torch.full((layer.units,), own)
         for consumer in links.reaches[layer.name].consumers:
             reader = flow.modules[consumer.module]
             each = _per_input(reader) * (uses.get(consumer.module, 1) if budget == "macs" else 1)
@@ -70,18 +76,42 @@ def _per_input(module: nn.Module) -> float:
     return weight.numel() / weight.shape[1]
 
 
+def _depthwise_sources(flow: Flow) -> dict[str, list[str]]:
+    """Depthwise convolution -> the convolutions whose channels it reads one by one."""
+    sources: dict[str, list[str]] = {}
+    for name, values in layer_calls(flow, nn.Conv2d).items():
+        _, starts = tap_of(flow, name, values)
+        for carrier in reach(flow, starts, dim=1).depthwise:
+            sources.setdefault(carrier, []).append(name)
+    return sources
+
+
+def _all_sources(sources: dict[str, list[str]], name: str) -> Iterator[str]:
+    """What feeds a layer one by one, and what feeds that."""
+    for source in sources.get(name, ()):
+        yield source
+        yield from _all_sources(sources, source)
+
+
 def _own_cost(
     flow: Flow, uses: dict[str, int], layer: UnitLayer, norms: dict[str, str], budget: str
 ) -> float:
-    """Weights that make one unit (MACs: times their uses; biases and norms do not multiply)."""
+    """Weights that make one unit."""
     if layer.where == "input":
         return _share_of_module(flow, uses, layer, budget)
-    module = flow.modules[layer.name]
+    return layer.width * _weights_of_output(flow, uses, layer.name, norms, budget)
+
+
+def _weights_of_output(
+    flow: Flow, uses: dict[str, int], name: str, norms: dict[str, str], budget: str
+) -> float:
+    """Weights that make one output channel (MACs: times their uses; biases and norms do not multiply)."""
+    module = flow.modules[name]
     weight: Tensor = module.weight  # type: ignore[assignment]
     each = weight.numel() / weight.shape[0]
     if budget == "macs":
-        return layer.width * each * uses.get(layer.name, 1)
-    return layer.width * (each + (module.bias is not None) + 2 * (layer.name in norms))
+        return each * uses.get(name, 1)
+    return each + (module.bias is not None) + 2 * (name in norms)
 
 
 def _share_of_module(flow: Flow, uses: dict[str, int], layer: UnitLayer, budget: str) -> float:

@@ -1,0 +1,1 @@
+"""The proof on all thousand classes: searched recipes, `auto`, baselines and published methods on `wide`."""

@@ -1,0 +1,73 @@
+"""What is compared, all with the same compensation where a method has none of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.wide.cases import Case, session_of
+from benchmarks.wide.searches import FOUND, RULES, finished, found
+from xaiprune.comparison.methods import Method, NetworkMethod, baseline
+from xaiprune.comparison.peers import known_peers, peer_methods
+from xaiprune.errors import XaipruneError
+from xaiprune.recipe import AUTO, PAPER, PRESETS, auto_recipe
+from xaiprune.session import PruningSession
+from xaiprune.study import first_value
+
+CRITERIA = ("taylor", "integrated_gradients")
+OURS = (FOUND, AUTO)
+# A baseline ranks units by their score, one pass, all layers together, as its papers do.
+_PLAIN = {"scope": "global", "relevance_per": "unit", "order": "score", "rounds": 1}
+
+
+def compensated(case: Case, seed: int) -> PruningSession:
+    """The session in which every method is measured: its own settings come on top."""
+    return session_of(case, seed).with_prune(
+        budget="macs", compensate="linear", sequential=case.sequential, **_PLAIN
+    )
+
+
+def methods_of(case: Case, seed: int) -> tuple[list[Method | NetworkMethod], dict[str, str]]:
+    """The methods of a case and seed, and the reason for each that the network cannot have.
+
+    Ours are the searched recipe and ``auto``; ``paper`` is Pruning by Explaining Revisited as its authors use
+    it, ``best LRP preset`` the preset that is best on the validation images, ranked by score and compensated as
+    all are. Its own budget is MACs, as everybody's.
+    """
+    session = compensated(case, seed)
+    recipes = {AUTO: auto_recipe(session.model, session.units, session.example), "paper": PAPER}
+    if (searched := found(case, seed)) is not None:
+        recipes = {FOUND: searched, **recipes}
+    if (preset := best_preset(case, seed)) is not None:
+        recipes["best LRP preset"] = PRESETS[preset]
+    methods: list[Method | NetworkMethod] = []
+    relevances = session.relevances(list(recipes.values()))
+    for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True):
+        scores = session.scores(recipe, relevance)
+        how = recipe.prune | {"budget": "macs"}
+        methods.append(Method(name, "best" if name in OURS else "preset", scores, prune=how))
+    left_out: dict[str, str] = {}
+    for name in CRITERIA:
+        try:
+            methods.append(Method(name, "criterion", baseline(session, name)(session.model)))
+        except XaipruneError as error:
+            left_out[name] = str(error)
+    further, without = peer_methods(session, known_peers("all"))
+    return [*methods, *further], left_out | without
+
+
+def best_preset(case: Case, seed: int) -> str | None:
+    """The LRP preset of the papers that is best on the validation images, by the trials of the search."""
+    study = finished(case, seed, RULES)
+    if study is None:
+        return None
+    tried: dict[str, float] = {}
+    for trial in study.get_trials(deepcopy=False):
+        name = trial.user_attrs.get("preset")
+        if trial.values and name in PRESETS and name != "taylor":
+            tried[name] = first_value(trial)
+    return max(tried, key=lambda name: tried[name], default=None)
+
+
+def names(methods: Sequence[Method | NetworkMethod]) -> list[str]:
+    """Of methods."""
+    return [method.name for method in methods]

@@ -1,0 +1,165 @@
+"""The tables of the pages, written between their markers from the CSV files."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.proof.markdown import percent, table
+from benchmarks.proof.tables import read
+from benchmarks.wide.cases import CASES, RESULTS
+from benchmarks.wide.curves import LEFT
+from benchmarks.wide.curves import NAME as CURVES
+from benchmarks.wide.methods import OURS
+from benchmarks.wide.reading import Reading, read_curves
+from benchmarks.wide.references import NAME as REFERENCES
+from benchmarks.wide.searches import FOUND
+from xaiprune.files import replacing
+from xaiprune.recipe import AUTO
+
+PAGES = (RESULTS.parent / "README.md", RESULTS / "README.md", Path("README.md"))
+_MARKED = re.compile(r"(<!-- wide: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def refresh() -> None:
+    """Write every marked table anew; the text between them is people's."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (new := rendered(text)) != text:
+            with replacing(page) as path:
+                path.write_text(new, encoding="utf-8")
+
+
+def rendered(text: str) -> str:
+    """A page's text with its tables as the CSV files have them now."""
+    return _MARKED.sub(lambda found: f"{found[1]}{_named(found['name'])}{found[3]}", text)
+
+
+def _named(name: str) -> str:
+    kind, _, case = name.partition("-")  # names like curves-resnet18: the table, and its case
+    return "\n".join(["", *(TABLES[kind](case) or ["*Not measured yet.*"]), "", ""])
+
+
+def _headline(_: str) -> list[str]:
+    """What is left at MACs that a reader can picture, one row a network."""
+    frame = read(CURVES, RESULTS)
+    rows = []
+    for case in _measured(frame):
+        own = frame[frame.case == case]
+        left = _shown_left(own)
+        point = own[own.left == left]
+        baselines = point[~point.method.isin(OURS)].groupby("method").top1.mean()
+        strongest = str(baselines.idxmax())
+        cells = [_mean(point[point.method == name]) for name in (FOUND, AUTO, strongest, "taylor")]
+        dense = percent(own[own.method == "dense"].top1.mean())
+        cells[2] = f"{cells[2]} ({strongest})"
+        rows.append([CASES[case].title, dense, f"{point.macs.mean():.2f}", *cells])
+    head = ["top-1, %", "dense", "MACs left", "searched", "auto", "strongest other", "Taylor"]
+    return table(head, rows) if rows else []
+
+
+def _readings(_: str) -> list[str]:
+    """The comparison that the proof is about, one row a network."""
+    frame = read(CURVES, RESULTS)
+    rows = []
+    for case in _measured(frame):
+        own = frame[frame.case == case]
+        readings = [read_curves(part) for _, part in own.groupby("seed")]
+        strongest = " / ".join(dict.fromkeys(reading.strongest for reading in readings))
+        gain = [
+            reading.at_half.get(FOUND, math.nan) - reading.at_half[reading.strongest] for reading in readings
+        ]
+        rows.append(
+            [
+                CASES[case].title,
+                f"{strongest}, {_numbers([r.half_macs for r in readings], '{:.2f}')}",
+                _numbers([100 * r.at_half.get(FOUND, math.nan) for r in readings], "{:.1f}"),
+                _numbers([100 * r.at_half.get(AUTO, math.nan) for r in readings], "{:.1f}"),
+                _numbers([100 * one for one in gain], "{:+.1f}"),
+                _numbers([_ratio(r) for r in readings], "{:.2f}"),
+                _numbers([100 * r.auto_behind for r in readings], "{:.1f}"),
+            ]
+        )
+    head = ["", "the strongest other has lost half, at MACs", "searched there", "auto there", "gain, points"]
+    head += ["MACs saved at a loss of 2 points, other = 1", "auto behind, points"]
+    return table(head, rows) if rows else []
+
+
+def _curves(case: str) -> list[str]:
+    """Every method over the MACs that are left, means over the seeds."""
+    frame = read(CURVES, RESULTS)
+    own = frame[frame.case == case] if len(frame) else frame
+    if not len(own):
+        return []
+    strength = own[own.method != "dense"].groupby("method").top1.max()
+    order = own[(own.left == 0.8)].groupby("method").top1.mean().reindex(strength.index).fillna(0.0)
+    names = sorted(strength.index, key=lambda name: (name not in OURS, -order[name]))
+    dense = own[own.method == "dense"]
+    rows = []
+    for name in names:
+        points = own[own.method == name]
+        cells = [_mean(points[points.left == left]) for left in LEFT]
+        rows.append([f"**{name}**" if name in OURS else name, *cells])
+    seeds = own.seed.nunique()
+    head = [f"top-1, % ({seeds} seed{'s' if seeds > 1 else ''})", *(f"{left:g}" for left in LEFT)]
+    interval = (
+        f"Dense: {percent(dense.top1.mean())} [{percent(dense.low.min())}, {percent(dense.high.max())}]."
+    )
+    return [interval, "", *table(head, rows)]
+
+
+def _references(_: str) -> list[str]:
+    """What references are worth, one column a network."""
+    frame = read(REFERENCES, RESULTS)
+    cases = _measured(frame)
+    rows = []
+    for title in dict.fromkeys(frame.references if len(frame) else []):
+        own = frame[frame.references == title]
+        rows.append([str(title), *(_mean(own[own.case == case]) for case in cases)])
+    return table(["references", *(CASES[case].title for case in cases)], rows) if rows else []
+
+
+TABLES: dict[str, Callable[[str], list[str]]] = {
+    "headline": _headline,
+    "readings": _readings,
+    "curves": _curves,
+    "references": _references,
+}
+
+
+def _measured(frame: pd.DataFrame) -> list[str]:
+    return [case for case in CASES if len(frame) and case in set(frame.case)]
+
+
+def _shown_left(rows: pd.DataFrame) -> float:
+    """The point at which ours have lost some and others much: the first where `auto` has lost ten points."""
+    dense = rows[rows.method == "dense"].top1.mean()
+    means = rows[rows.method == AUTO].groupby("left").top1.mean().sort_index(ascending=False)
+    return float(next((left for left, top1 in means.items() if top1 <= dense - 0.1), means.index[-1]))  # type: ignore[arg-type]
+
+
+def _ratio(reading: Reading) -> float:
+    return reading.saved.get(FOUND, math.nan) / max(reading.saved[reading.strongest_saved], 1e-9)
+
+
+def _mean(rows: pd.DataFrame) -> str:
+    """A seed's figure with its interval; of several the mean and their range."""
+    if not len(rows):
+        return ""
+    if len(rows) == 1:
+        row = rows.iloc[0]
+        return f"{percent(row.top1)} [{percent(row.low)}, {percent(row.high)}]"
+    return f"{percent(rows.top1.mean())} ({percent(rows.top1.min())} to {percent(rows.top1.max())})"
+
+
+def _numbers(values: list[float], form: str) -> str:
+    """The mean, and the seeds' figures where there are several."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return ""
+    mean = form.format(sum(known) / len(known))
+    return mean if len(known) == 1 else f"{mean} ({', '.join(form.format(value) for value in known)})"
