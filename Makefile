@@ -42,7 +42,7 @@ lint: $(BIN)/.installed-dev
 	$(BIN)/mypy
 
 proof: $(BIN)/.installed-dev
-	$(BIN)/python -m benchmarks.proof
+	$(BIN)/python -m benchmarks.wide
 
 format: $(BIN)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Makes the proof, part by part; what is there already is not made again.
+"""Makes the proof on ten classes, part by part; what is there already is not made again.
 
     python -m benchmarks.proof                                # everything that is missing
     python -m benchmarks.proof studies curves --cases vit_tiny-neurons --seeds 0

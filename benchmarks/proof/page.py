@@ -1,4 +1,4 @@
-"""docs/results/README.md and README.md: their tables, written between their markers from the CSV files."""
+"""docs/results/ten-classes.md: its tables, written between their markers from the CSV files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.proof.cases import RESULTS
 from benchmarks.proof.page_tables import TABLES
 from xaiprune.files import replacing
 
-PAGES = (RESULTS / "README.md", Path("README.md"))
+PAGES = (RESULTS / "ten-classes.md",)
 _MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -22,16 +22,16 @@ _PLAIN = {"scope": "global", "relevance_per": "unit", "order": "score", "rounds"
 def compensated(case: Case, seed: int) -> PruningSession:
     """The session in which every method is measured: its own settings come on top."""
     return session_of(case, seed).with_prune(
-        budget="macs", compensate="linear", sequential=case.sequential, **_PLAIN
+        budget="macs", compensate="linear", sequential=False, bn=case.bn, **_PLAIN
     )
 
 
 def methods_of(case: Case, seed: int) -> tuple[list[Method | NetworkMethod], dict[str, str]]:
     """The methods of a case and seed, and the reason for each that the network cannot have.
 
-    Ours are the searched recipe and ``auto``; ``paper`` is Pruning by Explaining Revisited as its authors use
-    it, ``best LRP preset`` the preset that is best on the validation images, ranked by score and compensated as
-    all are. Its own budget is MACs, as everybody's.
+    Ours are the searched recipe and ``auto``. ``paper`` is Pruning by Explaining Revisited as published;
+    ``best LRP preset`` is the preset that is best on the validation images, ranked by score and compensated
+    like the rest.
     """
     session = compensated(case, seed)
     recipes = {AUTO: auto_recipe(session.model, session.units, session.example), "paper": PAPER}

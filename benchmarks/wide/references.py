@@ -14,8 +14,8 @@ from xaiprune.recipe import auto_recipe
 
 NAME = "references"
 ABOUT = (
-    f"recipe=auto at {MACS_LEFT:g} of the MACs, by its references: top-1 of 1,000 classes on all 1,000 test images "
-    "of wide (bfloat16); narrow ones are of ten classes; without labels relevance starts at the predicted class"
+    f"recipe=auto at {MACS_LEFT:g} of the MACs, by its references: top-1 of 1,000 classes on all 1,000 test "
+    "images of wide (bfloat16); without labels relevance starts at the predicted class"
 )
 _COUNTS = (30, 100)  # and all, with and without labels
 

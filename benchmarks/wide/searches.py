@@ -42,8 +42,8 @@ class Stage:
     around: Stage | None = None
 
 
-RULES = Stage("rules", 60)
-BALANCE = Stage("balance", 40, ("space=balance", "space.around={best}", "recipe={best}"), RULES)
+RULES = Stage("rules", 40)
+BALANCE = Stage("balance", 30, ("space=balance", "space.around={best}", "recipe={best}"), RULES)
 STAGES = (RULES, BALANCE)
 FOUND = "searched"
 
@@ -67,7 +67,8 @@ def config_for(case: Case, seed: int, stage: Stage) -> Config:
             *overrides,
             f"prune.rate={case.rate(MACS_LEFT):.4f}",
             "prune.compensate=linear",
-            f"prune.sequential={str(case.sequential).lower()}",
+            "prune.sequential=false",
+            f"prune.bn={case.bn}",
             "objective.precision=bfloat16",
             "search.batch=4",
             f"study.n_trials={stage.trials}",

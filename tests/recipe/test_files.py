@@ -28,6 +28,7 @@ WHOLE = Recipe(
     budget="params",
     compensate="linear",
     sequential=False,
+    bn="recalibrate",
     rounds=2,
     rate=0.74,
     units="neurons",
@@ -49,7 +50,17 @@ def test_the_recipe_comes_first_and_in_one_order(tmp_path: Path) -> None:
     text = file.read_text()
     assert list(yaml.safe_load(text)) == [
         *("schema", "composite", "start", "aggregation", "scale", "references", "scope", "order"),
-        *("relevance_per", "compensate", "sequential", "rounds", "budget", "rate", "units", "provenance"),
+        *(
+            "relevance_per",
+            "compensate",
+            "sequential",
+            "bn",
+            "rounds",
+            "budget",
+            "rate",
+            "units",
+            "provenance",
+        ),
     ]
     assert "  - {match: {group: low}, rule: gamma, gamma: 0.1" in text
     assert "aggregation: {mode: signed, image_weight: equal, normalize: l2}\n" in text

@@ -82,7 +82,7 @@ def test_one_call_takes_any_kind_of_recipe(small_cnn: nn.Module, images: Pair, t
     assert default.recipe.units == "inner_filters"
     shown = next(line for line in default.lines() if line.startswith("recipe"))
     assert shown.startswith("recipe    auto: ")
-    assert "compensate linear, layer by layer" in shown
+    assert "compensate linear, at once; BatchNorm recalibrated" in shown
     named = xp.prune(small_cnn, images, 0.3, recipe="paper", units="filters")
     assert named.session.only_removes
     whole = replace(PAPER, order="joint", rate=0.2, units="filters")

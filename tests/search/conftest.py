@@ -20,7 +20,7 @@ from xaiprune.trial import SearchSetup
 FEW_IMAGES = ("data.reference_per_class=1", "data.validation_per_class=4", "data.test_per_class=2")
 SHALLOW = {"digits_resnet": {"layers": [1, 1, 1, 1]}, "digits_vit": {"depth": 4}}
 # Set, so that they are not searched: most tests are about other things, and compensation takes time.
-PLAIN = ("prune.relevance_per=unit", "prune.order=score", "prune.compensate=none")
+PLAIN = ("prune.relevance_per=unit", "prune.order=score", "prune.compensate=none", "prune.bn=keep")
 MakeConfig = Callable[..., Config]
 
 

@@ -21,7 +21,7 @@ from xaiprune.trial import SearchSetup
 
 # The fixture sets order and compensation; typed like this they are searched nevertheless.
 ORDER, COMPENSATE = "space.order=[score,joint]", "space.compensate=[none,mean,linear]"
-USED = ("order", "compensate", "sequential")
+USED = ("order", "compensate", "sequential", "bn")
 
 
 def asked(space: Space, count: int, seed: int = 0) -> list[tuple[dict[str, Any], Recipe]]:
@@ -50,6 +50,7 @@ def test_the_default_spaces_cover_order_and_compensation(space: str) -> None:
         "order": ["score", "joint"],
         "compensate": ["none", "mean", "linear"],
         "sequential": [True, False],
+        "bn": ["keep", "recalibrate"],
     }
     assert not set(USED) & set(compose("search", ["space=pxp"]).space)
 
@@ -64,13 +65,16 @@ def test_every_dimension_is_a_field_of_the_recipe() -> None:
 
 def test_every_point_is_found_again(everything: SearchSetup) -> None:
     space = everything.space
-    assert searched(everything) == [*USED, "rounds"]
+    assert searched(everything) == [*(name for name in USED if name != "bn"), "rounds"]
     names = set()
     for params, recipe in asked(space, 60):
         assert params_of(space, recipe) == pytest.approx(params)
         assert Recipe.from_dict(recipe.to_dict()) == recipe
         names |= set(params)
-    assert {dimension.name for dimension in DIMENSIONS} - {"relevance_per"} <= names  # that is typed
+    assert {dimension.name for dimension in DIMENSIONS} - {
+        "relevance_per",
+        "bn",
+    } <= names  # typed; no BatchNorm
 
 
 def test_layer_by_layer_is_asked_only_of_compensation(everything: SearchSetup) -> None:
@@ -98,6 +102,14 @@ def test_rounds_and_sequential_reach_the_measurement(config: MakeConfig, monkeyp
         (2, False, "linear"),
         (2, True, "none"),
     }  # where nothing is compensated, as configured
+
+
+def test_batchnorm_is_asked_of_networks_that_have_it(config: MakeConfig) -> None:
+    setup = open_search(config("space.bn=[keep,recalibrate]", "units=inner_filters"))
+    assert "bn" in setup.space.searched()
+    assert {recipe.bn for _, recipe in asked(setup.space, 10)} == {"keep", "recalibrate"}
+    assert params_of(setup.space, PRESETS["taylor"])["bn"] == "keep"  # as configured
+    assert "bn" not in open_search(config("space.bn=[keep,recalibrate]", model="digits_vit")).space.searched()
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class TestEvaluator:
         # By plan: methods often agree, and all do at rate 0.
         key = session.plan_key(plan)
         # Reference images have no effect on a plan whose units are merely removed.
-        if key != plan.hash or session.prune.bn != "keep":
+        if key != plan.hash:
             key = f"{key} {self._reference}"
         if (cached := self._cache.get(key, len(images))) is not None:
             return cached

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch_pruning
+from torch import nn
 
 from xaiprune.attribution import Scores
 from xaiprune.comparison.methods import Method, NetworkMethod, baseline, under_each
 from xaiprune.comparison.torch_pruning_peers import OneShot
 from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.pruning import recalibrate_bn_
 from xaiprune.registry import PEERS
 from xaiprune.session import PruningSession
 
@@ -88,7 +90,15 @@ class _TorchPruning:
         images, batch = session.reference_images, session.batch.attribution
         made = OneShot(session.model, session.example, self.importance, images, labels, session.task, batch)
         made.network(0.5)  # refused here, before anything is measured
-        return [NetworkMethod(self.title, "peer", made.network, f"torch-pruning {torch_pruning.__version__}")]
+
+        def network(macs_left: float) -> nn.Module:
+            smaller = made.network(macs_left)
+            if session.prune.bn == "recalibrate":
+                recalibrate_bn_(smaller, session.dense.statistics_images, session.batch.forward)
+            return smaller
+
+        version = f"torch-pruning {torch_pruning.__version__}"
+        return [NetworkMethod(self.title, "peer", network, version)]
 
 
 def _once(title: str, scores: Scores, scope: str) -> Method:

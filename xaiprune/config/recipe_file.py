@@ -38,6 +38,7 @@ RECIPE_KEYS = {
     "relevance_per": "prune.relevance_per",
     "compensate": "prune.compensate",
     "sequential": "prune.sequential",
+    "bn": "prune.bn",
     "rounds": "prune.rounds",
     "budget": "prune.budget",
     "rate": "prune.rate",

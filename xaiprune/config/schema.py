@@ -130,7 +130,7 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    Budget, scope, order, compensation and rounds are the recipe's where they are not set.
+    Budget, scope, order, compensation, BatchNorm and rounds are the recipe's where they are not set.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.
@@ -161,7 +161,7 @@ class PruneConfig:
     min_units: int = within(1, 0)
     compensate: str | None = one_of(None, "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")
-    bn: str = one_of("keep", "keep", "recalibrate")
+    bn: str | None = one_of(None, "keep", "recalibrate")
     rounds: int | None = within(None, 1)
     sequential: bool | None = None
     plan: str | None = None
@@ -181,6 +181,7 @@ class CompletePruneConfig(PruneConfig):
     order: str = "score"
     relevance_per: str = "unit"
     compensate: str = "none"
+    bn: str = "keep"
     rounds: int = 1
     sequential: bool = True
 

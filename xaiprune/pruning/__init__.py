@@ -1,6 +1,6 @@
 """Plans, masks, removal and compensation: from scores to a smaller network."""
 
-from xaiprune.pruning.apply import apply_plan
+from xaiprune.pruning.apply import BN, apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, inputs_of, samples_of, statistics_of
 from xaiprune.pruning.io import (
     ONNX,
@@ -15,10 +15,18 @@ from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
 from xaiprune.pruning.joint import ORDERS, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
-from xaiprune.pruning.removal import Removal, couple, recalibrate_bn_, remove, remove_with_report
+from xaiprune.pruning.removal import (
+    Removal,
+    couple,
+    has_batchnorm,
+    recalibrate_bn_,
+    remove,
+    remove_with_report,
+)
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
 
 __all__ = [
+    "BN",
     "BUDGETS",
     "COMPENSATIONS",
     "ONNX",
@@ -40,6 +48,7 @@ __all__ = [
     "compensate",
     "couple",
     "export_onnx",
+    "has_batchnorm",
     "inputs_of",
     "iterative_plan",
     "joint_rank",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from xaiprune.pruning import inputs_of, why_no_joint_order
+from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
 from xaiprune.units import UnitLayer, default_example
@@ -20,9 +20,10 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
     pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, and so
-    does the rate, because filters of early layers cost many times as much as those of late ones. A
-    transformer's neurons are ranked each by its own relevance, and compensated at once: the joint order and
-    layer-by-layer compensation, which help filters, fit its references too closely.
+    does the rate, because filters of early layers cost many times as much as those of late ones. After
+    compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
+    predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
+    the joint order, which helps filters, fits its references too closely.
 
     Args:
         model: The network.
@@ -40,7 +41,8 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
         relevance_per="macs" if filters else "unit",
         order="joint" if filters and _can_order_jointly(model, units, example) else "score",
         compensate="linear",
-        sequential=filters and not _has_depthwise(model),
+        sequential=False,
+        bn="recalibrate" if filters and has_batchnorm(model) else "keep",
         rounds=1,
     )
     return recipe.renamed(AUTO)
@@ -49,7 +51,3 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
 def _can_order_jointly(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> bool:
     example = default_example(model) if example is None else example
     return not why_no_joint_order(inputs_of(model, units, example), units)
-
-
-def _has_depthwise(model: nn.Module) -> bool:
-    return any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())

@@ -90,6 +90,7 @@ PAPER = replace(
     relevance_per="unit",
     compensate="none",
     sequential=True,
+    bn="keep",
     rounds=1,
     about="all of Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, by score, uncompensated",
 ).renamed("paper")

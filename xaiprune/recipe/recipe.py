@@ -13,7 +13,7 @@ from xaiprune.attribution import Aggregation, Composite, Relevance, Scores, Star
 from xaiprune.attribution.lrp import DepthGroup, LayerInfo, composite_from_dict, composite_to_dict
 from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
+from xaiprune.pruning import BN, BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
 from xaiprune.units import UnitLayer
 
@@ -46,6 +46,7 @@ class Recipe:
         order: As ``prune.order``.
         rounds: As ``prune.rounds``.
         sequential: As ``prune.sequential``.
+        bn: As ``prune.bn``.
         units: The unit kind that it ranks; None: whichever is asked for.
         about: Where it comes from, for people; not stored, and without effect on equality.
     """
@@ -61,6 +62,7 @@ class Recipe:
     order: str | None = None
     rounds: int | None = None
     sequential: bool | None = None
+    bn: str | None = None
     relevance_per: str | None = None
     budget: str | None = None
     units: str | None = None
@@ -73,6 +75,7 @@ class Recipe:
             ("compensate", COMPENSATIONS),
             ("order", ORDERS),
             ("relevance_per", PER),
+            ("bn", BN),
         ):
             value = getattr(self, key)
             if value is not None and value not in choices:
@@ -212,6 +215,8 @@ class Recipe:
         if self.compensate is not None:
             how = {None: "", True: ", layer by layer", False: ", at once"}[self.sequential]
             parts.append(f"compensate {self.compensate}{how if self.compensate != 'none' else ''}")
+        if self.bn not in (None, "keep"):
+            parts.append(f"BatchNorm {self.bn}d")
         if self.rounds is not None and self.rounds > 1:
             parts.append(f"{self.rounds} rounds")
         if self.rate is not None:

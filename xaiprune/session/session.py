@@ -280,11 +280,13 @@ class PruningSession:
         return self.under(recipe).plan(scores, rate, rerank=self.ranker(recipe))
 
     def plan_key(self, plan: Plan) -> str:
-        """Equal for plans whose networks give the same answers: what is removed, and its compensation."""
-        method = self.prune.compensate
-        if method == "none" or not plan.n_removed:
+        """Equal for plans whose networks give the same answers: what is removed and what is fitted."""
+        if self.only_removes or not plan.n_removed:
             return plan.hash
-        return f"{plan.hash} {method}" if self.prune.sequential else f"{plan.hash} {method} at once"
+        key, method = plan.hash, self.prune.compensate
+        if method != "none":
+            key += f" {method}" if self.prune.sequential else f" {method} at once"
+        return key if self.prune.bn == "keep" else f"{key} bn"
 
     # -- smaller networks --------------------------------------------------------------------------------
 

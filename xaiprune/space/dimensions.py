@@ -18,7 +18,7 @@ from xaiprune.attribution import Aggregation, Composite, Start
 from xaiprune.attribution.lrp import Softmax
 from xaiprune.attribution.relevance import AggregateMode, ImageWeight, Normalize
 from xaiprune.config import AttributionConfig
-from xaiprune.pruning import COMPENSATIONS, ORDERS, PER, SCOPES
+from xaiprune.pruning import BN, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe import Recipe
 from xaiprune.space.values import Reader, one_of, true_or_false, whole_number
 
@@ -64,6 +64,7 @@ class Effects:
         softmax: Relevance depends on how softmax is treated.
         consumers: Some units have consumers of their own, which can be compensated.
         compensates: They are, in some trials at least.
+        normalises: Trials prune a network that has BatchNorm.
     """
 
     prunes: bool
@@ -74,6 +75,7 @@ class Effects:
     softmax: bool
     consumers: bool
     compensates: bool
+    normalises: bool
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ DIMENSIONS: tuple[Dimension, ...] = (
         matters=attrgetter("compensates"),
         asked=lambda chosen: chosen["compensate"] != "none",
     ),
+    _of_prune("bn", one_of(*BN), matters=attrgetter("normalises")),
     _of_prune("rounds", whole_number("of rounds")),
     _of_composite(
         "softmax",

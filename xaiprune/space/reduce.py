@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xaiprune.attribution import Composite, Match, Relevance, SelectsLogits, attribute
 from xaiprune.attribution.lrp import DepthGroup, Epsilon, LayerInfo, Softmax, ZPlus
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import why_no_joint_order
+from xaiprune.pruning import has_batchnorm, why_no_joint_order
 from xaiprune.recipe import check_scale, unit_groups
 from xaiprune.session import PruningSession
 from xaiprune.space.around import check_around
@@ -91,6 +91,7 @@ def _effects(space: Space, session: PruningSession, probe: _Probe, *, prunes: bo
         softmax=probe.differ(treatments),
         consumers=consumers,
         compensates=consumers and any(method != "none" for method in possible("compensate")),
+        normalises=prunes and has_batchnorm(session.model) and len(session.reference_images) > 1,
     )
 
 

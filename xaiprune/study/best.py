@@ -94,7 +94,7 @@ def provenance(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
     fingerprint, scores = stored_fingerprint(study) or {}, trial.user_attrs["scores"]
     interval = interval_of(trial)
     units = {key: value for key, value in fingerprint["units"].items() if value and key != "kind"}
-    beside = ("min_units", "coupled", "bn")
+    beside = ("min_units", "coupled")
     return {
         "study": study.study_name,
         "trial": trial.number,

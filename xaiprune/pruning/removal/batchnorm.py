@@ -20,8 +20,7 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
         images: (N, 3, H, W), normalised, N >= 2; or a stream of so many.
         batch_size: Images in one forward, if they are not a stream.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    norms = [norm for norm in norms if norm.track_running_stats]
+    norms = _norms(model)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -36,6 +35,16 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+
+
+def has_batchnorm(model: nn.Module) -> bool:
+    """Whether a network has statistics that `recalibrate_bn_` replaces."""
+    return bool(_norms(model))
+
+
+def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats]
 
 
 def _parts(images: ImageStream) -> Iterator[Tensor]:
