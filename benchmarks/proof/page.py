@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from benchmarks.proof.cases import RESULTS
 from benchmarks.proof.page_tables import TABLES

@@ -35,8 +35,8 @@ class Case:
         title: For people.
         weights: File name under the shared weights.
         units: What a unit is.
-        removable: What the units cost together, as a part of the network's MACs (above 1 where many weights lie
-            between two of them).
+        removable: What the units cost together, as a part of the network's MACs; above 1 where many weights
+            lie between two of them.
         bn: As ``prune.bn``, for every method.
     """
 

@@ -11,6 +11,7 @@ import xaiprune as xp
 from xaiprune.config import RECIPE_PRUNE, CompletePruneConfig, PruneConfig, compose
 from xaiprune.data import as_dataset
 from xaiprune.errors import XaipruneError
+from xaiprune.models.small import digits_vit
 from xaiprune.recipe import PAPER, PRESETS, auto_recipe, configured_recipe, save_recipe
 from xaiprune.units import auto_kind
 
@@ -41,6 +42,19 @@ def test_configured(small_cnn: nn.Module) -> None:
     assert found("recipe=paper", "attribution=taylor").attribution == PRESETS["taylor"].attribution
     with pytest.raises(XaipruneError, match=r"recipe: there is no preset 'papr'; did you mean 'paper'\?"):
         found("recipe=papr")
+
+
+def test_auto_by_what_a_network_is_made_of(small_cnn: nn.Module) -> None:
+    example = torch.zeros(1, 3, 32, 32)
+    filters = auto_recipe(small_cnn, xp.find_units(small_cnn, "inner_filters", example=example), example)
+    assert (filters.relevance_per, filters.budget, filters.order) == ("macs", "macs", "joint")
+    assert (filters.compensate, filters.sequential, filters.bn) == ("linear", False, "recalibrate")
+    vit = digits_vit().eval()
+    neurons = auto_recipe(vit, xp.find_units(vit, "neurons"))
+    assert (neurons.relevance_per, neurons.budget, neurons.order) == ("unit", "units", "score")
+    assert (neurons.compensate, neurons.sequential, neurons.bn) == ("linear", False, "keep")
+    for recipe in (filters, neurons):
+        assert set(recipe.prune) == set(RECIPE_PRUNE)
 
 
 def test_experiments_of_the_paper_are_the_papers() -> None:

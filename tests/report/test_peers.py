@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch_pruning
@@ -16,6 +17,7 @@ from xaiprune.attribution.criteria import criterion
 from xaiprune.comparison import (
     Comparison,
     Method,
+    NetworkMethod,
     TestEvaluator,
     compare_on_test,
     known_peers,
@@ -109,6 +111,37 @@ def test_two_ways_of_compensating_one_plan_are_two_networks(session: PruningSess
         found = own.accuracy(own.remove(own.plan(scores, 0.4)).model, session.dataset.test)
         assert evaluator.figures(method, 0.4)["correct"] == found.correct
     assert len((tmp_path / "measured.jsonl").read_text().splitlines()) == 1 + 2
+
+
+def test_recalibrated_is_another_network(session: PruningSession, tmp_path: Path) -> None:
+    evaluator, scores = TestEvaluator(session, tmp_path), ranking(session, "magnitude_l1")
+    found = []
+    for bn in ("keep", "recalibrate"):
+        own = session.with_prune(bn=bn)
+        expected = own.accuracy(own.remove(own.plan(scores, 0.4)).model, session.dataset.test).correct
+        found.append(evaluator.figures(Method("one", "peer", scores, prune={"bn": bn}), 0.4)["correct"])
+        assert found[-1] == expected
+    assert found[0] != found[1]
+
+
+def test_torch_prunings_networks_are_recalibrated_where_that_is_configured(session: PruningSession) -> None:
+    networks = []
+    for bn in ("keep", "recalibrate"):
+        (method,), _ = peer_methods(session.with_prune(bn=bn), ["tp_group_magnitude"])
+        assert isinstance(method, NetworkMethod)
+        networks.append(method.network(0.6).state_dict())
+    kept, anew = networks
+    for name, tensor in kept.items():
+        assert tensor.equal(anew[name]) == ("running" not in name and "num_batches" not in name), name
+
+
+def test_figures_of_another_precision_are_kept_apart(session: PruningSession, tmp_path: Path) -> None:
+    method = Method("one", "peer", ranking(session, "magnitude_l1"))
+    TestEvaluator(session, tmp_path).figures(method, 0.4)
+    coarse = TestEvaluator(session, tmp_path, "bfloat16").figures(method, 0.4)
+    pruned = session.pruned(method.plan(session, 0.4))
+    expected = session.accuracy(pruned, session.dataset.test, precision="bfloat16")
+    assert coarse["right"] == np.packbits(expected.per_image).tobytes().hex()
 
 
 def test_thinet_takes_the_joint_order_without_scores(session: PruningSession) -> None:

@@ -1,4 +1,4 @@
-"""What the proof on all classes has published: studies that open anywhere, and pages that say what its tables say."""
+"""Studies of the proof on all classes open anywhere, and its pages say what its tables say."""
 
 import re
 from pathlib import Path

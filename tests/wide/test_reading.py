@@ -55,7 +55,9 @@ def test_without_a_search_auto_is_read_alone() -> None:
 
 def test_pages_say_what_the_tables_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "read", lambda name, folder: CURVES if name == "curves" else pd.DataFrame())
-    text = page.rendered("a\n<!-- wide: readings -->\nold\n<!-- end -->\n<!-- wide: references -->\n<!-- end -->")
+    text = page.rendered(
+        "a\n<!-- wide: readings -->\nold\n<!-- end -->\n<!-- wide: references -->\n<!-- end -->"
+    )
     assert "old" not in text
     assert "| ResNet-18, inner filters | taylor, 0.70 | 73.0 | 72.0 | +33.0 |" in text
     assert "*Not measured yet.*" in text
