@@ -11,7 +11,6 @@ from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import AUTO, PAPER, PRESETS, auto_recipe
 from xaiprune.session import PruningSession
-from xaiprune.study import first_value
 
 CRITERIA = ("taylor", "integrated_gradients")
 OURS = (FOUND, AUTO)
@@ -56,16 +55,20 @@ def methods_of(case: Case, seed: int) -> tuple[list[Method | NetworkMethod], dic
 
 
 def best_preset(case: Case, seed: int) -> str | None:
-    """The LRP preset of the papers that is best on the validation images, by the trials of the search."""
+    """The LRP preset of the papers that is best on the validation images, by the trials of the search.
+
+    Most are stopped in the race, so they are compared on the images that all of them have seen.
+    """
     study = finished(case, seed, RULES)
     if study is None:
         return None
-    tried: dict[str, float] = {}
-    for trial in study.get_trials(deepcopy=False):
-        name = trial.user_attrs.get("preset")
-        if trial.values and name in PRESETS and name != "taylor":
-            tried[name] = first_value(trial)
-    return max(tried, key=lambda name: tried[name], default=None)
+    tried = {
+        str(trial.user_attrs["preset"]): list(trial.intermediate_values.values())
+        for trial in study.get_trials(deepcopy=False)
+        if trial.user_attrs.get("preset") in set(PRESETS) - {"taylor"} and trial.intermediate_values
+    }
+    chunks = min(map(len, tried.values()), default=0)
+    return max(tried, key=lambda name: sum(tried[name][:chunks]), default=None)
 
 
 def names(methods: Sequence[Method | NetworkMethod]) -> list[str]:

@@ -42,7 +42,7 @@ class Stage:
     around: Stage | None = None
 
 
-RULES = Stage("rules", 40)
+RULES = Stage("rules", 40, ("space.scope=[global,layer]",))
 BALANCE = Stage("balance", 30, ("space=balance", "space.around={best}", "recipe={best}"), RULES)
 STAGES = (RULES, BALANCE)
 FOUND = "searched"
