@@ -112,4 +112,4 @@ def test_the_output_is_named_after_the_units(
     assert main(["prune", *network]) == 0
     shown = capsys.readouterr().out
     assert "studies/digits_resnet-digits-inner_filters-0.5" in shown
-    assert re.search(r"^recipe +auto: .*compensate linear, layer by layer$", shown, re.M)
+    assert re.search(r"^recipe +auto: .*compensate linear, at once; BatchNorm recalibrated$", shown, re.M)
