@@ -20,7 +20,7 @@ RESULTS = Path("docs", "results", "wide")
 PACKAGE = "benchmarks.wide"
 SEEDS = (0, 1, 2)
 REFERENCES = 300
-_DRAWS = Path("build", "wide")  # folders of links; git ignores them
+BUILD = Path("build", "wide")  # what is quickly made again; git ignores it
 # References are drawn from these. The rest of them are validation images, as are all of `validation`; many of
 # their classes have no reference, as with the test images.
 _POOL, _VALIDATION = ("reference", "calibration"), "validation"
@@ -115,7 +115,7 @@ def draw(seed: int, count: int = REFERENCES) -> Path:
         seed: Shuffles the pool once, so that a smaller draw is part of a larger one.
         count: References.
     """
-    folder = _DRAWS / f"{count}-references-seed-{seed}"
+    folder = BUILD / f"{count}-references-seed-{seed}"
     if folder.is_dir():
         return folder
     wide = SHARED / "wide"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import cast
 
-from benchmarks.wide.cases import Case, session_of
+import torch
+
+from benchmarks.wide.cases import BUILD, Case, session_of
 from benchmarks.wide.searches import FOUND, RULES, finished, found
+from xaiprune.attribution import Scores
 from xaiprune.comparison.methods import Method, NetworkMethod, baseline
 from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.errors import XaipruneError
+from xaiprune.files import replacing
 from xaiprune.recipe import AUTO, PAPER, PRESETS, auto_recipe
 from xaiprune.session import PruningSession
 
@@ -47,11 +51,22 @@ def methods_of(case: Case, seed: int) -> tuple[list[Method | NetworkMethod], dic
     left_out: dict[str, str] = {}
     for name in CRITERIA:
         try:
-            methods.append(Method(name, "criterion", baseline(session, name)(session.model)))
+            methods.append(Method(name, "criterion", _criterion(case, seed, name)))
         except XaipruneError as error:
             left_out[name] = str(error)
     further, without = peer_methods(session, known_peers("all"))
     return [*methods, *further], left_out | without
+
+
+def _criterion(case: Case, seed: int, name: str) -> Scores:
+    """A baseline criterion's scores, kept in a file: integrated gradients take minutes."""
+    session = session_of(case, seed)
+    file = BUILD / f"{case.name}-s{seed}-{session.dataset.reference.fingerprint()}-{name}.pt"
+    if not file.is_file():
+        scores = baseline(session, name)(session.model)
+        with replacing(file) as path:
+            torch.save(dict(scores), path)
+    return cast(Scores, torch.load(file, weights_only=True))
 
 
 def best_preset(case: Case, seed: int) -> str | None:
@@ -69,8 +84,3 @@ def best_preset(case: Case, seed: int) -> str | None:
     }
     chunks = min(map(len, tried.values()), default=0)
     return max(tried, key=lambda name: sum(tried[name][:chunks]), default=None)
-
-
-def names(methods: Sequence[Method | NetworkMethod]) -> list[str]:
-    """Of methods."""
-    return [method.name for method in methods]
