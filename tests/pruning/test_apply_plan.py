@@ -57,6 +57,11 @@ def test_it_is_the_masked_compensated_recalibrated_network(
     assert not result.model.training
 
 
+def test_where_nothing_is_removed_nothing_changes(small_cnn, units, images):
+    result = apply_plan(small_cnn, {}, units, images, compensate="linear", bn="recalibrate")
+    assert torch.equal(logits(result.model, images), logits(small_cnn, images))
+
+
 def test_the_network_itself_stays_as_it_was(small_cnn, units, plan, images):
     before = {name: tensor.clone() for name, tensor in small_cnn.state_dict().items()}
     apply_plan(small_cnn, plan, units, images, compensate="linear", bn="recalibrate")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.compensation import compensate as compensated
-from xaiprune.pruning.plan import PlanLike
+from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal import Removal, recalibrate_bn_, remove_with_report
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Statistics
 from xaiprune.units import UnitLayer
@@ -45,7 +45,8 @@ def apply_plan(
             used if sequential.
         dense: What the dense network's consumers read, from `samples_of`, likewise; used if sequential only.
         coupled: ``mask`` or ``group``, what happens to units that write into a residual stream.
-        bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images.
+        bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images (where
+            anything is removed).
         batch_size: Images in one forward.
         check: Compare the smaller network with the masked one before it is returned.
 
@@ -73,6 +74,6 @@ def apply_plan(
             batch_size=batch_size,
         )
     result = remove_with_report(model, plan, units, example, coupled, check=check)
-    if bn == "recalibrate":
+    if bn == "recalibrate" and any(units_to_remove(plan, units).values()):  # at rate 0 nothing changes
         recalibrate_bn_(result.model, images, batch_size)
     return result
