@@ -106,12 +106,12 @@ def test_one_that_is_killed_goes_on(
     complete = compare(session, tmp_path / "complete")
     accuracy, calls = PruningSession.accuracy, 0
 
-    def dies(*arguments: object) -> object:
+    def dies(*arguments: object, **more: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 5:
             raise KeyboardInterrupt
-        return accuracy(*arguments)  # type: ignore[arg-type]
+        return accuracy(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PruningSession, "accuracy", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -162,9 +162,9 @@ def test_a_further_comparison_measures_only_what_is_new(
     few = compare(session, tmp_path)
     accuracy, plans = PruningSession.accuracy, []
 
-    def counted(self: PruningSession, pruned: object, images: object) -> object:
+    def counted(self: PruningSession, pruned: object, images: object, **more: object) -> object:
         plans.append(pruned)
-        return accuracy(self, pruned, images)  # type: ignore[arg-type]
+        return accuracy(self, pruned, images, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PruningSession, "accuracy", counted)
     more = compare(session, tmp_path / "more", cache_dir=tmp_path, criteria=None, rates=(0.0, 0.4, 0.6))
