@@ -163,15 +163,15 @@ def composed(*typed: str) -> Config:
     ("typed", "left"),
     [
         ((), USED),
-        (("prune.compensate=none",), ("order", "sequential")),
-        (("prune.compensate=linear", "prune.sequential=true"), ("order",)),
-        (("prune={order: joint}",), ("compensate", "sequential")),
+        (("prune.compensate=none",), ("order", "sequential", "bn")),
+        (("prune.compensate=linear", "prune.sequential=true"), ("order", "bn")),
+        (("prune={order: joint}",), ("compensate", "sequential", "bn")),
         (("prune.order=joint", "space.order=[score,joint]"), USED),
         (
             ("prune.order=score", "+space.order=[score,joint]"),
             USED,
         ),  # as it was typed before it was the default
-        (("space.order=null", "space.sequential=null"), ("compensate",)),
+        (("space.order=null", "space.sequential=null", "prune.bn=keep"), ("compensate",)),
     ],
 )
 def test_what_prune_says_is_not_searched(typed: tuple[str, ...], left: tuple[str, ...]) -> None:
@@ -181,11 +181,12 @@ def test_what_prune_says_is_not_searched(typed: tuple[str, ...], left: tuple[str
 
 def test_a_search_says_what_it_does_not_search(config: MakeConfig, caplog: Any) -> None:
     caplog.set_level(logging.INFO, "xaiprune")
-    for worker, lines in (("null", 3), ("1", 0)):  # who leads the workers has said it
+    for worker, lines in (("null", 4), ("1", 0)):  # who leads the workers has said it
         caplog.clear()
         setup = open_search(config("prune.sequential=false", ORDER, f"worker={worker}"))
         said = [r.message for r in caplog.records if r.message.endswith("is set, so it is not searched")]
         expected = ["prune.relevance_per=unit", "prune.compensate=none", "prune.sequential=false"]
+        expected.append("prune.bn=keep")
         assert said == [f"{setting} is set, so it is not searched" for setting in expected][:lines]
         assert searched(setup) == ["order"]
 

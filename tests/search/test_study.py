@@ -69,7 +69,7 @@ def test_a_search_begins_with_auto(config: MakeConfig) -> None:
         expected = session.plan(session.scores(auto), 0.5)
         assert study.trials[0].user_attrs["scores"][0]["plan"] == session.plan_key(expected)
         whole = whole_recipe(study, study.trials[0])
-        typed = {"relevance_per": "unit", "order": "score", "compensate": "none"}
+        typed = {"relevance_per": "unit", "order": "score", "compensate": "none", "bn": "keep"}
         assert whole.prune == PAPER.prune | (auto.prune | typed if name == "auto" else {})
         assert (whole.rate, whole.units) == (0.5, "inner_filters")
         assert bool(study.trials[0].params) is (name != "pxp")  # whose grid has no plain gradient
@@ -79,6 +79,7 @@ def test_a_search_begins_with_auto(config: MakeConfig) -> None:
         "budget": "macs",
         "scope": "global",
         "min_units": 1,
+        "sequential": False,
     }
 
 

@@ -281,12 +281,9 @@ class PruningSession:
 
     def plan_key(self, plan: Plan) -> str:
         """Equal for plans whose networks give the same answers: what is removed and what is fitted."""
-        if self.only_removes or not plan.n_removed:
-            return plan.hash
-        key, method = plan.hash, self.prune.compensate
-        if method != "none":
-            key += f" {method}" if self.prune.sequential else f" {method} at once"
-        return key if self.prune.bn == "keep" else f"{key} bn"
+        prune, when = self.prune, "" if self.prune.sequential else " at once"
+        how = "" if prune.compensate == "none" else f" {prune.compensate}{when}"
+        return f"{plan.hash}{how}{'' if prune.bn == 'keep' else ' bn'}" if plan.n_removed else plan.hash
 
     # -- smaller networks --------------------------------------------------------------------------------
 
