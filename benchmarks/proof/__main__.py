@@ -50,7 +50,7 @@ from benchmarks.proof.studies import (
 )
 from benchmarks.search import RESULTS as TRIALS
 from benchmarks.search import main as measure_trials
-from benchmarks.shared import ROOT, SHARED
+from benchmarks.shared import ROOT, measured
 from xaiprune.errors import XaipruneError
 
 Part = Callable[[Case, int], None]
@@ -64,22 +64,15 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--seeds", nargs="+", type=int, help="only these of the case's seeds")
     arguments = parser.parse_args()
-    if SHARED.is_dir():
-        try:
-            for name in arguments.parts or PARTS:
-                for case in (CASES[name] for name in arguments.cases):
-                    for seed in case.seeds if arguments.seeds is None else arguments.seeds:
-                        PARTS[name](case, seed)
-        except XaipruneError as error:
-            print(f"benchmarks.proof: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("benchmarks.proof: stopped; the same command goes on from here", file=sys.stderr)
-            return 130
-    else:
-        print(
-            f"proof: nothing is measured, {SHARED} is missing; XAIPRUNE_SHARED_DATA says where the data are"
-        )
+
+    def work() -> None:
+        for name in arguments.parts or PARTS:
+            for case in (CASES[name] for name in arguments.cases):
+                for seed in case.seeds if arguments.seeds is None else arguments.seeds:
+                    PARTS[name](case, seed)
+
+    if status := measured("benchmarks.proof", work):
+        return status
     pictures.draw()
     page.refresh()
     return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ def draw() -> None:
         "explaining": (explained_trials(), explaining),
     }.items():
         if len(frame):
-            _grid(name, frame, one)
+            grid(RESULTS / f"{name}.png", frame, one, {case.name: case.title for case in CASES.values()})
 
 
 def curves(axes: Axes, frame: pd.DataFrame) -> None:
@@ -138,8 +139,18 @@ def explaining(axes: Axes, frame: pd.DataFrame) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _grid(name: str, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], None]) -> None:
-    cases = [case for case in CASES if case in set(frame.case)]
+def grid(
+    file: Path, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], None], titles: Mapping[str, str]
+) -> None:
+    """A picture with a panel for each case.
+
+    Args:
+        file: Written.
+        frame: The rows of all cases.
+        one: Draws a panel from its case's rows.
+        titles: Case -> what stands above its panel, in this order.
+    """
+    cases = [case for case in titles if case in set(frame.case)]
     columns = min(2, len(cases))
     lines = -(-len(cases) // columns)
     figure = Figure(figsize=(6.2 * columns, 4.4 * lines), dpi=130, layout="constrained")
@@ -149,12 +160,10 @@ def _grid(name: str, frame: pd.DataFrame, one: Callable[[Axes, pd.DataFrame], No
         part = frame[frame.case == case]
         one(axes, part)
         seeds = part.seed.nunique()
-        axes.set_title(
-            f"{CASES[case].title} ({seeds} seed{'s' if seeds > 1 else ''})", loc="left", fontsize=10
-        )
+        axes.set_title(f"{titles[case]} ({seeds} seed{'s' if seeds > 1 else ''})", loc="left", fontsize=10)
         axes.grid(alpha=0.15, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    with replacing(RESULTS / f"{name}.png") as path:
+    with replacing(file) as path:
         figure.savefig(path, metadata={"Software": None})
 
 

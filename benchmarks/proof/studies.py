@@ -168,7 +168,11 @@ def study_of(case: Case, seed: int, stage: Stage = DEPTH_GROUPS) -> optuna.Study
     """The study as it is, finished or not, also without network and images; None where there is none."""
     if stage.rate(case) is None:
         return None
-    file = file_of(case, seed, stage)
+    return stored_study(file_of(case, seed, stage))
+
+
+def stored_study(file: Path) -> optuna.Study | None:
+    """The study that a database named after it has, also without network and images; None: it has none."""
     storage = f"sqlite:///{file}"
     # A search that was stopped while it made its database has left one without a study.
     if not file.is_file() or file.stem not in optuna.get_all_study_names(storage):

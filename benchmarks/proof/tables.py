@@ -60,6 +60,7 @@ class Table:
     def replace(self, case: Named, seed: int, of: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same case and seed, and write the file."""
         new = pd.DataFrame([{"case": case.name, "seed": seed, **row, "of": of} for row in rows])
+        self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):  # another run may add to it, too
             old = read(self._name, self._folder)
             if len(old):

@@ -14,10 +14,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks.shared import ROOT, SHARED
+from benchmarks.shared import ROOT, measured
 from benchmarks.wide import curves, page, pictures, references, searches
 from benchmarks.wide.cases import CASES, SEEDS, Case
-from xaiprune.errors import XaipruneError
 
 PARTS: dict[str, Callable[[Case, int], None]] = {
     **{
@@ -37,20 +36,15 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     arguments = parser.parse_args()
-    if SHARED.is_dir():
-        try:
-            for seed in arguments.seeds:
-                for case in (CASES[name] for name in arguments.cases):
-                    for name in arguments.parts or PARTS:
-                        PARTS[name](case, seed)
-        except XaipruneError as error:
-            print(f"benchmarks.wide: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("benchmarks.wide: stopped; the same command goes on from here", file=sys.stderr)
-            return 130
-    else:
-        print(f"wide: nothing is measured, {SHARED} is missing; XAIPRUNE_SHARED_DATA says where the data are")
+
+    def work() -> None:
+        for seed in arguments.seeds:
+            for case in (CASES[name] for name in arguments.cases):
+                for name in arguments.parts or PARTS:
+                    PARTS[name](case, seed)
+
+    if status := measured("benchmarks.wide", work):
+        return status
     pictures.draw()
     page.refresh()
     return 0

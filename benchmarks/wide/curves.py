@@ -23,12 +23,6 @@ LEFT = (0.95, 0.9, 0.8, MACS_LEFT, 0.6, 0.5, 0.4)
 _USELESS = 0.1  # of the dense network's top-1: below it a curve is not followed any further
 
 
-def table() -> Table:
-    """The figures so far."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    return Table(NAME, ABOUT, RESULTS, PACKAGE)
-
-
 def evaluator_of(case: Case, seed: int) -> TestEvaluator:
     """Keeps what it has measured, so that a stopped run goes on from there."""
     folder = STUDIES / "measured" / f"{case.name}-s{seed}"
@@ -37,12 +31,12 @@ def evaluator_of(case: Case, seed: int) -> TestEvaluator:
 
 def run(case: Case, seed: int) -> None:
     """Measure all methods of one case and seed."""
-    recipe = found(case, seed)
+    table, recipe = Table(NAME, ABOUT, RESULTS, PACKAGE), found(case, seed)
     of = "without a search" if recipe is None else recipe.key
-    if table().has(case, seed, of):
+    if table.has(case, seed, of):
         return
     print(f"{NAME}: {case.name}, seed {seed}", flush=True)
-    table().replace(case, seed, of, list(_rows(case, seed)))
+    table.replace(case, seed, of, list(_rows(case, seed)))
 
 
 def _rows(case: Case, seed: int) -> Iterator[dict[str, Any]]:

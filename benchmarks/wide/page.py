@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.proof.markdown import percent, table
+from benchmarks import marked
+from benchmarks.proof.markdown import interval, percent, spread, table
 from benchmarks.proof.tables import read
 from benchmarks.wide.cases import CASES, RESULTS
 from benchmarks.wide.curves import LEFT
@@ -18,30 +18,19 @@ from benchmarks.wide.methods import OURS
 from benchmarks.wide.reading import Reading, read_curves
 from benchmarks.wide.references import NAME as REFERENCES
 from benchmarks.wide.searches import FOUND
-from xaiprune.files import replacing
 from xaiprune.recipe import AUTO
 
 PAGES = (RESULTS.parent / "README.md", RESULTS / "README.md", Path("README.md"))
-_MARKED = re.compile(r"(<!-- wide: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def refresh() -> None:
-    """Write every marked table anew; the text between them is people's."""
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        if (new := rendered(text)) != text:
-            with replacing(page) as path:
-                path.write_text(new, encoding="utf-8")
+    """Write every marked table anew."""
+    marked.refresh(PAGES, "wide", TABLES)
 
 
 def rendered(text: str) -> str:
     """A page's text with its tables as the CSV files have them now."""
-    return _MARKED.sub(lambda found: f"{found[1]}{_named(found['name'])}{found[3]}", text)
-
-
-def _named(name: str) -> str:
-    kind, _, case = name.partition("-")  # names like curves-resnet18: the table, and its case
-    return "\n".join(["", *(TABLES[kind](case) or ["*Not measured yet.*"]), "", ""])
+    return marked.rendered(text, "wide", TABLES)
 
 
 def _headline(_: str) -> list[str]:
@@ -150,10 +139,7 @@ def _mean(rows: pd.DataFrame) -> str:
     """A seed's figure with its interval; of several the mean and their range."""
     if not len(rows):
         return ""
-    if len(rows) == 1:
-        row = rows.iloc[0]
-        return f"{percent(row.top1)} [{percent(row.low)}, {percent(row.high)}]"
-    return f"{percent(rows.top1.mean())} ({percent(rows.top1.min())} to {percent(rows.top1.max())})"
+    return interval(rows.iloc[0]) if len(rows) == 1 else spread(rows.top1)
 
 
 def _numbers(values: list[float], form: str) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from benchmarks.proof.pictures import grid
 from benchmarks.proof.tables import read
 from benchmarks.wide.cases import CASES, RESULTS
 from benchmarks.wide.curves import NAME as CURVES
 from benchmarks.wide.methods import OURS
 from benchmarks.wide.searches import FOUND
-from xaiprune.files import replacing
 from xaiprune.recipe import AUTO
 from xaiprune.report.palette import BEST, method_styles
 
@@ -27,20 +26,8 @@ def draw() -> None:
     frame = read(CURVES, RESULTS)
     if not len(frame):
         return
-    cases = [case for case in CASES if case in set(frame.case)]
-    columns = min(2, len(cases))
-    lines = -(-len(cases) // columns)
-    figure = Figure(figsize=(6.2 * columns, 4.4 * lines), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    styles = _styles(frame)
-    for place, case in enumerate(cases):
-        axes, rows = figure.add_subplot(lines, columns, place + 1), frame[frame.case == case]
-        _curves(axes, rows, styles)
-        seeds = rows.seed.nunique()
-        title = f"{CASES[case].title} ({seeds} seed{'s' if seeds > 1 else ''})"
-        axes.set_title(title, loc="left", fontsize=10)
-    with replacing(RESULTS / f"{CURVES}.png") as path:
-        figure.savefig(path, metadata={"Software": None})
+    titles = {case.name: case.title for case in CASES.values()}
+    grid(RESULTS / f"{CURVES}.png", frame, partial(_curves, styles=_styles(frame)), titles)
 
 
 def shown(rows: pd.DataFrame) -> list[str]:
@@ -80,5 +67,3 @@ def _curves(axes: Axes, rows: pd.DataFrame, styles: dict[str, tuple[str, float, 
     axes.set(xlim=(1.0, 0.38), ylim=(0, None), xlabel="MACs left", ylabel="top-1, test")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.grid(alpha=0.15, lw=0.6)
-    axes.spines[["top", "right"]].set_visible(False)

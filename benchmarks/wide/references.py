@@ -22,7 +22,6 @@ _COUNTS = (30, 100)  # and all, with and without labels
 
 def run(case: Case, seed: int) -> None:
     """Measure one case and seed."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     table = Table(NAME, ABOUT, RESULTS, PACKAGE)
     if table.has(case, seed, NAME):
         return

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import optuna
 
-from benchmarks.proof.studies import print_trial, publish
+from benchmarks.proof.studies import print_trial, publish, stored_study
 from benchmarks.wide.cases import STUDIES, Case, config_of
-from xaiprune.config import Config, compose
+from xaiprune.config import Config
 from xaiprune.recipe import Recipe
 from xaiprune.study import (
     best_recipe,
     counts,
     fitting_threads,
-    load_study,
     open_search,
     open_study,
     run_trials,
@@ -98,12 +97,9 @@ def run(case: Case, seed: int, stage: Stage) -> None:
 
 def finished(case: Case, seed: int, stage: Stage) -> optuna.Study | None:
     """The study if it has all its trials, also without network and images."""
-    file = file_of(case, seed, stage)
-    storage = f"sqlite:///{file}"
-    # A search that was stopped while it made its database has left one without a study.
-    if not file.is_file() or file.stem not in optuna.get_all_study_names(storage):
+    study = stored_study(file_of(case, seed, stage))
+    if study is None:
         return None
-    study = load_study(compose("studies", [f"study.name={file.stem}", f"study.storage={storage}"]))
     done = counts(study)
     return study if not done.presets_left and done.sampled >= stage.trials else None
 
