@@ -50,8 +50,8 @@ def seen(model, images):
     return moments
 
 
-def test_without_compensation_the_removed_contributions_add_up_to_little(images) -> None:
-    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+def uncompensated_error(model, images):
+    """Removed units -> the consumer's error, by the definition."""
     moments, weight = seen(model, images), model[3].weight.detach().double()
     second = moments.xy / moments.n
 
@@ -59,7 +59,30 @@ def test_without_compensation_the_removed_contributions_add_up_to_little(images)
         own = weight[:, removed]
         return float(torch.trace(own @ second[removed][:, removed] @ own.T))
 
-    removed = []
+    return error
+
+
+def compensated_error(model, images):
+    """Removed units -> the part of the consumer's error that the kept cannot predict, by least squares."""
+    moments, weight = seen(model, images), model[3].weight.detach().double()
+    mean = moments.x / moments.n
+    second = moments.xy / moments.n - torch.outer(mean, mean)
+    second += 1e-3 * second.diagonal().mean() * torch.eye(12)
+
+    def error(removed):
+        kept = [unit for unit in range(12) if unit not in removed]
+        rest = second[removed][:, removed]
+        if kept:
+            across = second[removed][:, kept]
+            rest = rest - across @ torch.linalg.solve(second[kept][:, kept], across.T)
+        return float(torch.trace(weight[:, removed] @ rest @ weight[:, removed].T))
+
+    return error
+
+
+def test_without_compensation_the_removed_contributions_add_up_to_little(images) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    error, removed = uncompensated_error(model, images), []
     while len(removed) < 12:  # by the definition, each candidate's error from scratch
         rest = [unit for unit in range(12) if unit not in removed]
         added = {unit: error([*removed, unit]) - error(removed) for unit in rest}
@@ -89,25 +112,47 @@ def test_with_mean_a_constant_costs_nothing(images) -> None:
 
 def test_with_linear_what_the_kept_units_cannot_predict_counts(images) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
-    moments, weight = seen(model, images), model[3].weight.detach().double()
-    mean = moments.x / moments.n
-    second = moments.xy / moments.n - torch.outer(mean, mean)
-    second += 1e-3 * second.diagonal().mean() * torch.eye(12)
-
-    def error(removed):
-        kept = [unit for unit in range(12) if unit not in removed]
-        rest = second[removed][:, removed]
-        if kept:
-            across = second[removed][:, kept]
-            rest = rest - across @ torch.linalg.solve(second[kept][:, kept], across.T)
-        return float(torch.trace(weight[:, removed] @ rest @ weight[:, removed].T))
-
-    removed = []
+    error, removed = compensated_error(model, images), []
     while len(removed) < 12:  # least squares from scratch for each candidate
         rest = [unit for unit in range(12) if unit not in removed]
         removed.append(min(rest, key=lambda u: float(scores[u]) * (error([*removed, u]) - error(removed))))
     assert order_of(model, images, scores, "linear") == removed
     assert removed != scores.argsort().tolist()
+
+
+@pytest.mark.parametrize(
+    ("method", "error_of"), [("none", uncompensated_error), ("linear", compensated_error)]
+)
+def test_by_error_a_layers_relevance_is_divided_by_what_each_unit_adds(images, method, error_of) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    units, error = neurons(model, images), error_of(model, images)
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), method)
+    found = joint.scores({"1": scores}, "error")["1"]
+    order = joint.scores({"1": scores})["1"].argsort().tolist()
+    added = [error(order[: place + 1]) - error(order[:place]) for place in range(12)]
+    highest = [max(0.0, *added[: place + 1]) for place in range(12)]
+    expected = torch.tensor(highest, dtype=torch.float64) / sum(highest) * scores.sum()
+    torch.testing.assert_close(found[order], expected)
+    assert not torch.allclose(expected, scores.sort().values, rtol=0.1)
+
+
+def test_by_error_a_layer_that_nothing_can_replace_is_not_emptied() -> None:
+    """The second of two layers has copies of one unit, and the higher scores."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)
+    )
+    with torch.no_grad():
+        model[3].weight[1:], model[3].bias[1:] = model[3].weight[0], model[3].bias[0]
+    images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model.eval(), "linear_outputs", include=["1", "3"], example=images[:1])
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), "linear")
+    scores = {"1": torch.linspace(0.5, 0.6, 12).double(), "3": torch.linspace(1, 1.1, 12).double()}
+    removed = {
+        order: make_plan(joint.scores(scores, order), units, 11 / 24).removed for order in ("joint", "error")
+    }
+    assert len(removed["joint"]["1"]) == 11
+    assert len(removed["error"]["3"]) >= 10
 
 
 @pytest.mark.parametrize("method", ["none", "linear"])

@@ -122,7 +122,7 @@ def written(tmp_path: Path, **changes: Any) -> Path:
         ({"aggregation": {"normalize": "l2"}}, r"has no aggregation\.mode"),
         ({"aggregation": {"mode": "signed", "weight": "equal"}}, r"aggregation\.weight is unknown"),
         ({"ordre": "joint"}, "ordre is unknown; did you mean 'order'"),
-        ({"order": "random"}, "order must be one of score, joint, got random"),
+        ({"order": "random"}, "order must be one of score, joint, error, got random"),
         ({"compensate": "cubic"}, "compensate must be one of none, mean, linear, got cubic"),
         ({"sequential": "yes, please"}, "sequential must be true or false, got yes, please"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),

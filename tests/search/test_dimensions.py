@@ -47,7 +47,7 @@ def everything(config: MakeConfig) -> SearchSetup:
 def test_the_default_spaces_cover_order_and_compensation(space: str) -> None:
     found = compose("search", [f"space={space}"]).space
     assert {name: found[name] for name in USED} == {
-        "order": ["score", "joint"],
+        "order": ["score", "joint", "error"],
         "compensate": ["none", "mean", "linear"],
         "sequential": [True, False],
         "bn": ["keep", "recalibrate"],
@@ -133,7 +133,7 @@ def test_what_makes_no_difference_is_not_searched(config: MakeConfig, caplog: An
     stream = config(ORDER, COMPENSATE, "units=linear_outputs", "units.include=['*.fc2']", model="digits_vit")
     setup = open_search(stream)
     assert searched(setup) == []
-    (said,) = [r.message for r in caplog.records if r.message.startswith("space.order: joint is left out: ")]
+    (said,) = [r.message for r in caplog.records if r.message.startswith("space.order without joint: ")]
     assert said.endswith("no unit layer has consumers of its own (units of residual streams are only masked)")
     recipe = suggest(FixedTrial(params_of(setup.space, PRESETS["epsilon"])), setup.space)
     assert (recipe.order, recipe.compensate, recipe.sequential) == (None, None, None)

@@ -57,7 +57,7 @@ def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     setup = open_search(config(*SETTINGS, "prune.order=joint", model="digits_vit"))
     ordered: list[int] = []
     whole = JointOrder.scores
-    monkeypatch.setattr(JointOrder, "scores", lambda self, given: ordered.append(1) or whole(self, given))
+    monkeypatch.setattr(JointOrder, "scores", lambda self, *given: ordered.append(1) or whole(self, *given))
     own = scores(setup)
     plans = [setup.session.plan(own, rate) for rate in (0.2, 0.4, 0.6)]
     assert len(ordered) == 1
@@ -69,6 +69,7 @@ def test_a_curve_orders_once(config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     other = {name: values.flip(0) for name, values in own.items()}
     assert setup.session.plan(other, 0.6).removed != plans[-1].removed  # not the last one's order again
     assert setup.session.with_prune(compensate="linear").plan(own, 0.6).removed != plans[-1].removed
+    assert setup.session.with_prune(order="error").plan(own, 0.6).removed != plans[-1].removed
 
 
 def test_the_order_is_part_of_a_study(config: MakeConfig) -> None:
@@ -134,7 +135,7 @@ def test_a_trial_may_choose_the_order(config: MakeConfig, tmp_path: Path) -> Non
     assert evaluator.figures(theirs, 0.6) == evaluator.figures_of(
         plain.session.plan_for(TAYLOR, 0.6, scores(plain))
     )
-    with pytest.raises(XaipruneError, match="recipe: order must be one of score, joint, got 'random'"):
+    with pytest.raises(XaipruneError, match="recipe: order must be one of score, joint, error, got 'random'"):
         replace(TAYLOR, order="random")
     with pytest.raises(XaipruneError, match=r"space\.order.*joint"):
         open_search(config(*SETTINGS, "+space.order=[score,random]", model="digits_vit"))
@@ -167,10 +168,10 @@ def test_a_comparison_in_another_order_is_another_one(
         return rank(session, *rest)
 
     monkeypatch.setattr("xaiprune.comparison.run.rank", counted)
-    for order in ("score", "score", "joint", "joint"):
+    for order in ("score", "score", "joint", "joint", "error", "error"):
         setup = open_search(config(*SETTINGS, f"prune.order={order}", model="digits_vit"))
         compare_on_test(setup.session, TAYLOR, tmp_path, presets=[], criteria=[], seeds=1, rates=(0.0, 0.6))
-    assert asked == ["score", "joint"]
+    assert asked == ["score", "joint", "error"]
 
 
 def test_the_order_says_nothing_where_no_trial_prunes(config: MakeConfig) -> None:

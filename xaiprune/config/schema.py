@@ -137,7 +137,7 @@ class PruneConfig:
         budget: What the rate counts.
         scope: Rank all layers together, or each for itself.
         order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
-            with all removed units together (``joint``).
+            with all removed units together (``joint``). With ``error`` that decides between layers, too.
         relevance_per: Rank units by their relevance, or by relevance per parameter or MAC that they cost.
         min_units: Units that every layer keeps.
         compensate: Fold what the removed units contributed into the weights that are kept.
@@ -156,7 +156,7 @@ class PruneConfig:
     rate: float = within(0.5, 0, 1, ends="[)")
     budget: str | None = one_of(None, "units", "params", "macs")
     scope: str | None = one_of(None, "global", "layer")
-    order: str | None = one_of(None, "score", "joint")
+    order: str | None = one_of(None, "score", "joint", "error")
     relevance_per: str | None = one_of(None, "unit", "params", "macs")
     min_units: int = within(1, 0)
     compensate: str | None = one_of(None, "none", "mean", "linear")

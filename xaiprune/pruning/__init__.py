@@ -12,7 +12,7 @@ from xaiprune.pruning.io import (
     save_pruned,
 )
 from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
-from xaiprune.pruning.joint import ORDERS, JointOrder, why_no_joint_order
+from xaiprune.pruning.joint import JOINT, ORDERS, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import (
@@ -29,6 +29,7 @@ __all__ = [
     "BN",
     "BUDGETS",
     "COMPENSATIONS",
+    "JOINT",
     "ONNX",
     "ORDERS",
     "PER",

@@ -17,12 +17,12 @@ Rank = Callable[[nn.Module], dict[str, Tensor]]
 Compensator = Callable[[Plan], nn.Module]
 
 
-def joint_rank(rank: Rank, joint: JointOrder) -> Rank:
-    """A ranking that removes the units of each layer in the joint order.
+def joint_rank(rank: Rank, joint: JointOrder, order: str = "joint") -> Rank:
+    """A ranking in a joint order, ``joint`` or ``error``.
 
-    In later rounds the units removed so far have relevance zero, so they come first in the joint order, too.
+    In later rounds the units removed so far have relevance zero, so they come first in the joint order.
     """
-    return lambda model: joint.scores(rank(model))
+    return lambda model: joint.scores(rank(model), order)
 
 
 def iterative_plan(

@@ -14,7 +14,8 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning.statistics import DEFAULT_STRENGTH, Inputs, Statistics, means
 from xaiprune.units import UnitLayer
 
-ORDERS = ("score", "joint")
+ORDERS = ("score", "joint", "error")
+JOINT = ORDERS[1:]  # those that a `JointOrder` makes
 # Relative to the mean variance of the channels. An order serves all rates, so no rate chooses the strength.
 _RIDGE = DEFAULT_STRENGTH
 # With linear compensation 1/64 of the remaining units is removed at a time. One by one, a wide layer would
@@ -45,9 +46,12 @@ class JointOrder:
 
     In a convolution every tap of the kernel counts by itself, as if neighbouring pixels were independent.
 
-    How many units a layer loses at a rate is still decided by the scores: each layer keeps the values of its
-    scores, and only assigns them to its units in the new order (equal scores leave no room for it). Layers
-    whose units have no consumers of their own (those of a residual stream) keep their scores as they are.
+    How many units each layer loses at a rate depends on the values that its units get. With `joint` a layer
+    keeps the values of its scores and only assigns them to its units in the new order (equal scores leave no
+    room for it). With `error` a layer keeps the sum of its scores, and divides it among its units in
+    proportion to d: the last units of a layer, which nothing can replace any more, are then worth most, and
+    no layer is emptied while others have units to spare. Layers whose units have no consumers of their own
+    (those of a residual stream) keep their scores as they are.
 
     Attributes:
         losses: Unit layer -> the error that its consumers get.
@@ -92,21 +96,28 @@ class JointOrder:
     def __repr__(self) -> str:
         return f"JointOrder({len(self.losses)} unit layers)"
 
-    def scores(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The values of each layer's scores, assigned to its units so that they ascend in the joint order.
+    def scores(self, scores: Mapping[str, Tensor], order: str = "joint") -> dict[str, Tensor]:
+        """Values for the units of each layer that ascend in the joint order.
 
         Args:
             scores: Unit layer -> (units,), higher = more relevant. Where some are negative, the lowest of the
                 layer counts as zero.
+            order: ``joint``: the layer's scores themselves. ``error``: the sum of the layer's scores, divided
+                among its units by the error that each adds (where it falls again, by the highest so far).
+
+        Returns:
+            Unit layer -> (units,), as the scores.
         """
         found = {}
         for name, values in scores.items():
             found[name] = values
             if name in self.losses:
                 above = values.detach().to("cpu", torch.float64)
-                order = self.losses[name].order(above - above.min().clamp_max(0))
+                above = above - above.min().clamp_max(0)
+                removed, added = self.losses[name].removal(above)
                 found[name] = torch.empty_like(values)
-                found[name][torch.tensor(order)] = values.sort().values
+                ascending = values.sort().values if order == "joint" else _shares(added, float(above.sum()))
+                found[name][torch.tensor(removed)] = ascending.to(values)
         return found
 
     def ranks(self) -> dict[str, Tensor]:
@@ -121,7 +132,7 @@ class JointOrder:
         """
         found = {}
         for name, loss in self.losses.items():
-            order = loss.order(torch.ones(loss.units, dtype=torch.float64))
+            order, _ = loss.removal(torch.ones(loss.units, dtype=torch.float64))
             found[name] = torch.empty(loss.units, dtype=torch.float64)
             found[name][torch.tensor(order)] = torch.arange(loss.units, dtype=torch.float64)
         return found
@@ -145,6 +156,17 @@ def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer])
                     "has no joint order yet (units.exclude leaves a layer out)"
                 )
     return ""
+
+
+def _shares(added: Tensor, total: float) -> Tensor:
+    """A total divided by the error that each unit adds, (units,), ascending.
+
+    A unit that comes later in the order must not be worth less, or it would be removed before: it counts with
+    the highest error so far.
+    """
+    rising = added.clamp_min(0).cummax(0).values
+    whole = float(rising.sum())
+    return rising * (total / whole) if whole > 0 else torch.full_like(rising, total / len(rising))
 
 
 @dataclass(frozen=True)
@@ -199,11 +221,14 @@ class _Loss(Protocol):
     def units(self) -> int:
         """How many units the layer has."""
 
-    def order(self, scores: Tensor) -> list[int]:
-        """The units in the order in which they are removed.
+    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
+        """The units in the order in which they are removed, and the error that each adds.
 
         Args:
             scores: (units,) float64, from 0.
+
+        Returns:
+            The units, and (units,) float64 in the same order.
         """
 
 
@@ -235,18 +260,20 @@ class _PlainLoss:
         """How many units the layer has."""
         return len(self.gram)
 
-    def order(self, scores: Tensor) -> list[int]:
+    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
         added = self.gram.diagonal().clone()
         # Where the error falls, dividing by the score removes the less relevant unit first, too.
         inverse = 1 / scores.clamp_min(torch.finfo(scores.dtype).tiny)
         barred = torch.zeros_like(scores)
         removed: list[int] = []
-        for _ in range(len(scores)):
+        errors = torch.empty_like(scores)
+        for place in range(len(scores)):
             cost = torch.where(added >= 0, added * scores, added * inverse) + barred
             removed.append(int(cost.argmin()))
+            errors[place] = added[removed[-1]]
             barred[removed[-1]] = torch.inf
             added += 2 * self.gram[removed[-1]]
-        return removed
+        return removed, errors
 
 
 @dataclass(frozen=True)
@@ -267,9 +294,10 @@ class _CompensatedLoss:
     ) -> _CompensatedLoss:
         return _CompensatedLoss(count, list(map(_Consumer.of, read, inverses, weights)))
 
-    def order(self, scores: Tensor) -> list[int]:
+    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
         consumers = self.consumers
         removed: list[int] = []
+        errors: list[Tensor] = []
         while len(removed) < self.units:
             added = torch.zeros(self.units, dtype=torch.float64)
             for consumer in consumers:
@@ -279,9 +307,10 @@ class _CompensatedLoss:
             remaining = self.units - len(removed)
             next_units = cost.argsort(stable=True)[: -(-remaining // _PART)]
             removed += next_units.tolist()
+            errors.append(added[next_units])
             after = [consumer.without(next_units) for consumer in consumers]
             consumers = [consumer for consumer in after if consumer is not None]
-        return removed
+        return removed, torch.cat(errors)
 
 
 def _inverse(second: Tensor) -> Tensor:

@@ -20,10 +20,12 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
     pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, and so
-    does the rate, because filters of early layers cost many times as much as those of late ones. After
-    compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
-    predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
-    the joint order, which helps filters, fits its references too closely.
+    does the rate, because filters of early layers cost many times as much as those of late ones. How many
+    each layer loses is decided by the errors that this adds; in networks with depthwise convolutions, whose
+    wide layers look more redundant on the references than they are, by the scores. After compensation
+    BatchNorm's statistics are measured again, because a prediction varies less than what it predicts, and
+    each layer would add to that. A transformer's neurons are ranked each by its own relevance: the joint
+    orders, which help filters, fit its references too closely.
 
     Args:
         model: The network.
@@ -34,18 +36,26 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
         A recipe that sets everything but the rate.
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
+    jointly = "joint" if _has_depthwise(model) else "error"
     recipe = replace(
         PRESETS["taylor"],
         budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
-        order="joint" if filters and _can_order_jointly(model, units, example) else "score",
+        order=jointly if filters and _can_order_jointly(model, units, example) else "score",
         compensate="linear",
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",
         rounds=1,
     )
     return recipe.renamed(AUTO)
+
+
+def _has_depthwise(model: nn.Module) -> bool:
+    return any(
+        isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels
+        for module in model.modules()
+    )
 
 
 def _can_order_jointly(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> bool:

@@ -169,18 +169,18 @@ class Caches:
 
     Attributes:
         relevances: Relevance of the last recipes that were attributed.
-        ordered: The last scores that were ordered jointly: (scores, compensation, ordered scores).
+        ordered: The last scores that were ordered jointly: (scores, (order, compensation), ordered scores).
         accuracy: Precision -> top-1 of the dense network on the validation images.
     """
 
     relevances: dict[AttributionKey, Relevance] = field(default_factory=dict)
-    ordered: tuple[Scores, str, Scores] | None = None
+    ordered: tuple[Scores, tuple[str, str], Scores] | None = None
     accuracy: dict[str, Accuracy] = field(default_factory=dict)
 
-    def in_joint_order(self, scores: Scores, method: str, dense: DenseNetwork) -> Scores:
-        """Scores in the joint order under a compensation; the result of the last call is reused."""
+    def in_joint_order(self, scores: Scores, order: str, method: str, dense: DenseNetwork) -> Scores:
+        """Scores in a joint order under a compensation; the result of the last call is reused."""
         last = self.ordered
-        if last is None or last[0] is not scores or last[1] != method:
-            last = (scores, method, dense.joint_order(method).scores(scores))
+        if last is None or last[0] is not scores or last[1] != (order, method):
+            last = (scores, (order, method), dense.joint_order(method).scores(scores, order))
             self.ordered = last
         return last[2]

@@ -17,6 +17,7 @@ from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
 from xaiprune.models import fingerprint
 from xaiprune.pruning import (
+    JOINT,
     Plan,
     Rank,
     Removal,
@@ -252,9 +253,9 @@ class PruningSession:
             "network": self.network,
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
-        if prune.order == "joint":
-            scores = self.caches.in_joint_order(scores, prune.compensate, self.dense)
-            rerank = None if rerank is None else joint_rank(rerank, self.dense.joint_order(prune.compensate))
+        if prune.order in JOINT:
+            scores = self.caches.in_joint_order(scores, prune.order, prune.compensate, self.dense)
+            rerank = rerank and joint_rank(rerank, self.dense.joint_order(prune.compensate), prune.order)
         if prune.relevance_per != "unit":
             costs = self.dense.unit_costs(prune.relevance_per), options["groups"]
             scores, ranked = per_cost(scores, *costs), rerank

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xaiprune.attribution import Composite, Match, Relevance, SelectsLogits, attribute
 from xaiprune.attribution.lrp import DepthGroup, Epsilon, LayerInfo, Softmax, ZPlus
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import has_batchnorm, why_no_joint_order
+from xaiprune.pruning import JOINT, has_batchnorm, why_no_joint_order
 from xaiprune.recipe import check_scale, unit_groups
 from xaiprune.session import PruningSession
 from xaiprune.space.around import check_around
@@ -102,19 +102,20 @@ def _priced(session: PruningSession, per: Sequence[str]) -> bool:
 
 
 def _without_joint_order(space: Space, session: PruningSession) -> Space:
-    """The space less the joint order, where the network has none.
+    """The space less the joint orders, where the network has none.
 
     Raises:
         XaipruneError: It has no other order.
     """
     orders = space["order"].choices
-    reason = why_no_joint_order(session.dense.inputs, session.units) if "joint" in orders else ""
+    jointly = [order for order in orders if order in JOINT]
+    reason = why_no_joint_order(session.dense.inputs, session.units) if jointly else ""
     if not reason:
         return space
-    others = tuple(order for order in orders if order != "joint")
+    others = tuple(order for order in orders if order not in JOINT)
     if not others:
-        raise XaipruneError(f"space.order=joint: {reason}; set space.order=score")
-    log.info("space.order: joint is left out: %s", reason)
+        raise XaipruneError(f"space.order={jointly[0]}: {reason}; set space.order=score")
+    log.info("space.order without %s: %s", " and ".join(jointly), reason)
     return replace(space, choices={**space.choices, "order": Choice(others)})
 
 

@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import Trial
 
 from xaiprune.config import Config, is_file_name
+from xaiprune.pruning import JOINT
 from xaiprune.recipe import AUTO, PRESETS, RENAMED_PRESETS, Recipe, auto_recipe, preset
 from xaiprune.space import CENTRE, NotInSpace, params_of, suggest
 from xaiprune.study.sampler import takes_trials_without_parameters
@@ -128,7 +129,8 @@ def _first_recipes(setup: SearchSetup) -> Iterator[tuple[str, Recipe, bool]]:
     others = {name: recipe for name, recipe in PRESETS.items() if name != "taylor"}
     for name, recipe in others.items():
         yield name, recipe, True
-    if "joint" in (configured, *space["order"].choices):
-        joint = "joint" if space["order"].choices else None
+    jointly = [order for order in JOINT if order in (configured, *space["order"].choices)]
+    if jointly:
+        order = jointly[0] if space["order"].choices else None
         for name, recipe in others.items():
-            yield f"{name}, signed", replace(recipe.signed(), order=joint), False
+            yield f"{name}, signed", replace(recipe.signed(), order=order), False
