@@ -1,5 +1,6 @@
 """Sweeps: combinations keep apart from each other, and from other sweeps."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +74,48 @@ def test_runs_that_would_mix_are_refused(typed, message):
     with pytest.raises(XaipruneError, match=message) as caught:
         sweep_of("search", typed)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "typed"),
+    [
+        ("prune", ["composite.preset=epsilon,zplus"]),
+        ("prune", ["prune.rate=0.3,0.5"]),
+        ("attribute", ["attribution.aggregate=signed,sum_of_abs"]),
+        ("compare", ["compare.seeds=1,2", "study.name=mine"]),
+        ("train", ["seed=0,1"]),
+        ("train", ["data.root='/a b','/c#d'"]),
+    ],
+)
+def test_each_run_of_a_task_that_writes_has_a_folder(task, typed):
+    folders = {run.output_dir for run in sweep_of(task, typed).runs}
+    assert len(folders) == 2
+    assert all(re.fullmatch(r"[\w./+-]+", folder) for folder in folders)
+
+
+def test_networks_that_are_trained_have_files_of_their_own():
+    assert {run.output_dir for run in sweep_of("train", ["model=digits_resnet,digits_vit"]).runs} == {
+        "outputs"
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "typed", "message"),
+    [
+        (
+            "prune",
+            ["composite.preset=epsilon,zplus", "output_dir=out"],
+            r"^output_dir=\S*/out is the same for two runs of the sweep \(composite.preset=epsilon; "
+            r"composite.preset=zplus\), and prune would overwrite the first; leave output_dir out",
+        ),
+        ("prune", ["prune.rate=0.3,0.5", "study.name=mine"], r"^output_dir=\S*studies/mine is the same"),
+        ("train", ["seed=0,1", "train.output=mine.pt"], r"^train\.output=mine\.pt is the same"),
+        ("train", ["seed=0,1", "output_dir=out"], r"^output_dir=\S*/out is the same"),
+    ],
+)
+def test_runs_that_would_overwrite_each_other_are_refused(task, typed, message):
+    with pytest.raises(XaipruneError, match=message):
+        sweep_of(task, typed)
 
 
 def test_a_difference_of_ones_own_keeps_runs_apart():

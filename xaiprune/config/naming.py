@@ -8,6 +8,9 @@ from xaiprune.config.paths import split_roots
 from xaiprune.config.schema import Config
 
 _LONGEST = 120  # characters of a name: a file name may have 255, and suffixes follow
+# Tasks whose files have the same names in every run. (A search's folder is named after its study, which has
+# the label already; other tasks write into the folder of the study that they read.)
+FIXED_FILES = ("attribute", "compare", "prune", "train")
 
 
 def fill_names(config: Config, task: str, label: str = "") -> None:
@@ -16,7 +19,8 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
     Args:
         config: Complete apart from these.
         task: Decides where output is written.
-        label: What tells this run from the others of a sweep. A search puts it into the study's default name.
+        label: What tells this run from the others of a sweep. A search puts it into the study's default name,
+            tasks with `FIXED_FILES` into that of the folder.
     """
     study = config.study
     if study.name is None:
@@ -24,7 +28,11 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
     if study.storage is None:
         study.storage = f"sqlite:///studies/{study.name}.db"
     if config.output_dir is None:
-        config.output_dir = "outputs" if task == "train" else str(Path("studies") / study.name)
+        own = _file_name(label) if task in FIXED_FILES else ""
+        if task == "train":
+            config.output_dir = str(Path("outputs", own))
+        else:
+            config.output_dir = str(Path("studies", f"{study.name}-{own}" if own else study.name))
 
 
 def study_name(config: Config, label: str = "") -> str:
@@ -33,7 +41,11 @@ def study_name(config: Config, label: str = "") -> str:
     root = config.data.root or next(iter(split_roots(config.data).values()), None)
     data = Path(root).expanduser().resolve().name if root else config.data.source
     parts = [network, data, config.units.kind, f"{config.prune.rate:g}", *([label] if label else [])]
-    name = re.sub(r"[^\w.+-]+", "_", "-".join(parts))
+    return _file_name("-".join(parts))
+
+
+def _file_name(text: str) -> str:
+    name = re.sub(r"[^\w.+-]+", "_", text)
     if len(name) <= _LONGEST:
         return name
     return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -9,7 +9,9 @@ from omegaconf import DictConfig
 
 from xaiprune.config import overrides as typed
 from xaiprune.config.compose import compose, compose_hydra
+from xaiprune.config.naming import FIXED_FILES
 from xaiprune.config.schema import Config
+from xaiprune.config.tasks import TrainConfig
 from xaiprune.errors import XaipruneError
 
 # Keys that are left out of the label: a study's default name has them already, or runs share a study by them.
@@ -89,8 +91,11 @@ def sweep_of(task: str, overrides: Sequence[str], *, config_dir: str | None = No
         launcher=launcher,
         jobs=_jobs(hydra, launcher, len(runs)),
     )
+    names = [", ".join(_named(single, swept)) for single in combinations]
     if task == "search":
-        _check_distinct(sweep, [_named(single, swept) for single in combinations])
+        _check_distinct(sweep, names)
+    elif task in FIXED_FILES:
+        _check_outputs(task, runs, names)
     return sweep
 
 
@@ -109,9 +114,26 @@ def _named(overrides: Iterable[str], keys: Sequence[str]) -> list[str]:
     return [f"{o.key_or_group}={o.get_value_element_as_str()}" for o in chosen]
 
 
-def _check_distinct(sweep: Sweep, names: Sequence[Sequence[str]]) -> None:
+def _check_outputs(task: str, runs: Sequence[Config], names: Sequence[str]) -> None:
+    """Refuse runs that would overwrite each other's files."""
+    written: dict[tuple[str, ...], str] = {}
+    for run, name in zip(runs, names, strict=True):
+        key, place = "output_dir", (str(Path(str(run.output_dir)).absolute()),)
+        if isinstance(run, TrainConfig):  # its files are named after network and data
+            if run.train.output is not None:
+                key, place = "train.output", (run.train.output,)
+            else:
+                place += (str(run.model.pruned or run.model.name), str(run.data.root or run.data.source))
+        if (other := written.setdefault(place, name)) != name:
+            raise XaipruneError(
+                f"{key}={place[0]} is the same for two runs of the sweep ({other}; {name}), and {task} would "
+                f"overwrite the first; leave {key} out, or put the difference into it: '{key}=out/${{seed}}'"
+            )
+
+
+def _check_distinct(sweep: Sweep, names: Sequence[str]) -> None:
     """Refuse runs that would share a study or overwrite each other's files, and workers that cannot work."""
-    typed_in = {id(run): ", ".join(name) for run, name in zip(sweep.runs, names, strict=True)}
+    typed_in = {id(run): name for run, name in zip(sweep.runs, names, strict=True)}
     folders: dict[str, str] = {}
     numbers = {run.worker for run in sweep.runs}
     for (storage, study), runs in sweep.studies().items():
