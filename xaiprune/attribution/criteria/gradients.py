@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.criteria.batches import batches, right_logits
 from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
@@ -139,7 +140,7 @@ def activations_and_gradients(
     """
     # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
     # require grad.
-    with torch.inference_mode(False), torch.enable_grad(), captured(model, units) as store:
+    with torch.inference_mode(False), torch.enable_grad(), BatchNormWrittenOut(), captured(model, units) as store:
         # clones: autograd saves no tensor that was made in inference_mode
         outputs = model(images.detach().clone().requires_grad_())
         total = right_logits(outputs, labels.clone(), task).sum()

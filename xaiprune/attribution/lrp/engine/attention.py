@@ -72,34 +72,48 @@ class AttentionNode(torch.autograd.Function):
     """Fused attention: the fused kernel's own backward, scaled.
 
     Both products split evenly and the softmax is its plain gradient, so queries and keys get 1/4 and
-    values 1/2 of the plain gradient (AttnLRP); under CP-LRP values get all of it. Only zplus needs the
-    attention weights, and makes them in the backward.
+    values 1/2 of the plain gradient (AttnLRP); a bias that depends on the image, which is added to the
+    attention's logits, gets 1/2 as well. Under CP-LRP values get all of it. Only zplus needs the attention
+    weights, and makes them in the backward.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass) -> Tensor:
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        bias: Tensor | None,
+        options: dict[str, Any],
+        pass_: Pass,
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
+        active = (q, k, v) if bias is None else (q, k, v, bias)
         with torch.enable_grad():
-            q, k, v = inner = [t.detach().requires_grad_() for t in (q, k, v)]
-            out = F.scaled_dot_product_attention(q, k, v, **options)
-        ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
+            inner = [t.detach().requires_grad_() for t in active]
+            mask = {} if bias is None else {"attn_mask": inner[3]}
+            out = F.scaled_dot_product_attention(*inner[:3], **(options | mask))
+        ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options | mask, pass_
         return out.detach()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         g, composite = grads[0], ctx.pass_.composite
         if g is None:
-            return (None,) * 5
+            return (None,) * 6
         if composite.softmax == "zplus":
-            q, k, v = (t.detach() for t in ctx.inner)
-            return (*_zplus_attention(q, k, v, ctx.options, g), None, None)
+            q, k, v = (t.detach() for t in ctx.inner[:3])
+            g_q, g_k, g_v, g_bias = _zplus_attention(q, k, v, ctx.options, g)
+            return g_q, g_k, g_v, g_bias if len(ctx.inner) > 3 else None, None, None
         weights, value = share("weights", composite), share("value", composite)
         if weights == 0:
-            (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:], g, retain_graph=True)
-            return None, None, _scaled(g_v, value), None, None
-        g_q, g_k, g_v = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
+            (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:3], g, retain_graph=True)
+            return None, None, _scaled(g_v, value), None, None, None
         similarity = weights * share("similarity", composite)
-        return _scaled(g_q, similarity), _scaled(g_k, similarity), _scaled(g_v, value), None, None
+        parts = (similarity, similarity, value, weights)
+        grads = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
+        scaled = [_scaled(grad, part) for grad, part in zip(grads, parts, strict=False)]
+        return (*scaled, *[None] * (6 - len(scaled)))
 
 
 def _scaled(g: Tensor, factor: float) -> Tensor:
@@ -108,12 +122,18 @@ def _scaled(g: Tensor, factor: float) -> Tensor:
 
 def _zplus_attention(
     q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], g: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Products split evenly, softmax by z+; attention weights are built explicitly."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Products split evenly, softmax by z+; attention weights are built explicitly.
+
+    Returns:
+        Of queries, keys, values, and of a bias of the attention's logits where there is one.
+    """
     scale = options.get("scale") or 1 / math.sqrt(q.shape[-1])
+    groups = q.shape[1] // k.shape[1] if options.get("enable_gqa") else 1
+    k, v = (t.repeat_interleave(groups, 1) if groups > 1 else t for t in (k, v))
     similarity = q @ k.transpose(-2, -1) * scale
     masked = similarity
-    mask = options.get("attn_mask")
+    mask = None if options.get("attn_mask") is None else options["attn_mask"].detach()
     if options.get("is_causal"):
         mask = torch.ones(similarity.shape[-2:], dtype=torch.bool, device=q.device).tril()
     if mask is not None:
@@ -123,5 +143,9 @@ def _zplus_attention(
     # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
     finite = torch.where(masked.isinf(), torch.zeros_like(masked), masked)
     g_similarity = softmax_zplus_backward(finite, weights, g @ v.transpose(-2, -1) * 0.5, -1)
-    g_similarity = g_similarity.mul_(0.5 * scale)
-    return g_similarity @ k, g_similarity.transpose(-2, -1) @ q, g_v
+    g_bias = None if mask is None else g_similarity.sum_to_size(mask.shape)
+    g_similarity = g_similarity * (0.5 * scale)
+    g_k = g_similarity.transpose(-2, -1) @ q
+    if groups > 1:
+        g_k, g_v = (t.unflatten(1, (-1, groups)).sum(2) for t in (g_k, g_v))
+    return g_similarity @ k, g_k, g_v, g_bias

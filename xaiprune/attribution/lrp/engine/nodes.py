@@ -19,7 +19,7 @@ from xaiprune.attribution.lrp.engine.passes import Pass
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import RULES
 
-Role = Literal["factor", "signal", "gate", "similarity", "weights", "value"]
+Role = Literal["factor", "signal", "gate", "similarity", "weights", "value", "norm"]
 
 
 class TapNode(torch.autograd.Function):
@@ -71,6 +71,8 @@ def share(role: Role, composite: Composite) -> float:
     A product of n activations splits its relevance evenly (Achtibat et al. 2024, eq. 15), so two factors
     get half each; a factor that is held constant gets none, and the other gets all.
     """
+    if role == "norm":
+        return 0.0 if composite.norm == "detach" else 1.0
     if role in ("factor", "signal", "gate"):
         if composite.product == "gradient":
             return 1.0

@@ -1,4 +1,4 @@
-"""Handlers for softmax, matrix products and attention."""
+"""Handlers for softmax and attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xaiprune.attribution.lrp.engine.attention import AttentionNode, SoftmaxNode
-from xaiprune.attribution.lrp.engine.nodes import ShareNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, set_tag, tag_of
 from xaiprune.attribution.lrp.ops.linear import linear_call
@@ -26,27 +25,6 @@ def softmax(rec: Recorder, op: Op, x: Tensor, dim: int | None = None, *args: Any
     return set_tag(out, Tag(nonnegative=True, gate="softmax"))
 
 
-@register_operation("matmul", "bmm", "mm")
-def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
-    tag_a, tag_b = tag_of(a), tag_of(b)
-    if op.func.__name__ == "__rmatmul__":
-        a, b, tag_a, tag_b = b, a, tag_b, tag_a
-    if tag_b is None and tag_a is not None and b.dim() == 2:
-        weight = b.detach().t()
-        return linear_call(rec, op, a, weight, None, None, lambda: F.linear(a, weight))
-    if tag_a is None or tag_b is None:
-        raise op.refused(
-            "a matrix product of an activation and a batched or left constant has no relevance rule"
-        )
-    gated = (tag_a.gate == "softmax") != (tag_b.gate == "softmax")
-    roles = ("weights", "value") if tag_a.gate else ("value", "weights")
-    if not gated:
-        roles = ("similarity", "similarity")
-    with torch.enable_grad():
-        a, b = (ShareNode.apply(t, role, rec.pass_) for t, role in zip((a, b), roles, strict=True))
-        return torch.matmul(a, b)
-
-
 @register_operation("scaled_dot_product_attention")
 def attention(
     rec: Recorder,
@@ -60,18 +38,19 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    if dropout_p or enable_gqa or (attn_mask is not None and tag_of(attn_mask) is not None):
-        raise op.refused(
-            "attention with dropout, grouped queries or a mask that depends on the image has no relevance "
-            "rule"
-        )
+    if dropout_p:
+        raise op.refused("attention with dropout has no relevance rule")
+    if query.dim() != 4 and enable_gqa:
+        raise op.refused("attention with grouped queries of other shapes than (N, heads, tokens, channels) has no rule")
+    bias = attn_mask if tag_of(attn_mask) else None
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),
         "is_causal": is_causal,
         "scale": scale,
+        "enable_gqa": enable_gqa,
     }
     with torch.enable_grad():
-        out: Tensor = AttentionNode.apply(query, key, value, options, rec.pass_)
+        out: Tensor = AttentionNode.apply(query, key, value, bias, options, rec.pass_)
     return out
 
 
@@ -122,7 +101,7 @@ def multi_head_attention(
         else:
             parts = enumerate((query, key, value))
             q, k, v = (project(x, slice(i * size, (i + 1) * size)) for i, x in parts)
-        out = AttentionNode.apply(heads(q), heads(k), heads(v), {}, rec.pass_)
+        out = AttentionNode.apply(heads(q), heads(k), heads(v), None, {}, rec.pass_)
         out = out.permute(0, 2, 1, 3).flatten(2)  # (N, tokens, size)
     name = f"{op.module}.out_proj"
     out = rec.tap(set_tag(out, Tag()), name, "input")

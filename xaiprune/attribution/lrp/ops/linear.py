@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xaiprune.attribution.batch_norm import affine, scale_and_shift
 from xaiprune.attribution.lrp.engine.linear_call import ConvGeometry, LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.nodes import LinearNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
@@ -47,6 +48,30 @@ def conv(
         padding = tuple(total // 2 for total in whole)
     geometry = ConvGeometry(_per_dimension(stride, space), _per_dimension(padding, space), dilations, groups)
     options = (stride, padding, dilation, groups)
+    return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
+
+
+@register_operation("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def conv_transpose(
+    rec: Recorder,
+    op: Op,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """A linear map like a convolution, whose weight has its inputs first."""
+    if x.dim() != weight.dim():
+        raise op.refused("unbatched convolution has no relevance rule")
+    steps, pads, extra, dilations = (
+        _per_dimension(value, weight.dim() - 2) for value in (stride, padding, output_padding, dilation)
+    )
+    geometry = ConvGeometry(steps, pads, dilations, groups, True, extra)
+    options = (stride, padding, output_padding, groups, dilation)
     return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
 
 
@@ -123,19 +148,17 @@ def batch_norm(
             f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can "
             f"only be read behind the BatchNorm ('{op.module}')"
         )
-    if call is None or (call.geometry is None and x.dim() != 2):
-        with torch.enable_grad():
-            return F.batch_norm(x, mean, var, scale, shift, False, momentum, eps)
     assert mean is not None
     assert var is not None
-    factor = (var + eps).rsqrt() if scale is None else scale * (var + eps).rsqrt()
-    folded_bias = -mean * factor if call.bias is None else (call.bias - mean) * factor
-    if shift is not None:
-        folded_bias = folded_bias + shift
+    factor, offset = scale_and_shift(mean, var, scale, shift, eps)
+    if call is None or (call.geometry is None and x.dim() != 2):
+        with torch.enable_grad():
+            return affine(x, factor, offset)
+    folded_bias = offset if call.bias is None else offset + call.bias * factor
     folded = call.weights.get(
         "folded",
         (call.weight, running_mean, running_var, weight),
-        lambda: call.weight * factor.view(-1, *[1] * (call.weight.dim() - 1)),
+        lambda: call.geometry.scaled(call.weight, factor) if call.geometry else call.weight * factor[:, None],
     )
     z = F.batch_norm(call.z, mean, var, scale, shift, False, momentum, eps)
     rec.calls.pop(id(call), None)
