@@ -20,6 +20,7 @@ _OPERATORS = {
     "rdiv": "rdiv",
     "rsub": "rsub",
     "neg": "neg",
+    "eq": "eq",
     "getitem": "getitem",
     "setitem": "setitem",
 }

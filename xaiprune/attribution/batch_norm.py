@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -34,7 +33,9 @@ class BatchNormWrittenOut(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        return _batch_norm(func, *args, **kwargs) if short_name(func) == "batch_norm" else func(*args, **kwargs)
+        return (
+            _batch_norm(func, *args, **kwargs) if short_name(func) == "batch_norm" else func(*args, **kwargs)
+        )
 
 
 def _batch_norm(

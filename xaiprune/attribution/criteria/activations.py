@@ -16,7 +16,7 @@ from xaiprune.attribution.criteria.moments import (
     links_of,
     moments_at,
 )
-from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
+from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.registry import register_criterion
 from xaiprune.units import UnitLayer, evaluating
@@ -43,7 +43,7 @@ def activation(
             for unit in units:
                 for tensor in store[unit.name]:
                     positions = tensor.numel() / (unit.units * len(part) * len(store[unit.name]))
-                    sums = per_unit(tensor, unit, len(part)).sum(0, dtype=torch.float64)
+                    sums = by_unit(tensor, unit, 1).sum((0, 1, 3), dtype=torch.float64)  # whoever's they are
                     scores[unit.name] += sums.cpu() / (positions * len(images))
     return scores
 

@@ -91,9 +91,10 @@ class AttentionNode(torch.autograd.Function):
         active = (q, k, v) if bias is None else (q, k, v, bias)
         with torch.enable_grad():
             inner = [t.detach().requires_grad_() for t in active]
-            mask = {} if bias is None else {"attn_mask": inner[3]}
-            out = F.scaled_dot_product_attention(*inner[:3], **(options | mask))
-        ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options | mask, pass_
+            if bias is not None:
+                options = {**options, "attn_mask": inner[3]}
+            out = F.scaled_dot_product_attention(inner[0], inner[1], inner[2], **options)
+        ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
         return out.detach()
 
     @staticmethod
@@ -116,8 +117,8 @@ class AttentionNode(torch.autograd.Function):
         return (*scaled, *[None] * (6 - len(scaled)))
 
 
-def _scaled(g: Tensor, factor: float) -> Tensor:
-    return g if factor == 1 else g * factor
+def _scaled(g: Tensor | None, factor: float) -> Tensor | None:
+    return g if g is None or factor == 1 else g * factor
 
 
 def _zplus_attention(

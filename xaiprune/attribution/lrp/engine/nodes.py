@@ -26,16 +26,16 @@ class TapNode(torch.autograd.Function):
     """Identity that reports relevance to the pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: int, pass_: Pass) -> Tensor:
+    def forward(ctx: Any, x: Tensor, index: int, call: int, pass_: Pass) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.x, ctx.index, ctx.pass_ = x, index, pass_
+        ctx.x, ctx.index, ctx.call, ctx.pass_ = x, index, call, pass_
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         if grads[0] is not None:
-            ctx.pass_.read(ctx.index, ctx.x, grads[0])
-        return grads[0], None, None
+            ctx.pass_.read(ctx.index, ctx.call, ctx.x, grads[0])
+        return grads[0], None, None, None
 
 
 class LinearNode(torch.autograd.Function):

@@ -18,8 +18,17 @@ from torch.overrides import TorchFunctionMode
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.nodes import ActivationNode, TapNode
 from xaiprune.attribution.lrp.engine.passes import Pass
-from xaiprune.attribution.lrp.engine.tags import Tag, current, has_powers, plainly, set_plainly, set_tag, tag_of
+from xaiprune.attribution.lrp.engine.tags import (
+    Tag,
+    current,
+    has_powers,
+    plainly,
+    set_plainly,
+    set_tag,
+    tag_of,
+)
 from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.forward import as_found, logits_of
 from xaiprune.registry import OPERATIONS
 from xaiprune.tracing import is_in_place, plain_name, running_modules, short_name
 
@@ -63,7 +72,7 @@ class Recorder(TorchFunctionMode):
         calls: Linear calls that are part of the network's function, in execution order.
         starts: Tensors at which the graph begins (the lowest taps, or the image).
         starts_at_image: Whether the first of `starts` is the image.
-        seen: The tapped tensor of every tap that was reached.
+        seen: Tap -> the tapped tensor of each of its calls.
         pass_: The pass that the graph's nodes ask how to propagate.
         weights: Derived weights of the network.
     """
@@ -77,7 +86,7 @@ class Recorder(TorchFunctionMode):
         self.keep_sums = keep_sums
         self.calls: dict[int, LinearCall] = {}
         self.starts: list[Tensor] = []
-        self.seen: dict[int, Tensor] = {}
+        self.seen: dict[int, list[Tensor]] = {}
         self.starts_at_image = False
         self._running = [""]
         self._replaced: list[Tag] = []
@@ -105,13 +114,18 @@ class Recorder(TorchFunctionMode):
         set_tag(x, Tag(raw_input=True))
         modules = running_modules(model, self._entering, self._leaving)
         try:
-            with torch.inference_mode(False), torch.no_grad(), modules as self._running, self:
-                logits = model(x)
-            if not isinstance(logits, Tensor) or logits.dim() != 2 or tag_of(logits) is None:
-                raise XaipruneError(
-                    f"the model must return logits of shape (N, classes), got {_describe(logits)}"
-                )
-            return current(logits)
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                as_found(model),
+                modules as self._running,
+                self,
+            ):
+                outputs = model(x)
+            logits = current(logits_of(outputs))
+            if tag_of(logits) is None:
+                raise XaipruneError("the model's logits do not depend on the image: there is no relevance")
+            return logits
         finally:
             # From a tensor to what replaced it, and from there through the graph back to the tensor: a circle
             # that would keep the activations of this batch in memory through many of the next.
@@ -152,8 +166,9 @@ class Recorder(TorchFunctionMode):
                 x = x.detach().requires_grad_()
                 self.starts.append(x)
             for index in taps:
-                x = TapNode.apply(x, index, self.pass_)
-                self.seen[index] = x
+                calls = self.seen.setdefault(index, [])
+                x = TapNode.apply(x, index, len(calls), self.pass_)
+                calls.append(x)
         return set_tag(x, replace(tag, replaced_by=None, tapped=True))
 
     # -- interception ------------------------------------------------------------------------------
@@ -291,7 +306,3 @@ def _out_of_place(op: Op) -> Callable[..., Any]:
         if found is not None:
             return found
     raise op.refused(f"in-place operation '{short_name(op.func)}' has no relevance rule")
-
-
-def _describe(value: Any) -> str:
-    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

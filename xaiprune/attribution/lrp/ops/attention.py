@@ -41,7 +41,9 @@ def attention(
     if dropout_p:
         raise op.refused("attention with dropout has no relevance rule")
     if query.dim() != 4 and enable_gqa:
-        raise op.refused("attention with grouped queries of other shapes than (N, heads, tokens, channels) has no rule")
+        raise op.refused(
+            "attention with grouped queries of other shapes than (N, heads, tokens, channels) has no rule"
+        )
     bias = attn_mask if tag_of(attn_mask) else None
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),

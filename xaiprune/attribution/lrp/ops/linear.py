@@ -15,7 +15,6 @@ from xaiprune.attribution.lrp.engine.linear_call import ConvGeometry, LinearCall
 from xaiprune.attribution.lrp.engine.nodes import LinearNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, constants, set_tag, tag_of
-from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_operation
 
 
@@ -136,18 +135,16 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient."""
+    """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient.
+
+    Where relevance is read between the two, they are not one.
+    """
     if training or running_mean is None or running_var is None:
         raise op.refused("BatchNorm uses batch statistics; call model.eval() before attribution")
     tag = tag_of(x)
     assert tag is not None
     mean, var, scale, shift = constants(running_mean, running_var, weight, bias)
-    call = tag.call
-    if call is not None and tag.tapped:
-        raise XaipruneError(
-            f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can "
-            f"only be read behind the BatchNorm ('{op.module}')"
-        )
+    call = None if tag.tapped else tag.call
     assert mean is not None
     assert var is not None
     factor, offset = scale_and_shift(mean, var, scale, shift, eps)

@@ -29,7 +29,8 @@ _REARRANGE = [
 _AVERAGE = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool2d_with_indices", "mean", "sum", "amax", "amin", "maximum", "minimum",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool2d_with_indices", "mean", "sum", "amax", "amin",
+    "maximum", "minimum",
 ]
 _QUERIES = [
     "size", "dim", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "is_complex",

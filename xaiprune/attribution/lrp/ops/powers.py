@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
@@ -25,7 +24,9 @@ def power(rec: Recorder, op: Op, x: Any, exponent: Any = None) -> Tensor:
     p = _EXPONENTS.get(op.name, exponent)
     tag = tag_of(x)
     if tag is None or tag_of(p) is not None or (isinstance(p, Tensor) and p.numel() > 1):
-        raise op.refused(f"operation '{op.name}' with several exponents, or one that depends on the image, has no relevance rule")
+        raise op.refused(
+            f"'{op.name}' with several exponents, or one that depends on the image, has no relevance rule"
+        )
     p = float(p)
     nonnegative = tag.nonnegative or p % 2 == 0 or p % 1 != 0
     if tag.gate == "norm" or p < 0:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.nodes import Role, ShareNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
-from xaiprune.attribution.lrp.engine.tags import Tag, plainly, set_tag, tag_of
+from xaiprune.attribution.lrp.engine.tags import Gate, Tag, plainly, set_tag, tag_of
 from xaiprune.attribution.lrp.ops.linear import linear_call
 from xaiprune.registry import register_operation
 
@@ -25,7 +25,7 @@ Roles = tuple[Role | None, Role | None]
 
 
 def _shared(rec: Recorder, factors: Sequence[Tensor], roles: Sequence[Role | None]) -> list[Tensor]:
-    """Factors of a product, each with the part of its relevance that its role says; without one, all of it."""
+    """Factors of a product, each with the part of the relevance that its role says; without one, all."""
     with torch.enable_grad():
         return [
             x if role is None else ShareNode.apply(plainly(x) if role == "norm" else x, role, rec.pass_)
@@ -33,15 +33,17 @@ def _shared(rec: Recorder, factors: Sequence[Tensor], roles: Sequence[Role | Non
         ]
 
 
-def _gate(value: Any) -> str | None:
+def _gate(value: Any) -> Gate | None:
     tag = tag_of(value)
-    return tag and tag.gate
+    return tag.gate if tag else None
 
 
 def _nonnegative(*values: Any) -> bool:
     """Whether all are known to be at least 0: activations by their tags, constants if they are numbers."""
     tags = [(tag_of(value), value) for value in values]
-    return all(tag.nonnegative if tag else not isinstance(value, Tensor) and value >= 0 for tag, value in tags)
+    return all(
+        tag.nonnegative if tag else not isinstance(value, Tensor) and value >= 0 for tag, value in tags
+    )
 
 
 # -- elementwise ---------------------------------------------------------------------------------------
@@ -60,7 +62,7 @@ def multiply(rec: Recorder, op: Op, x: Any, y: Any) -> Tensor:
     return set_tag(product, Tag(nonnegative=nonnegative, gate="norm" if first == second == "norm" else None))
 
 
-def _roles(first: str | None, second: str | None) -> Roles:
+def _roles(first: Gate | None, second: Gate | None) -> Roles:
     if first == second == "norm":
         return None, None
     if "norm" in (first, second):
@@ -165,20 +167,19 @@ def add_matrix_product(
 
 
 @register_operation("einsum")
-def einsum(rec: Recorder, op: Op, equation: Any, *operands: Any) -> Tensor:
+def einsum(rec: Recorder, op: Op, equation: str, *operands: Any) -> Tensor:
     """A linear layer where a constant shares no index with the output that the activation has, too."""
     factors = list(operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands)
-    if not isinstance(equation, str):
-        raise op.refused("einsum without an equation as text has no relevance rule")
     active = [place for place, factor in enumerate(factors) if tag_of(factor) is not None]
     if len(active) > 2:
         raise op.refused("einsum of more than two activations has no relevance rule")
     if len(active) == 2:
         first, second = (factors[place] for place in active)
-        shared = _shared(rec, (first, second), _matrix_roles(first, second))
-        for place, factor in zip(active, shared, strict=True):
-            factors[place] = factor
-    elif len(factors) == 2 and (layer := _as_layer(equation.replace(" ", ""), active[0])):
+        shared = iter(_shared(rec, (first, second), _matrix_roles(first, second)))
+        with torch.enable_grad():
+            factors = [next(shared) if n in active else factor.detach() for n, factor in enumerate(factors)]
+            return set_tag(torch.einsum(equation, *factors), Tag())
+    if len(factors) == 2 and (layer := _as_layer(equation.replace(" ", ""), active[0])):
         return _through_layer(rec, op, factors[active[0]], factors[1 - active[0]], layer)
     return set_tag(rec.plain(op, equation, *factors), Tag())
 
@@ -201,7 +202,9 @@ class _Layer:
 
 
 def _as_layer(equation: str, place: int) -> _Layer | None:
-    """The layer that an activation (operand 0 or 1) and a constant are; None if they share an index that stays."""
+    """The layer that an activation (operand 0 or 1) and a constant are; None where the constant is no matrix
+    for all of the activation's other indices alike.
+    """
     inputs, _, output = equation.partition("->")
     x, constant = inputs.split(",")[:: -1 if place else 1]
     summed = "".join(index for index in constant if index not in output)
