@@ -18,7 +18,7 @@ from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.lrp.rules import stabilized
 from xaiprune.attribution.relevance import Relevance
 from xaiprune.errors import UnsupportedOperation, XaipruneError
-from xaiprune.forward import as_input, logits_of
+from xaiprune.forward import as_found, as_input, logits_of
 from xaiprune.units.flow import device_of
 from xaiprune.units.layer import UnitLayer
 
@@ -224,7 +224,7 @@ def _probe(
     """
     pair = as_input(model, images)
     recording = Recording(model, pair[:1], _taps(units), weights=weights)
-    with torch.no_grad():
+    with torch.no_grad(), as_found(model):
         plain = logits_of(model(pair[:1]))
     scale = plain.abs().max().clamp_min(1e-6)
     if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):

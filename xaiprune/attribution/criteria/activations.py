@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, right_logits
+from xaiprune.attribution.criteria.batches import batches, right_logits, untouched
 from xaiprune.attribution.criteria.moments import (
     Moments,
     Place,
@@ -19,7 +19,7 @@ from xaiprune.attribution.criteria.moments import (
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer, evaluating
+from xaiprune.units import UnitLayer
 
 
 @register_criterion("activation")
@@ -35,7 +35,7 @@ def activation(
 ) -> Scores:
     """Mean of |activation| over images, positions and a unit's channels, after its BatchNorm."""
     scores = {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}
-    with evaluating(model), torch.no_grad():
+    with untouched(model), torch.no_grad():
         for part, part_labels in batches(model, images, labels, batch_size):
             with captured(model, units, keep=torch.abs) as store:
                 right_logits(model(part), part_labels, task)  # labels are checked as by every other criterion

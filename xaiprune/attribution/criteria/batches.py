@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +11,15 @@ from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_input, logits_of
+from xaiprune.forward import as_found, as_input, logits_of
+from xaiprune.units import evaluating
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode while it lasts; then its modes and what its modules keep are as they were."""
+    with evaluating(model), as_found(model):
+        yield
 
 
 def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution.batch_norm import BatchNormWrittenOut
-from xaiprune.attribution.criteria.batches import batches, check, right_logits
+from xaiprune.attribution.criteria.batches import batches, check, right_logits, untouched
 from xaiprune.attribution.criteria.taps import captured, image_axes, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.image_axis import ImageAxis
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import as_found
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer, evaluating
+from xaiprune.units import UnitLayer
 
 ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
 """Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""
@@ -101,7 +101,7 @@ def integrated_gradients(
     if n_steps < 1:
         raise XaipruneError(f"criterion integrated_gradients: n_steps must be at least 1, got {n_steps}")
     scores = _zeros(units)
-    with evaluating(model):
+    with untouched(model):
         size, axes = axes_and_size(model, images, labels, units, task, batch_size)
         for part, part_labels in batches(model, images, labels, size):
             shares = conductance(model, part, part_labels, units, task, n_steps, axes)
@@ -197,7 +197,7 @@ def _sum_over_images(
 ) -> Scores:
     """Sum over images of the size of the sum over positions of a product of activation and gradient."""
     scores = _zeros(units)
-    with evaluating(model):
+    with untouched(model):
         batch_size, axes = axes_and_size(model, images, labels, units, task, batch_size)
         for part, part_labels in batches(model, images, labels, batch_size):
             taken = activations_and_gradients(model, part, part_labels, units, task)
