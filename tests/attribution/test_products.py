@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, Recording, ZPlus, relevance_at
+from xaiprune.attribution.lrp import PLAIN_GRADIENT, Composite, Epsilon, Gamma, Recording, ZPlus, relevance_at
 from xaiprune.attribution.lrp.rules import Rule
-from xaiprune.testing.operations import GRADIENT, FunctionNetwork
+from xaiprune.testing.operations import FunctionNetwork
 from xaiprune.testing.small_networks import chain
 
 from .dense import relevance_of_inputs
@@ -24,7 +24,7 @@ COMPOSITES = (
     Composite(EXACT, softmax="zplus", product="uniform"),
     Composite(EXACT, norm="gradient"),
     Composite(EXACT, norm="gradient", product="gradient", activation="gradient"),
-    GRADIENT,
+    PLAIN_GRADIENT,
 )
 every_composite = pytest.mark.parametrize("composite", COMPOSITES, ids=range(len(COMPOSITES)))
 

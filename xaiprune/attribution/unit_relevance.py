@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xaiprune.attribution.criteria.taps import image_axes, images_first
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.image_axis import ImageAxis
-from xaiprune.attribution.lrp.composite import Composite
+from xaiprune.attribution.lrp.composite import PLAIN_GRADIENT, Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.recorder import TapPoint
 from xaiprune.attribution.lrp.engine.recording import Recording
@@ -237,11 +237,30 @@ def _probe(
         return per_image, classes, None
     one = [recording.tapped(index) for index in range(len(units))]
     try:
-        both = Recording(model, pair, _taps(units), weights=weights)
+        two = _first_of_two(model, pair, units, weights)
     except torch.OutOfMemoryError:
         return per_image, classes, None
-    two = [both.tapped(index) for index in range(len(units))]
     return per_image, classes, image_axes(units, one, two)
+
+
+def _first_of_two(
+    model: nn.Module, pair: Tensor, units: Sequence[UnitLayer], weights: WeightCache
+) -> list[list[tuple[Tensor, Tensor]]]:
+    """Activations of each unit layer, call by call, and there the gradient of the first image's logits."""
+    recording = Recording(model, pair, _taps(units), weights=weights)
+    gradients: dict[tuple[int, int], Tensor] = {}
+
+    def read(index: int, call: int, _: Tensor, g: Tensor) -> None:
+        gradients[index, call] = g
+
+    initial = torch.zeros_like(recording.logits)
+    initial[0] = 1
+    recording.backward(PLAIN_GRADIENT, initial, read, last=True)
+    tapped = [recording.tapped(index) for index in range(len(units))]
+    return [
+        [(a, gradients.get((index, call), torch.zeros_like(a))) for call, a in enumerate(calls)]
+        for index, calls in enumerate(tapped)
+    ]
 
 
 def _budget(memory_budget: int | None, device: torch.device) -> int:

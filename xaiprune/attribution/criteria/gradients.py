@@ -134,11 +134,24 @@ def conductance(
 
 
 def activations_and_gradients(
-    model: nn.Module, images: Tensor, labels: Tensor, units: Sequence[UnitLayer], task: SelectsLogits | None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    of: int | None = None,
 ) -> ActivationsAndGradients:
     """Activations at the taps and the right logits' gradients there, for one batch.
 
     The backward stops at the lowest tap, and no gradient of a weight is computed.
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W).
+        labels: (N,).
+        units: Where to read.
+        task: As for criteria.
+        of: How many images' logits count; None: all.
     """
     # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
     # require grad.
@@ -151,7 +164,7 @@ def activations_and_gradients(
     ):
         # clones: autograd saves no tensor that was made in inference_mode
         outputs = model(images.detach().clone().requires_grad_())
-        total = right_logits(outputs, labels.clone(), task).sum()
+        total = right_logits(outputs, labels.clone(), task)[:of].sum()
     require_all(store, units)
     tensors = [tensor for unit in units for tensor in store[unit.name]]
     gradients = iter(torch.autograd.grad(total, tensors, allow_unused=True, materialize_grads=True))
@@ -170,14 +183,11 @@ def axes_and_size(
     check(images, labels, batch_size)
     if min(len(images), batch_size) == 1:
         return 1, None
-    tapped = []
-    for count in (1, 2):
-        part, part_labels = next(batches(model, images[:count], labels[:count], count))
-        with torch.no_grad(), captured(model, units, keep=torch.clone) as store:
-            right_logits(model(part), part_labels, task)
-        require_all(store, units)
-        tapped.append([store[unit.name] for unit in units])
-    axes = image_axes(units, *tapped)
+    pair, pair_labels = next(batches(model, images[:2], labels[:2], 2))
+    with torch.no_grad(), captured(model, units, keep=torch.clone) as store:
+        model(pair[:1])
+    both = activations_and_gradients(model, pair, pair_labels, units, task, of=1)
+    axes = image_axes(units, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
     return (1, None) if axes is None else (batch_size, {u.name: a for u, a in zip(units, axes, strict=True)})
 
 

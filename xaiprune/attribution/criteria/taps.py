@@ -96,26 +96,32 @@ def per_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUT
 
 
 def image_axes(
-    units: Sequence[UnitLayer], one: Sequence[Sequence[Tensor]], two: Sequence[Sequence[Tensor]]
+    units: Sequence[UnitLayer],
+    one: Sequence[Sequence[Tensor]],
+    two: Sequence[Sequence[tuple[Tensor, Tensor]]],
 ) -> list[list[ImageAxis]] | None:
     """Which part of each tapped tensor belongs to which image.
 
     Args:
         units: The unit layers.
         one: What was tapped at each of them, call by call, for one image.
-        two: For the same image and another in one batch.
+        two: For the same image and another in one batch, each with the gradient of the first image's logits.
 
     Returns:
-        For each unit layer the axis of each call; None where one cannot be found, so that only batches of one
-        image are what they seem.
+        For each unit layer the axis of each call; None where one cannot be found, or where one image's logits
+        depend on the other image: only batches of one image are what they seem.
     """
-    axes = [
-        [find_image_axis(a, b, unit.dim) for a, b in zip(alone, both, strict=False)]
-        for unit, alone, both in zip(units, one, two, strict=True)
-    ]
-    found = [[axis for axis in calls if axis is not None] for calls in axes]
-    calls = [len(both) for both in two]
-    return found if [len(alone) for alone in one] == calls == [len(axis) for axis in found] else None
+    found: list[list[ImageAxis]] = []
+    for unit, alone, both in zip(units, one, two, strict=True):
+        if len(alone) != len(both):
+            return None
+        found.append([])
+        for a, (b, g) in zip(alone, both, strict=True):
+            axis = find_image_axis(a, b, unit.dim)
+            if axis is None or bool(axis.first(g, 2, unit.dim)[1].any()):
+                return None
+            found[-1].append(axis)
+    return found
 
 
 def tap_module(model: nn.Module, unit: UnitLayer) -> nn.Module:

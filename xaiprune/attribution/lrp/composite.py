@@ -194,3 +194,9 @@ def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         hint = did_you_mean(str(value), choices)
         raise XaipruneError(f"composite: {key} '{value}' is unknown, choose from {', '.join(choices)}{hint}")
+
+
+PLAIN_GRADIENT = Composite(
+    Epsilon(0.0), softmax="gradient", activation="gradient", norm="gradient", product="gradient"
+)
+"""Under which relevance is activation times gradient, in any network."""
