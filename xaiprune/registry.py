@@ -161,7 +161,7 @@ OPERATIONS = Registry(
     {},
     [
         f"{_OPERATIONS}.{name}"
-        for name in ("activation", "attention", "linear", "norm", "plain", "powers", "products")
+        for name in ["activation", "attention", "linear", "multi_head", "norm", "plain", "powers", "products"]
     ],
 )
 # Methods of other people that comparisons can run. Criteria are how people add their own.

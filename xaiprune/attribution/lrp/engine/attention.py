@@ -33,6 +33,8 @@ def softmax_zplus_backward(x: Tensor, s: Tensor, g: Tensor, dim: int) -> Tensor:
         q_j = R_j / (s_j t_j) = g_j / t_j,
         R_i = max(0, x_i) s_i (1 - s_i) q_i + n_i (sum_j s_j q_j - s_i q_i).
     """
+    # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
+    x = torch.where(x.isinf(), torch.zeros_like(x), x)
     positive = x > 0
     negative_mass = torch.where(positive, torch.zeros_like(x), -x * s)
     own = torch.where(positive, x * (1 - s), torch.zeros_like(x))
@@ -141,9 +143,7 @@ def _zplus_attention(
         masked = similarity.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else similarity + mask
     weights = masked.softmax(-1)
     g_v = weights.transpose(-2, -1) @ g * 0.5
-    # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
-    finite = torch.where(masked.isinf(), torch.zeros_like(masked), masked)
-    g_similarity = softmax_zplus_backward(finite, weights, g @ v.transpose(-2, -1) * 0.5, -1)
+    g_similarity = softmax_zplus_backward(masked, weights, g @ v.transpose(-2, -1) * 0.5, -1)
     g_bias = None if mask is None else g_similarity.sum_to_size(mask.shape)
     g_similarity = g_similarity * (0.5 * scale)
     g_k = g_similarity.transpose(-2, -1) @ q
