@@ -302,6 +302,31 @@ def test_attention_of_grouped_queries(composite: Composite) -> None:
     close(relevance(grouped, composite), relevance(repeated, composite))
 
 
+CONSTANT = normal(1, 4, 6, seed=6)
+BESIDE_CONSTANTS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
+    "queries": lambda x: (CONSTANT.expand(len(x), -1, -1), x, x.roll(1, 1)),
+    "keys": lambda x: (x, CONSTANT.expand(len(x), -1, -1), x.roll(1, 1)),
+    "values": lambda x: (x, x.roll(1, 1), CONSTANT.expand(len(x), -1, -1)),
+    "queries and keys": lambda x: (CONSTANT.expand(len(x), -1, -1), CONSTANT.expand(len(x), -1, -1) * 2, x),
+    "queries and values": lambda x: (CONSTANT.expand(len(x), -1, -1), x, CONSTANT.expand(len(x), -1, -1)),
+}
+
+
+@every_composite
+@pytest.mark.parametrize("name", list(BESIDE_CONSTANTS))
+def test_attention_beside_constants(name: str, composite: Composite) -> None:
+    # Beside a way around, since under CP-LRP nothing passes the weights.
+    def fused(x: Tensor) -> Tensor:
+        q, k, v = (part[:, None] for part in BESIDE_CONSTANTS[name](x))
+        return torch.cat((F.scaled_dot_product_attention(q, k, v, scale=0.5)[:, 0], x), 1)
+
+    def unfused(x: Tensor) -> Tensor:
+        q, k, v = BESIDE_CONSTANTS[name](x)
+        return torch.cat((((q * 0.5) @ k.mT).softmax(-1) @ v, x), 1)
+
+    close(relevance(fused, composite), relevance(unfused, composite))
+
+
 def test_a_mixture_of_attention_weights_are_attention_weights() -> None:
     # ConViT: values get everything under CP-LRP, what the weights are made of nothing.
     position = normal(3, 4, 4, seed=5).softmax(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -75,7 +76,8 @@ class AttentionNode(torch.autograd.Function):
 
     Both products split evenly and the softmax is its plain gradient, so queries and keys get 1/4 and
     values 1/2 of the plain gradient (AttnLRP); a bias that depends on the image, which is added to the
-    attention's logits, gets 1/2 as well. Under CP-LRP values get all of it. Only zplus needs the attention
+    attention's logits, gets 1/2 as well. Under CP-LRP values get all of it. What stands beside a constant
+    (queries that are learned, keys of a fixed text) gets its part, too. Only zplus needs the attention
     weights, and makes them in the backward.
     """
 
@@ -86,10 +88,12 @@ class AttentionNode(torch.autograd.Function):
         k: Tensor,
         v: Tensor,
         bias: Tensor | None,
+        depends: tuple[bool, ...],
         options: dict[str, Any],
         pass_: Pass,
     ) -> Tensor:
         ctx.set_materialize_grads(False)
+        ctx.depends = depends  # of queries, keys, values: on the image
         active = (q, k, v) if bias is None else (q, k, v, bias)
         with torch.enable_grad():
             inner = [t.detach().requires_grad_() for t in active]
@@ -103,20 +107,24 @@ class AttentionNode(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         g, composite = grads[0], ctx.pass_.composite
         if g is None:
-            return (None,) * 6
-        if composite.softmax == "zplus":
-            q, k, v = (t.detach() for t in ctx.inner[:3])
-            g_q, g_k, g_v, g_bias = _zplus_attention(q, k, v, ctx.options, g)
-            return g_q, g_k, g_v, g_bias if len(ctx.inner) > 3 else None, None, None
+            return (None,) * 7
+        queries, keys, values = ctx.depends
         weights, value = share("weights", composite), share("value", composite)
-        if weights == 0:
-            (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:3], g, retain_graph=True)
-            return None, None, _scaled(g_v, value), None, None, None
-        similarity = weights * share("similarity", composite)
+        if not values:
+            weights = float(weights > 0)
+        if not (queries or keys or len(ctx.inner) > 3):
+            value = 1.0
+        similarity = weights * (share("similarity", composite) if queries and keys else 1.0)
         parts = (similarity, similarity, value, weights)
-        grads = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
-        scaled = [_scaled(grad, part) for grad, part in zip(grads, parts, strict=False)]
-        return (*scaled, *[None] * (6 - len(scaled)))
+        plain: Sequence[Tensor | None]
+        if composite.softmax == "zplus":
+            plain = _zplus_attention([t.detach() for t in ctx.inner[:3]], ctx.options, g)[: len(ctx.inner)]
+        elif weights == 0:
+            plain = [None, None, *torch.autograd.grad(ctx.out, ctx.inner[2:3], g, retain_graph=True)]
+        else:
+            plain = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
+        scaled = [_scaled(grad, part) for grad, part in zip(plain, parts, strict=False)]
+        return (*scaled, *[None] * (7 - len(scaled)))
 
 
 def _scaled(g: Tensor | None, factor: float) -> Tensor | None:
@@ -124,13 +132,14 @@ def _scaled(g: Tensor | None, factor: float) -> Tensor | None:
 
 
 def _zplus_attention(
-    q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], g: Tensor
+    inputs: Sequence[Tensor], options: dict[str, Any], g: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Products split evenly, softmax by z+; attention weights are built explicitly.
+    """Softmax by z+, the products' plain gradients; attention weights are built explicitly.
 
     Returns:
         Of queries, keys, values, and of a bias of the attention's logits where there is one.
     """
+    q, k, v = inputs
     scale = options.get("scale") or 1 / math.sqrt(q.shape[-1])
     groups = q.shape[1] // k.shape[1] if options.get("enable_gqa") else 1
     k, v = (t.repeat_interleave(groups, 1) if groups > 1 else t for t in (k, v))
@@ -142,10 +151,10 @@ def _zplus_attention(
     if mask is not None:
         masked = similarity.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else similarity + mask
     weights = masked.softmax(-1)
-    g_v = weights.transpose(-2, -1) @ g * 0.5
-    g_similarity = softmax_zplus_backward(masked, weights, g @ v.transpose(-2, -1) * 0.5, -1)
+    g_v = weights.transpose(-2, -1) @ g
+    g_similarity = softmax_zplus_backward(masked, weights, g @ v.transpose(-2, -1), -1)
     g_bias = None if mask is None else g_similarity.sum_to_size(mask.shape)
-    g_similarity = g_similarity * (0.5 * scale)
+    g_similarity = g_similarity * scale
     g_k = g_similarity.transpose(-2, -1) @ q
     if groups > 1:
         g_k, g_v = (t.unflatten(1, (-1, groups)).sum(2) for t in (g_k, g_v))

@@ -49,6 +49,7 @@ def attention(
         "scale": scale,
         "enable_gqa": enable_gqa,
     }
+    depends = tuple(tag_of(part) is not None for part in (query, key, value))
     with torch.enable_grad():
-        out: Tensor = AttentionNode.apply(query, key, value, bias, options, rec.pass_)
+        out: Tensor = AttentionNode.apply(query, key, value, bias, depends, options, rec.pass_)
     return out

@@ -36,7 +36,7 @@ def multi_head_attention(
     need_weights: bool = True,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Queries, keys and values are (tokens, N, channels); attention weights that are returned carry relevance."""
+    """Takes (tokens, N, channels); attention weights that are returned carry relevance, too."""
     masks = options.get("attn_mask"), options.get("key_padding_mask")
     extra_keys = add_zero_attn or bias_k is not None or bias_v is not None
     if in_proj_weight is None or extra_keys or any(map(tag_of, masks)):
