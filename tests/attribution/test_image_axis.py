@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution import CRITERIA, attribute, criterion
+from xaiprune.attribution import CRITERIA, attribute, criterion, heatmaps
 from xaiprune.attribution.image_axis import ImageAxis, find_image_axis
 from xaiprune.attribution.lrp import Composite, Gamma
 from xaiprune.testing.small_networks import images_and_labels, seeded
@@ -129,12 +129,19 @@ def test_relevance_is_that_of_single_images(name: str, batch_size: int) -> None:
 @pytest.mark.parametrize("batch_size", [2, 3, 32])
 @pytest.mark.parametrize("name_of_criterion", [name for name in CRITERIA if name != "random"])
 def test_scores_are_those_of_single_images(name_of_criterion: str, name: str, batch_size: int) -> None:
-    if name == "across images" and name_of_criterion in ("activation", "variance", "wanda"):
-        pytest.skip("a mean over what the network makes of a batch; such networks have no other")
     (model, units), (images, labels) = network(name), reference()
     alone, together = (
         criterion(name_of_criterion)(model, images, labels, units, batch_size=size)["fc1"]
         for size in (1, batch_size)
+    )
+    close(together, alone)
+
+
+@every_network
+def test_heatmaps_are_those_of_single_images(name: str) -> None:
+    (model, _), (images, labels) = network(name), reference()
+    alone, together = (
+        heatmaps(model, images, labels, Composite(Gamma(0.25)), batch_size=size) for size in (1, 3)
     )
     close(together, alone)
 

@@ -77,6 +77,14 @@ SPELLINGS: dict[str, tuple[Function, Function]] = {
         lambda x: (1 / torch.sqrt((x * 1.0).square().mean(-1, keepdim=True).float().double() + 1e-6)) * x,
         lambda x: F.rms_norm(x, (6,), None, 1e-6),
     ),
+    "rms_norm, x * x": (
+        lambda x: x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6),
+        lambda x: F.rms_norm(x, (6,), None, 1e-6),
+    ),
+    "attention weights cast": (
+        lambda x: (x @ x.mT).float().softmax(-1).type_as(x) @ x,
+        lambda x: F.softmax(x @ x.mT, -1, dtype=torch.float32).double() @ x,
+    ),
     "layer_norm": (
         lambda x: (x - x.mean(-1, keepdim=True)) * (x.var(-1, correction=0, keepdim=True) + 1e-5).rsqrt(),
         lambda x: F.layer_norm(x, (6,)),
@@ -119,7 +127,7 @@ def test_what_is_written_out_is_what_pytorchs_function_is(name: str, composite: 
     written_out, function = SPELLINGS[name]
     expected = relevance(function, composite)
     scale = expected.abs().max()
-    tolerance = 1e-6 if "reciprocal" in name else 1e-9  # it goes through float32
+    tolerance = 1e-6 if "reciprocal" in name or "cast" in name else 1e-9  # they go through float32
     torch.testing.assert_close(
         relevance(written_out, composite) / scale, expected / scale, rtol=tolerance, atol=tolerance
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, cat, nn
 
+from xaiprune.attribution.criteria.batches import independent_size
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.lrp.composite import Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
@@ -36,7 +37,7 @@ def heatmaps(
     Returns:
         (N, H, W) on the CPU.
     """
-    weights = WeightCache()
+    weights, batch_size = WeightCache(), independent_size(model, images, batch_size)
     found: list[Tensor] = []
     for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         recording = Recording(model, as_input(model, batch), (), from_image=True, weights=weights)

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, right_logits, untouched
+from xaiprune.attribution.criteria.batches import (
+    batches,
+    check,
+    independent_size,
+    right_logits,
+    untouched,
+)
 from xaiprune.attribution.criteria.moments import (
     Moments,
     Place,
@@ -36,6 +42,8 @@ def activation(
     """Mean of |activation| over images, positions and a unit's channels, after its BatchNorm."""
     scores = {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}
     with untouched(model), torch.no_grad():
+        check(images, labels, batch_size)
+        batch_size = independent_size(model, images, batch_size)
         for part, part_labels in batches(model, images, labels, batch_size):
             with captured(model, units, keep=torch.abs) as store:
                 right_logits(model(part), part_labels, task)  # labels are checked as by every other criterion

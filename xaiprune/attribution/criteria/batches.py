@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import as_found, as_input, logits_of
@@ -33,6 +34,23 @@ def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iter
     for start in range(0, len(images), size):
         part = as_input(model, images[start : start + size])
         yield part, labels[start : start + size].to(part.device)
+
+
+def independent_size(model: nn.Module, images: Tensor, size: int) -> int:
+    """The batch size, or 1 where the images of a batch change each other's logits (a norm over the batch).
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W); the first two are tried.
+        size: Images in one forward, at most.
+    """
+    if min(len(images), size) == 1:
+        return size
+    with torch.inference_mode(False), torch.enable_grad(), as_found(model), BatchNormWrittenOut():
+        pair = as_input(model, images[:2]).detach().clone().requires_grad_()
+        logits = logits_of(model(pair))
+        (g,) = torch.autograd.grad(logits[0].sum(), pair, allow_unused=True, materialize_grads=True)
+    return 1 if bool(g[1].any()) else size
 
 
 def check(images: Tensor, labels: Tensor, size: int) -> None:

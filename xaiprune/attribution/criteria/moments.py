@@ -11,7 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, check, right_logits, untouched
+from xaiprune.attribution.criteria.batches import (
+    batches,
+    check,
+    independent_size,
+    right_logits,
+    untouched,
+)
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.units import Links, UnitLayer, find_links
@@ -126,9 +132,11 @@ def moments_at(
         batch_size: Images in one forward.
     """
     found = {place: Moments(images=len(images)) for place in places}
-    with untouched(model), torch.no_grad(), _adding(model, found):
-        for part, part_labels in batches(model, images, labels, batch_size):
-            right_logits(model(part), part_labels, task)
+    with untouched(model), torch.no_grad():
+        batch_size = independent_size(model, images, batch_size)
+        with _adding(model, found):
+            for part, part_labels in batches(model, images, labels, batch_size):
+                right_logits(model(part), part_labels, task)
     return found
 
 

@@ -13,6 +13,7 @@ from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.passes import Pass, Reader
 from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import as_input
 from xaiprune.units import default_example
 
 # Top-level modules that timm puts between the last block and the logits, beside the classifier itself.
@@ -134,7 +135,7 @@ def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerI
         model: In eval mode.
         example: One image, (1, 3, H, W); zeros of the model's input size by default.
     """
-    example = default_example(model) if example is None else example[:1]
+    example = default_example(model) if example is None else as_input(model, example[:1])
     return Recording(model, example, ()).layers
 
 

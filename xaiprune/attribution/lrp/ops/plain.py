@@ -76,7 +76,7 @@ def rearrange_or_average(rec: Recorder, op: Op, *args: Any, **kwargs: Any) -> An
     result = rec.plain(op, *args, **kwargs)
     if result is args[0]:  # contiguous() and to() may return their input
         return result
-    return carry(result, args)
+    return carry(result, args[:1] if op.name.endswith("_as") else args)  # the other gives its type or shape
 
 
 @register_operation("interpolate", "masked_fill", "where")

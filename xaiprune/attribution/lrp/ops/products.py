@@ -52,6 +52,8 @@ def _nonnegative(*values: Any) -> bool:
 @register_operation("mul", "multiply")
 def multiply(rec: Recorder, op: Op, x: Any, y: Any) -> Tensor:
     first, second, nonnegative = _gate(x), _gate(y), _nonnegative(x, y)
+    if x is y:
+        return rec.call(torch.square, x)
     if tag_of(x) is None or tag_of(y) is None:
         gate, constant = (first, y) if tag_of(x) else (second, x)
         gate = gate if gate == "norm" or not isinstance(constant, Tensor) else None
