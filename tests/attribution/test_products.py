@@ -117,6 +117,15 @@ SPELLINGS: dict[str, tuple[Function, Function]] = {
             "nqk,nkd->nqd", torch.einsum("nqd,nkd->nqk", x, x).softmax(-1), x
         ),
     ),
+    "operands by name": (
+        lambda x: torch.div(input=torch.mul(other=x, input=x.sigmoid()), other=torch.add(input=x, other=9)),
+        lambda x: x.sigmoid() * x / (x + 9),
+    ),
+    "layer by name": (
+        lambda x: F.gelu(input=F.linear(input=x, weight=SCALE.diag()), approximate="tanh"),
+        lambda x: F.gelu(F.linear(x, SCALE.diag()), approximate="tanh"),
+    ),
+    "power of 0": (lambda x: x**0 * x, lambda x: x * 1),
     "addcmul": (lambda x: x + 0.5 * x.sigmoid() * x, lambda x: torch.addcmul(x, x.sigmoid(), x, value=0.5)),
 }  # fmt: skip
 

@@ -180,6 +180,7 @@ class Recorder(TorchFunctionMode):
             return self._property(func, args)
         args = _each(args, current)
         kwargs = {key: _each(value, current) for key, value in kwargs.items()}
+        args = (*args, *(kwargs.pop(key) for key in ("input", "other") if key in kwargs))
         if not _depends_on_image(args) and not _depends_on_image(kwargs.values()):
             return func(*args, **kwargs)
         op = Op(func, plain_name(name), self._running[-1])

@@ -20,7 +20,7 @@ _EXPONENTS = {"square": 2.0, "sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1.0}
 
 @register_operation("pow", *_EXPONENTS)
 def power(rec: Recorder, op: Op, x: Any, exponent: Any = None) -> Tensor:
-    """x^p, p > 0, is an activation; x^p, p < 0, and roots of sums of powers are norms."""
+    """x^p, p > 0, is an activation; x^p, p <= 0, and roots of sums of powers are norms."""
     p = _EXPONENTS.get(op.name, exponent)
     tag = tag_of(x)
     if tag is None or tag_of(p) is not None or (isinstance(p, Tensor) and p.numel() > 1):
@@ -29,7 +29,7 @@ def power(rec: Recorder, op: Op, x: Any, exponent: Any = None) -> Tensor:
         )
     p = float(p)
     nonnegative = tag.nonnegative or p % 2 == 0 or p % 1 != 0
-    if tag.gate == "norm" or p < 0:
+    if tag.gate == "norm" or p <= 0:
         args = () if exponent is None else (exponent,)
         return set_tag(rec.plain(op, x, *args), Tag(nonnegative=nonnegative, gate="norm"))
     root = p < 1 and has_powers(x)
