@@ -59,13 +59,21 @@ def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
 
 def _restore(module: nn.Module, attributes: Mapping[str, tuple[Any, Any]]) -> None:
     for key, value in list(vars(module).items()):
-        if key in _OWN or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(value)):
-            continue
         former, content = attributes.get(key, (None, None))
+        unchanged = former is value and (content is None or _same(value, content))
+        if key in _OWN or unchanged or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(value)):
+            continue
         if key not in attributes:
             del vars(module)[key]
         elif former is not value:
             vars(module)[key] = former
-        elif content is not None:
+        else:
             value.clear()
             value.update(content) if isinstance(value, dict) else value.extend(content)
+
+
+def _same(value: Any, content: Any) -> bool:
+    """Whether a dictionary or list holds the very same objects (tensors are not compared by value)."""
+    if isinstance(value, dict):
+        return list(value) == list(content) and _same(list(value.values()), list(content.values()))
+    return len(value) == len(content) and all(a is b for a, b in zip(value, content, strict=True))

@@ -113,6 +113,26 @@ def test_filters_that_a_batch_norm_and_a_shortcut_read() -> None:
     torch.testing.assert_close(found.sums["conv"].double().abs().sum(0), taylor["conv"], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("tokens", [False, True])
+def test_a_linear_layer_in_front_of_its_batch_norm(tokens: bool) -> None:
+    torch.manual_seed(0)
+    parts = [nn.Flatten(), nn.Linear(3 * 16 * 16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 5)]
+    if tokens:  # BatchNorm1d over the second dimension of (N, 16, channels)
+        parts = [
+            nn.Flatten(1, 2),
+            nn.Linear(16, 8),
+            nn.BatchNorm1d(48),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(384, 5),
+        ]
+    model, (x, labels) = seeded(nn.Sequential(*parts)).double(), images()
+    units = [UnitLayer("1", "linear_outputs", 8, "1", dim=-1)]
+    found = attribute(model, x, labels, units, Composite(Epsilon(0.0)))
+    taylor = criterion("taylor")(model, x, labels, units)
+    torch.testing.assert_close(found.sums["1"].double().abs().sum(0), taylor["1"], rtol=1e-5, atol=1e-7)
+
+
 def test_units_behind_their_batch_norms_are_what_they_were() -> None:
     model, (x, labels) = small_resnet().double(), images()
     alone = attribute(model, x, labels, RESNET_UNITS, Composite(), batch_size=1)
