@@ -189,6 +189,22 @@ def test_what_a_network_caches_is_as_it_was(name: str, filled: bool) -> None:
     assert filled is (model.index is not None)
 
 
+@pytest.mark.parametrize("name", ["lrp", *CRITERIA])
+def test_caching_networks_inside_inference_mode(name: str) -> None:
+    torch.manual_seed(0)
+    model, (images, labels) = Caching().eval(), images_and_labels()
+    units = [UnitLayer("conv", "filters", 4, "conv")]
+
+    def scores() -> Tensor:
+        if name == "lrp":
+            return attribute(model, images, labels, units, Composite()).sums["conv"]
+        return criterion(name)(model, images, labels, units)["conv"]
+
+    expected = scores()
+    with torch.inference_mode():
+        assert torch.equal(scores(), expected)
+
+
 def test_gradients_are_usable_afterwards() -> None:
     model = small_resnet()
     images, labels = images_and_labels()

@@ -184,7 +184,7 @@ def axes_and_size(
     if min(len(images), batch_size) == 1:
         return 1, None
     pair, pair_labels = next(batches(model, images[:2], labels[:2], 2))
-    with torch.no_grad(), captured(model, units, keep=torch.clone) as store:
+    with torch.inference_mode(False), torch.no_grad(), captured(model, units, keep=torch.clone) as store:
         model(pair[:1])
     both = activations_and_gradients(model, pair, pair_labels, units, task, of=1)
     axes = image_axes(units, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
