@@ -61,7 +61,8 @@ def _restore(module: nn.Module, attributes: Mapping[str, tuple[Any, Any]]) -> No
     for key, value in list(vars(module).items()):
         former, content = attributes.get(key, (None, None))
         unchanged = former is value and (content is None or _same(value, content))
-        if key in _OWN or unchanged or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(value)):
+        tensors = (isinstance(leaf, Tensor) for leaf in tree_leaves((value, former, content)))
+        if key in _OWN or unchanged or not any(tensors):
             continue
         if key not in attributes:
             del vars(module)[key]

@@ -150,6 +150,7 @@ class Caching(nn.Module):
         self.seen: list[Tensor] = []
         self.last: Tensor | None = None
         self.calls = 0
+        self.taken: Tensor | None = torch.zeros(1)
         self.register_buffer("index", None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,6 +159,7 @@ class Caching(nn.Module):
         x = self.conv(x).relu().mean((2, 3))
         self.last, self.index, self.first = x, self.bias * 2, self.bias[0] + 1
         self.seen.append(x)
+        self.taken = None  # was a tensor
         self.calls += 1
         return self.head(x) + x @ self.biases["cpu"]
 
@@ -171,6 +173,7 @@ def test_what_a_network_caches_is_as_it_was(name: str, filled: bool) -> None:
     if filled:
         with torch.no_grad():
             model(images[:1])
+        model.taken = torch.zeros(1)
     cached = {key: dict(vars(module)) for key, module in model.named_modules()}
     biases, seen = dict(model.biases), list(model.seen)
     units = [UnitLayer("conv", "filters", 4, "conv")]
