@@ -84,7 +84,7 @@ class Bench:
         """Relevance of every unit under one more composite."""
         recording.backward(Composite(rule), self.onehot, self._read)
 
-    def _read(self, index: int, activation: Tensor, g: Tensor) -> None:
+    def _read(self, index: int, _: int, activation: Tensor, g: Tensor) -> None:
         unit: UnitLayer = self.units[index]
         relevance = (activation.detach() * g).movedim(unit.dim, -1)
         relevance = relevance.reshape(len(self.images), -1, unit.units, unit.width)

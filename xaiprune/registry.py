@@ -159,7 +159,10 @@ OBJECTIVES = Registry(
 OPERATIONS = Registry(
     "operation",
     {},
-    [f"{_OPERATIONS}.{name}" for name in ("activation", "attention", "linear", "norm", "plain")],
+    [
+        f"{_OPERATIONS}.{name}"
+        for name in ["activation", "attention", "linear", "multi_head", "norm", "plain", "powers", "products"]
+    ],
 )
 # Methods of other people that comparisons can run. Criteria are how people add their own.
 PEERS = Registry(

@@ -17,9 +17,12 @@ _OPERATORS = {
     "truediv": "div",
     "itruediv": "div",
     "rtruediv": "rdiv",
+    "rdiv": "rdiv",
     "rsub": "rsub",
     "neg": "neg",
+    "eq": "eq",
     "getitem": "getitem",
+    "setitem": "setitem",
 }
 
 
@@ -76,7 +79,7 @@ def plain_name(name: str) -> str:
 
 
 def is_in_place(name: str) -> bool:
-    """Whether a function of this name changes its first argument: ``add_``, ``__iadd__``."""
+    """Whether a function of this name changes its first argument: ``add_``, ``__iadd__``, ``__setitem__``."""
     if name.startswith("__"):
-        return name.startswith("__i") and name[2:-2] in _OPERATORS
+        return name == "__setitem__" or (name.startswith("__i") and name[2:-2] in _OPERATORS)
     return name.endswith("_")

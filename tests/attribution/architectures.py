@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,8 @@ from timm.layers import GroupNormAct, StdConv2d
 from timm.models.mlp_mixer import MlpMixer
 from timm.models.resnetv2 import ResNetV2
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from tests.architectures import randomized as randomized
 
 CLASSES = 7
 
@@ -103,30 +103,3 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     ),
     "timm mixer": (_mixer, 64),
 }
-
-
-def randomized(model: nn.Module, biases: bool = True) -> nn.Module:
-    """Random weights of every kind in float64, so that no part of a network is switched off; eval mode.
-
-    A fresh network's biases are zero, its BatchNorms do nothing and its layer scales hide whole blocks.
-
-    Args:
-        model: Changed in place.
-        biases: Whether anything is added that does not come from the image; without, biases, tokens,
-            position embeddings and running means are zero.
-    """
-    model.double().eval()
-    for name, parameter in model.named_parameters():
-        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-        if parameter.dim() == 1 and not name.endswith("bias"):  # scales
-            parameter.data.uniform_(0.5, 1.5, generator=generator)
-        elif name.endswith("weight"):
-            parameter.data.normal_(0, (1.5 / parameter[0].numel()) ** 0.5, generator=generator)
-        else:
-            parameter.data.normal_(0, 0.2 if biases else 0.0, generator=generator)
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm):
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-            module.running_mean.normal_(0, 0.2 if biases else 0.0, generator=generator)
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
-    return model

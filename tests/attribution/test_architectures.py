@@ -10,7 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Recording, ZPlus, relevance_at
+from xaiprune.attribution.lrp import (
+    PLAIN_GRADIENT,
+    AlphaBeta,
+    Composite,
+    Epsilon,
+    Gamma,
+    Recording,
+    ZPlus,
+    relevance_at,
+)
 from xaiprune.testing.small_networks import no_hooks
 
 from .architectures import ARCHITECTURES, CLASSES, randomized
@@ -19,9 +28,6 @@ every_architecture = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ARCHITECTURES]
 )
 
-GRADIENT = Composite(
-    Epsilon(0.0), softmax="gradient", activation="gradient", norm="gradient", product="gradient"
-)
 COMPOSITES = (
     Composite(Epsilon(1e-6), name="epsilon"),
     Composite(Gamma(0.25), softmax="cp", product="gate", name="gamma"),
@@ -68,7 +74,7 @@ def test_with_gradients_for_all_rules_it_is_the_plain_gradient(name: str) -> Non
     model, x = network(name), images(name)
     leaf = x.clone().requires_grad_()
     (g,) = torch.autograd.grad((model(leaf) * onehot(len(x))).sum(), leaf)
-    assert distance(pixels(model, x, GRADIENT), x * g) < 1e-9
+    assert distance(pixels(model, x, PLAIN_GRADIENT), x * g) < 1e-9
 
 
 @every_architecture

@@ -23,6 +23,13 @@ W = constant(6, 6)
 MHA = nn.MultiheadAttention(8, 2, batch_first=True).double().eval()
 BN_STATISTICS = constant(4), constant(4).abs() + 0.5
 
+
+def doubled_first_channel(x: Tensor) -> Tensor:
+    x = x + 0
+    x[:, 0] = 2 * x[:, 0]
+    return x
+
+
 PLAIN = {
     "view": lambda x: x.view(2, 4, 36) if len(x) == 2 else x.view(1, 4, 36),
     "reshape": lambda x: x.reshape(len(x), -1),
@@ -78,6 +85,17 @@ PLAIN = {
     "broadcast_to": lambda x: x[:, :1].broadcast_to(x.shape),
     "as_strided": lambda x: x.as_strided((len(x), 36), (144, 1)),
     "alias": lambda x: torch.ops.aten.alias(x),
+    "fold": lambda x: F.fold(x.flatten(2), (7, 7), 2),
+    "tril": lambda x: x.tril(),
+    "triu": lambda x: x.triu(1),
+    "diagonal": lambda x: x.diagonal(dim1=2, dim2=3),
+    "where": lambda x: torch.where(W > 0, x, -1.0),
+    "maximum": lambda x: torch.maximum(x, x.roll(1, 1)),
+    "minimum": lambda x: torch.minimum(x, W),
+    "amin": lambda x: x.amin(1),
+    "abs": lambda x: x.abs(),
+    "absolute": lambda x: torch.absolute(x),
+    "setitem": doubled_first_channel,
     "avg_pool1d": lambda x: F.avg_pool1d(x.flatten(2), 2),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
     "avg_pool3d": lambda x: F.avg_pool3d(x, 2),
@@ -96,8 +114,8 @@ PLAIN = {
     "amax": lambda x: x.amax((2, 3)),
     "interpolate": lambda x: F.interpolate(x, scale_factor=2.0, mode="bicubic"),
     "masked_fill": lambda x: x.masked_fill(W > 0, -1.0),
-    "max": lambda x: torch.stack([image.max() for image in x])[:, None],
-    "min": lambda x: torch.stack([image.min() for image in x])[:, None],
+    "max": lambda x: torch.stack([image.max() for image in x])[:, None] + x.max(1).values.flatten(1),
+    "min": lambda x: torch.stack([image.min() for image in x])[:, None] + x.min(1).values.flatten(1),
     "pad": lambda x: F.pad(x, (1, 1), value=-1.0),
     "add": lambda x: x.add_(x.roll(1, 1)),
     "sub": lambda x: 2 * x - x.roll(1, 1),
@@ -147,6 +165,17 @@ QUERIES = {
     "bernoulli": lambda x: x + 0 * x.sigmoid().bernoulli(),
     "sym_size": lambda x: x * torch.ops.aten.sym_size(x, 1),
     "assert": lambda x: torch._assert(len(x) > 0, "empty") or x,
+    "eq": lambda x: x + (x == 0),
+    "ne": lambda x: x * (x != 0),
+    "lt": lambda x: x * (x < 0),
+    "le": lambda x: x * (x <= 0),
+    "gt": lambda x: x.masked_fill(x > 0, 1.0),
+    "ge": lambda x: torch.where(x >= 0, x, 2 * x),
+    "isnan": lambda x: x.masked_fill(x.isnan(), 0.0),
+    "isinf": lambda x: x.masked_fill(x.isinf(), 0.0),
+    "isfinite": lambda x: torch.where(x.isfinite(), x, 0.0),
+    "argmax": lambda x: x.gather(1, x.argmax(1, keepdim=True)),
+    "argmin": lambda x: x.gather(1, x.argmin(1, keepdim=True)),
 }
 WITH_TREATMENTS = {
     "relu": lambda x: F.relu(x, True),
@@ -184,6 +213,36 @@ WITH_TREATMENTS = {
     "rms_norm": lambda x: F.rms_norm(x, (6,)),
     "group_norm": lambda x: F.group_norm(x, 2, constant(4), constant(4)),
     "normalize": lambda x: F.normalize(x, dim=1),
+    "conv_transpose1d": lambda x: F.conv_transpose1d(x.flatten(2), constant(4, 3, 2), stride=2),
+    "conv_transpose2d": lambda x: F.conv_transpose2d(x, constant(4, 3, 2, 2), constant(6), 2, groups=2),
+    "conv_transpose3d": lambda x: F.conv_transpose3d(x[:, None], constant(1, 2, 2, 2, 2)),
+    "mv": lambda x: torch.stack([torch.mv(image.flatten(1), constant(36)) for image in x]),
+    "addmm": lambda x: torch.addmm(constant(5), x.flatten(1), constant(144, 5)),
+    "baddbmm": lambda x: torch.baddbmm(x[:, 0], x[:, 1], x[:, 2], beta=0.5, alpha=2.0),
+    "einsum": lambda x: torch.einsum("nchw,ndhw->ncd", x, x.roll(1, 1)),
+    "addcmul": lambda x: torch.addcmul(x, x.roll(1, 1), W, value=0.5),
+    "addcdiv": lambda x: torch.addcdiv(W, x, x.roll(1, 1).square() + 1),
+    "lerp": lambda x: torch.lerp(x, x.roll(1, 1), x.roll(2, 1)),
+    "rdiv": lambda x: x * (2 / (x.square() + 1)),
+    "reciprocal": lambda x: x * (x.square() + 1).reciprocal(),
+    "pow": lambda x: x * (x**2 + 1) ** -0.5 + x**3,
+    "square": torch.square,
+    "sqrt": lambda x: (x.square() + 1).sqrt(),
+    "rsqrt": lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6),
+    "norm": lambda x: x / (x.norm(dim=1, keepdim=True) + 1),
+    "linalg_norm": lambda x: x * (torch.linalg.norm(x, dim=1, keepdim=True) + 1),
+    "linalg_vector_norm": lambda x: x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-3),
+    "var": lambda x: x * (x.var(1, keepdim=True) + 1).rsqrt(),
+    "std": lambda x: x / (x.std(1, keepdim=True) + 1),
+    "var_mean": lambda x: (
+        (x - torch.var_mean(x, 1, keepdim=True)[1]) / (torch.var_mean(x, 1)[0][:, None] + 1)
+    ),
+    "std_mean": lambda x: x / (torch.std_mean(x, 1, keepdim=True)[0] + 1),
+    "clamp": lambda x: x.clamp(-0.5, 1.0) + x.clamp(min=0.3),
+    "clip": lambda x: x.clip(min=0.0),
+    "clamp_min": lambda x: x.clamp_min(0),
+    "clamp_max": lambda x: x.clamp_max(0.5),
+    "glu": lambda x: F.glu(x, 1),
 }
 
 

@@ -64,6 +64,12 @@ LAYERS = {
     "conv depthwise": (lambda: nn.Conv2d(4, 4, 3, groups=4, padding=1), (4, 4, 4)),
     "conv depthwise, two each": (lambda: nn.Conv2d(3, 6, 3, groups=3, stride=2), (3, 5, 5)),
     "conv1d": (lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1), (3, 6)),
+    "conv transposed": (
+        lambda: nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1),
+        (4, 3, 4),
+    ),
+    "conv transposed, groups": (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2, dilation=2), (4, 3, 3)),
+    "conv1d transposed": (lambda: nn.ConvTranspose1d(3, 4, 2, stride=2, bias=False), (3, 5)),
 }
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution import attribute
+from xaiprune.attribution import CRITERIA, attribute, criterion
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma, ZPlus
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 from xaiprune.testing.small_networks import NETWORKS, RESNET_UNITS, images_and_labels, small_resnet
-from xaiprune.units import find_units
+from xaiprune.units import UnitLayer, find_units
 
 
 @contextmanager
@@ -136,3 +136,82 @@ def test_in_place_operations_keep_nothing_in_memory():
         assert alive() == before
     finally:
         gc.enable()
+
+
+class Caching(nn.Module):
+    """Keeps tensors in eval mode, as LeViT, TinyViT and EfficientFormer keep their attention biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.bias = nn.Parameter(torch.randn(4, 5))
+        self.head = nn.Linear(4, 5)
+        self.biases: dict[str, Tensor] = {}
+        self.seen: list[Tensor] = []
+        self.last: Tensor | None = None
+        self.calls = 0
+        self.taken: Tensor | None = torch.zeros(1)
+        self.register_buffer("index", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and "cpu" not in self.biases:
+            self.biases["cpu"] = self.bias[:, [4, 3, 2, 1, 0]]
+        x = self.conv(x).relu().mean((2, 3))
+        self.last, self.index, self.first = x, self.bias * 2, self.bias[0] + 1
+        self.seen.append(x)
+        self.taken = None  # was a tensor
+        self.calls += 1
+        return self.head(x) + x @ self.biases["cpu"]
+
+
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize("name", ["lrp", *CRITERIA])
+def test_what_a_network_caches_is_as_it_was(name: str, filled: bool) -> None:
+    torch.manual_seed(0)
+    model = Caching().eval()
+    images, labels = images_and_labels()
+    if filled:
+        with torch.no_grad():
+            model(images[:1])
+        model.taken = torch.zeros(1)
+    cached = {key: dict(vars(module)) for key, module in model.named_modules()}
+    biases, seen = dict(model.biases), list(model.seen)
+    units = [UnitLayer("conv", "filters", 4, "conv")]
+    if name == "lrp":
+        attribute(model, images, labels, units, Composite())
+    else:
+        criterion(name)(model, images, labels, units)
+    copy.deepcopy(model)
+    for key, module in model.named_modules():
+        now = {k: v for k, v in vars(module).items() if k != "calls"}
+        assert now.keys() == cached[key].keys() - {"calls"}
+        assert all(now[k] is cached[key][k] for k in now)
+    assert model.biases.keys() == biases.keys()
+    assert all(model.biases[k] is biases[k] for k in biases)
+    assert len(model.seen) == len(seen)
+    assert filled is (model.index is not None)
+
+
+@pytest.mark.parametrize("name", ["lrp", *CRITERIA])
+def test_caching_networks_inside_inference_mode(name: str) -> None:
+    torch.manual_seed(0)
+    model, (images, labels) = Caching().eval(), images_and_labels()
+    units = [UnitLayer("conv", "filters", 4, "conv")]
+
+    def scores() -> Tensor:
+        if name == "lrp":
+            return attribute(model, images, labels, units, Composite()).sums["conv"]
+        return criterion(name)(model, images, labels, units)["conv"]
+
+    expected = scores()
+    with torch.inference_mode():
+        assert torch.equal(scores(), expected)
+
+
+def test_gradients_are_usable_afterwards() -> None:
+    model = small_resnet()
+    images, labels = images_and_labels()
+    attribute(model, images, labels, RESNET_UNITS, Composite())
+    criterion("taylor")(model, images, labels, RESNET_UNITS)
+    nn.functional.cross_entropy(model(images), labels).backward()
+    assert all(p.grad is not None for p in model.parameters())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, cat, nn
 
+from xaiprune.attribution.criteria.batches import independent_size
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.lrp.composite import Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.unit_relevance import Start, initial_relevance
-from xaiprune.units.flow import device_of
+from xaiprune.forward import as_input
 
 
 def heatmaps(
@@ -36,12 +37,11 @@ def heatmaps(
     Returns:
         (N, H, W) on the CPU.
     """
-    device = device_of(model)
-    weights = WeightCache()
+    weights, batch_size = WeightCache(), independent_size(model, images, batch_size)
     found: list[Tensor] = []
     for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        recording = Recording(model, batch.to(device), (), from_image=True, weights=weights)
-        initial = initial_relevance(recording.logits, target.to(device), start, task)
+        recording = Recording(model, as_input(model, batch), (), from_image=True, weights=weights)
+        initial = initial_relevance(recording.logits, target.to(recording.logits.device), start, task)
         relevance = recording.backward(composite, initial, lambda *_: None, last=True)
         assert relevance is not None  # the recording begins at the image
         found.append(relevance.sum(1).cpu())

@@ -8,15 +8,17 @@ from typing import Literal, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.taps import by_unit
+from xaiprune.attribution.criteria.taps import image_axes, images_first
 from xaiprune.attribution.criteria.types import SelectsLogits
-from xaiprune.attribution.lrp.composite import Composite
+from xaiprune.attribution.image_axis import ImageAxis
+from xaiprune.attribution.lrp.composite import PLAIN_GRADIENT, Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.recorder import TapPoint
 from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.lrp.rules import stabilized
 from xaiprune.attribution.relevance import Relevance
 from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.forward import as_found, as_input, logits_of
 from xaiprune.units.flow import device_of
 from xaiprune.units.layer import UnitLayer
 
@@ -95,20 +97,21 @@ def attribute(
     _check(images, labels, units, composites, starts)
     device = device_of(model)
     weights = WeightCache()
-    taps = [TapPoint(unit.tap, unit.where) for unit in units]
-    per_image, classes = _probe(model, images[:1].to(device), taps, weights, task)
+    taps = _taps(units)
+    per_image, classes, axes = _probe(model, images[:2], units, weights, task, min(batch_size, len(images)))
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise XaipruneError(
             f"attribution: labels must be in 0..{classes - 1} (the task's classes), "
             f"got {int(labels.min())}..{int(labels.max())}"
         )
-    size = max(1, min(batch_size, _budget(memory_budget, device) // max(1, per_image)))
-    sums = [_Sums(units, len(images)) for _ in composites]
+    most = 1 if axes is None else batch_size
+    size = max(1, min(most, _budget(memory_budget, device) // max(1, per_image)))
+    sums = [_Sums(units, axes, len(images)) for _ in composites]
     confidence: list[Tensor] = []
     first = 0
     while first < len(images):
         part = slice(first, min(first + size, len(images)))
-        batch, target = images[part].to(device), labels[part].to(device)
+        batch, target = as_input(model, images[part]), labels[part].to(device)
         try:
             recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)
             for into, rules, at_logits in zip(sums, composites, starts, strict=True):
@@ -132,8 +135,10 @@ def attribute(
 class _Sums:
     """Relevance of every unit under one composite, summed up batch by batch."""
 
-    def __init__(self, units: Sequence[UnitLayer], images: int) -> None:
-        self._units = units
+    def __init__(
+        self, units: Sequence[UnitLayer], axes: Sequence[Sequence[ImageAxis]] | None, images: int
+    ) -> None:
+        self._units, self._axes = units, axes
         self._sums = [torch.zeros(images, unit.units) for unit in units]
         self._abs_sums = [torch.zeros(images, unit.units) for unit in units]
         self._part = slice(0, images)
@@ -144,17 +149,17 @@ class _Sums:
         for total in (*self._sums, *self._abs_sums):
             total[part] = 0
 
-    def add(self, index: int, activation: Tensor, g: Tensor) -> None:
+    def add(self, index: int, call: int, activation: Tensor, g: Tensor) -> None:
         """Add what a tap reports (a `Reader`)."""
         start, count = self._part.start, self._part.stop - self._part.start
+        unit, axis = self._units[index], self._axes[index][call] if self._axes else ImageAxis()
+        a, b = (images_first(tensor, unit, count, axis) for tensor in (activation.detach(), g))
         # Summed for as many images together as fit into the processor's cache; for large layers, one by one.
         step = max(1, _BLOCK // (activation.numel() // count))
-        width = len(activation) // count  # of the first dimension, for each image: 1, or its windows (Swin)
         for first in range(0, count, step):
-            block = slice(first * width, (first + step) * width)
-            a, b = activation[block].detach(), g[block]
-            relevance = by_unit(a * b, self._units[index], len(a) // width)
-            images = slice(start + first, min(start + first + step, self._part.stop))
+            block = slice(first, min(first + step, count))
+            relevance = (a[block] * b[block]).reshape(block.stop - first, -1, unit.units, unit.width)
+            images = slice(start + first, start + block.stop)
             self._sums[index][images] += relevance.sum((1, 3)).cpu()
             self._abs_sums[index][images] += relevance.abs_().sum((1, 3)).cpu()
 
@@ -196,31 +201,66 @@ def _selected(logits: Tensor, task: SelectsLogits | None) -> Tensor:
     return logits if task is None else task.select(logits)
 
 
+def _taps(units: Sequence[UnitLayer]) -> list[TapPoint]:
+    return [TapPoint(unit.tap, unit.where) for unit in units]
+
+
 def _probe(
     model: nn.Module,
-    image: Tensor,
-    taps: Sequence[TapPoint],
+    images: Tensor,
+    units: Sequence[UnitLayer],
     weights: WeightCache,
     task: SelectsLogits | None,
-) -> tuple[int, int]:
-    """Record one image, and check that the recorded forward is the plain one.
+    batch_size: int,
+) -> tuple[int, int, list[list[ImageAxis]] | None]:
+    """Record one image, check that the recorded forward is the plain one, and compare it with two images.
 
     The check catches what cannot be seen operation by operation, such as a view of a tensor that is changed
     in place later.
 
     Returns:
-        Bytes that one image takes, and the number of classes.
+        Bytes that one image takes, the number of classes, and which part of each tapped tensor belongs to
+        which image; None where images have to run one by one.
     """
-    recording = Recording(model, image, taps, weights=weights)
-    with torch.no_grad():
-        plain = model(image)
+    pair = as_input(model, images)
+    recording = Recording(model, pair[:1], _taps(units), weights=weights)
+    with torch.no_grad(), as_found(model):
+        plain = logits_of(model(pair[:1]))
     scale = plain.abs().max().clamp_min(1e-6)
     if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
         raise UnsupportedOperation(
             "the recorded forward of this model differs from its plain forward (an in-place change of a "
             "view, or randomness in eval mode); relevance would be wrong"
         )
-    return recording.bytes_per_image(), _selected(plain, task).shape[1]
+    per_image, classes = recording.bytes_per_image(), _selected(plain, task).shape[1]
+    if batch_size == 1:
+        return per_image, classes, None
+    one = [recording.tapped(index) for index in range(len(units))]
+    try:
+        two = _first_of_two(model, pair, units, weights)
+    except torch.OutOfMemoryError:
+        return per_image, classes, None
+    return per_image, classes, image_axes(units, one, two)
+
+
+def _first_of_two(
+    model: nn.Module, pair: Tensor, units: Sequence[UnitLayer], weights: WeightCache
+) -> list[list[tuple[Tensor, Tensor]]]:
+    """Activations of each unit layer, call by call, and there the gradient of the first image's logits."""
+    recording = Recording(model, pair, _taps(units), weights=weights)
+    gradients: dict[tuple[int, int], Tensor] = {}
+
+    def read(index: int, call: int, _: Tensor, g: Tensor) -> None:
+        gradients[index, call] = g
+
+    initial = torch.zeros_like(recording.logits)
+    initial[0] = 1
+    recording.backward(PLAIN_GRADIENT, initial, read, last=True)
+    tapped = [recording.tapped(index) for index in range(len(units))]
+    return [
+        [(a, gradients.get((index, call), torch.zeros_like(a))) for call, a in enumerate(calls)]
+        for index, calls in enumerate(tapped)
+    ]
 
 
 def _budget(memory_budget: int | None, device: torch.device) -> int:

@@ -16,15 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from xaiprune.attribution.lrp import Composite, Epsilon, Recording, relevance_at
+from xaiprune.attribution.lrp import PLAIN_GRADIENT, Composite, Epsilon, Recording, relevance_at
 from xaiprune.registry import OPERATIONS
 from xaiprune.tracing import plain_name, short_name
 
-GRADIENT = Composite(
-    Epsilon(0.0), softmax="gradient", activation="gradient", norm="gradient", product="gradient"
-)
 COMPOSITES = (
-    GRADIENT,
+    PLAIN_GRADIENT,
     Composite(Epsilon(0.0)),
     Composite(Epsilon(1e-6), softmax="cp", product="gate"),
     Composite(Epsilon(1e-6), softmax="zplus"),
@@ -133,7 +130,11 @@ class OperationSuite:
             pytest.skip("this operation has no plain gradient")
         leaf = images.clone().requires_grad_()
         (g,) = torch.autograd.grad((model(leaf.clone()) * initial).sum(), leaf)
-        _close(relevance_at(model, images, initial, GRADIENT, ["input"])["input"], images * g, case.tolerance)
+        _close(
+            relevance_at(model, images, initial, PLAIN_GRADIENT, ["input"])["input"],
+            images * g,
+            case.tolerance,
+        )
 
 
 def _close(actual: Tensor, expected: Tensor, tolerance: float) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, right_logits
+from xaiprune.attribution.criteria.batches import (
+    batches,
+    check,
+    independent_size,
+    right_logits,
+    untouched,
+)
 from xaiprune.attribution.criteria.moments import (
     Moments,
     Place,
@@ -16,10 +22,10 @@ from xaiprune.attribution.criteria.moments import (
     links_of,
     moments_at,
 )
-from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
+from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer, evaluating
+from xaiprune.units import UnitLayer
 
 
 @register_criterion("activation")
@@ -35,7 +41,9 @@ def activation(
 ) -> Scores:
     """Mean of |activation| over images, positions and a unit's channels, after its BatchNorm."""
     scores = {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}
-    with evaluating(model), torch.no_grad():
+    with untouched(model), torch.no_grad():
+        check(images, labels, batch_size)
+        batch_size = independent_size(model, images, batch_size)
         for part, part_labels in batches(model, images, labels, batch_size):
             with captured(model, units, keep=torch.abs) as store:
                 right_logits(model(part), part_labels, task)  # labels are checked as by every other criterion
@@ -43,7 +51,7 @@ def activation(
             for unit in units:
                 for tensor in store[unit.name]:
                     positions = tensor.numel() / (unit.units * len(part) * len(store[unit.name]))
-                    sums = per_unit(tensor, unit, len(part)).sum(0, dtype=torch.float64)
+                    sums = by_unit(tensor, unit, 1).sum((0, 1, 3), dtype=torch.float64)  # whoever's they are
                     scores[unit.name] += sums.cpu() / (positions * len(images))
     return scores
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import as_found, as_input, logits_of
+from xaiprune.units import evaluating
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode while it lasts; then its modes and what its modules keep are as they were."""
+    with evaluating(model), as_found(model):
+        yield
 
 
 def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -19,10 +31,26 @@ def batches(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Iter
             image; a batch size below 1.
     """
     check(images, labels, size)
-    like = next((p for p in model.parameters() if p.is_floating_point()), images)
     for start in range(0, len(images), size):
-        part = slice(start, start + size)
-        yield images[part].to(like.device, like.dtype), labels[part].to(like.device)
+        part = as_input(model, images[start : start + size])
+        yield part, labels[start : start + size].to(part.device)
+
+
+def independent_size(model: nn.Module, images: Tensor, size: int) -> int:
+    """The batch size, or 1 where the images of a batch change each other's logits (a norm over the batch).
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W); the first two are tried.
+        size: Images in one forward, at most.
+    """
+    if min(len(images), size) == 1:
+        return size
+    with torch.inference_mode(False), torch.enable_grad(), as_found(model), BatchNormWrittenOut():
+        pair = as_input(model, images[:2]).detach().clone().requires_grad_()
+        logits = logits_of(model(pair))
+        (g,) = torch.autograd.grad(logits[0].sum(), pair, allow_unused=True, materialize_grads=True)
+    return 1 if bool(g[1].any()) else size
 
 
 def check(images: Tensor, labels: Tensor, size: int) -> None:
@@ -49,13 +77,19 @@ def check(images: Tensor, labels: Tensor, size: int) -> None:
         raise XaipruneError(f"batch_size must be at least 1, got {size}")
 
 
-def right_logits(outputs: Tensor, labels: Tensor, task: SelectsLogits | None) -> Tensor:
+def right_logits(outputs: Any, labels: Tensor, task: SelectsLogits | None) -> Tensor:
     """The logit of each image's labelled class, (N,).
 
+    Args:
+        outputs: What the network returned.
+        labels: (N,).
+        task: As for criteria.
+
     Raises:
-        XaipruneError: A label outside the task's classes.
+        XaipruneError: A label outside the task's classes, or no logits.
     """
-    logits = outputs if task is None else task.select(outputs)
+    logits = logits_of(outputs)
+    logits = logits if task is None else task.select(logits)
     classes = logits.shape[1]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, right_logits
-from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
+from xaiprune.attribution.batch_norm import BatchNormWrittenOut
+from xaiprune.attribution.criteria.batches import batches, check, right_logits, untouched
+from xaiprune.attribution.criteria.taps import captured, image_axes, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
+from xaiprune.attribution.image_axis import ImageAxis
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import as_found
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer, evaluating
+from xaiprune.units import UnitLayer
 
 ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
 """Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""
+
+Axes = dict[str, list[ImageAxis]]
+"""Unit layer name -> which part of the tapped tensor belongs to which image, for every call of its tap."""
 
 
 @register_criterion("taylor")
@@ -33,7 +39,7 @@ def taylor(
 
     On ReLU networks this is LRP-epsilon with epsilon 0, started at the logit, aggregated by ``abs_of_sum``.
     """
-    return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.abs())
+    return _sum_over_images(model, images, labels, units, task, batch_size, torch.mul, torch.abs)
 
 
 @register_criterion("fisher")
@@ -52,7 +58,7 @@ def fisher(
     The form of Theis et al. 2018 (also Molchanov et al. 2019), here of the logit where they
     differentiate the loss.
     """
-    return _sum_over_images(model, images, labels, units, task, batch_size, lambda product: product.square())
+    return _sum_over_images(model, images, labels, units, task, batch_size, torch.mul, torch.square)
 
 
 @register_criterion("gradient")
@@ -67,14 +73,7 @@ def gradient(
     batch_size: int = 32,
 ) -> Scores:
     """Sum of |gradient| over images, positions and a unit's channels."""
-    scores = _zeros(units)
-    with evaluating(model):
-        for part, part_labels in batches(model, images, labels, batch_size):
-            taken = activations_and_gradients(model, part, part_labels, units, task)
-            for unit in units:
-                for _, g in taken[unit.name]:
-                    scores[unit.name] += _over_images(per_unit(g.abs(), unit, len(part)))
-    return scores
+    return _sum_over_images(model, images, labels, units, task, batch_size, lambda _, g: g.abs())
 
 
 @register_criterion("integrated_gradients")
@@ -102,9 +101,10 @@ def integrated_gradients(
     if n_steps < 1:
         raise XaipruneError(f"criterion integrated_gradients: n_steps must be at least 1, got {n_steps}")
     scores = _zeros(units)
-    with evaluating(model):
-        for part, part_labels in batches(model, images, labels, batch_size):
-            shares = conductance(model, part, part_labels, units, task, n_steps)
+    with untouched(model):
+        size, axes = axes_and_size(model, images, labels, units, task, batch_size)
+        for part, part_labels in batches(model, images, labels, size):
+            shares = conductance(model, part, part_labels, units, task, n_steps, axes)
             for unit in units:
                 scores[unit.name] += _over_images(shares[unit.name].abs())
     return scores
@@ -117,6 +117,7 @@ def conductance(
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     n_steps: int,
+    axes: Axes | None = None,
 ) -> dict[str, Tensor]:
     """Integrated gradient of every unit for one batch, signed: unit layer name -> (N, units)."""
     shares = {unit.name: images.new_zeros(len(images), unit.units) for unit in units}
@@ -124,29 +125,74 @@ def conductance(
     for step in range(1, n_steps + 1):
         now = activations_and_gradients(model, images * (step / n_steps), labels, units, task)
         for unit in units:
-            for (a, g), (a_before, g_before) in zip(now[unit.name], before[unit.name], strict=True):
-                shares[unit.name] += per_unit((g + g_before) * (a - a_before) / 2, unit, len(images))
+            calls = zip(now[unit.name], before[unit.name], strict=True)
+            for call, ((a, g), (a_before, g_before)) in enumerate(calls):
+                step_sums = (g + g_before) * (a - a_before) / 2
+                shares[unit.name] += per_unit(step_sums, unit, len(images), _axis(axes, unit, call))
         before = now
     return shares
 
 
 def activations_and_gradients(
-    model: nn.Module, images: Tensor, labels: Tensor, units: Sequence[UnitLayer], task: SelectsLogits | None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    of: int | None = None,
 ) -> ActivationsAndGradients:
     """Activations at the taps and the right logits' gradients there, for one batch.
 
     The backward stops at the lowest tap, and no gradient of a weight is computed.
+
+    Args:
+        model: In eval mode.
+        images: (N, 3, H, W).
+        labels: (N,).
+        units: Where to read.
+        task: As for criteria.
+        of: How many images' logits count; None: all.
     """
     # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
     # require grad.
-    with torch.inference_mode(False), torch.enable_grad(), captured(model, units) as store:
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        as_found(model),
+        BatchNormWrittenOut(),
+        captured(model, units) as store,
+    ):
         # clones: autograd saves no tensor that was made in inference_mode
         outputs = model(images.detach().clone().requires_grad_())
-        total = right_logits(outputs, labels.clone(), task).sum()
+        total = right_logits(outputs, labels.clone(), task)[:of].sum()
     require_all(store, units)
     tensors = [tensor for unit in units for tensor in store[unit.name]]
     gradients = iter(torch.autograd.grad(total, tensors, allow_unused=True, materialize_grads=True))
     return {unit.name: [(tensor.detach(), next(gradients)) for tensor in store[unit.name]] for unit in units}
+
+
+def axes_and_size(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    units: Sequence[UnitLayer],
+    task: SelectsLogits | None,
+    batch_size: int,
+) -> tuple[int, Axes | None]:
+    """How many images a forward may take so that each one's share can be told, and how it is told."""
+    check(images, labels, batch_size)
+    if min(len(images), batch_size) == 1:
+        return 1, None
+    pair, pair_labels = next(batches(model, images[:2], labels[:2], 2))
+    with torch.inference_mode(False), torch.no_grad(), captured(model, units, keep=torch.clone) as store:
+        model(pair[:1])
+    both = activations_and_gradients(model, pair, pair_labels, units, task, of=1)
+    axes = image_axes(units, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
+    return (1, None) if axes is None else (batch_size, {u.name: a for u, a in zip(units, axes, strict=True)})
+
+
+def _axis(axes: Axes | None, unit: UnitLayer, call: int) -> ImageAxis:
+    return ImageAxis() if axes is None else axes[unit.name][call]
 
 
 def _sum_over_images(
@@ -156,31 +202,22 @@ def _sum_over_images(
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     batch_size: int,
-    size: Callable[[Tensor], Tensor],
+    product: Callable[[Tensor, Tensor], Tensor],
+    size: Callable[[Tensor], Tensor] = lambda sums: sums,
 ) -> Scores:
+    """Sum over images of the size of the sum over positions of a product of activation and gradient."""
     scores = _zeros(units)
-    with evaluating(model):
-        for product in _products(model, images, labels, units, task, batch_size):
+    with untouched(model):
+        batch_size, axes = axes_and_size(model, images, labels, units, task, batch_size)
+        for part, part_labels in batches(model, images, labels, batch_size):
+            taken = activations_and_gradients(model, part, part_labels, units, task)
             for unit in units:
-                scores[unit.name] += _over_images(size(product[unit.name].double()))
+                sums = [
+                    per_unit(product(a, g), unit, len(part), _axis(axes, unit, call))
+                    for call, (a, g) in enumerate(taken[unit.name])
+                ]
+                scores[unit.name] += _over_images(size(torch.stack(sums).sum(0).double()))
     return scores
-
-
-def _products(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    units: Sequence[UnitLayer],
-    task: SelectsLogits | None,
-    batch_size: int,
-) -> Iterator[dict[str, Tensor]]:
-    """Activation times gradient summed over positions, batch by batch: unit layer name -> (n, units)."""
-    for part, part_labels in batches(model, images, labels, batch_size):
-        taken = activations_and_gradients(model, part, part_labels, units, task)
-        yield {
-            unit.name: torch.stack([per_unit(a * g, unit, len(part)) for a, g in taken[unit.name]]).sum(0)
-            for unit in units
-        }
 
 
 def _over_images(per_sample: Tensor) -> Tensor:

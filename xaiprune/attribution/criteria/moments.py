@@ -11,10 +11,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.batches import batches, check, right_logits
+from xaiprune.attribution.criteria.batches import (
+    batches,
+    check,
+    independent_size,
+    right_logits,
+    untouched,
+)
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import SelectsLogits
-from xaiprune.units import Links, UnitLayer, evaluating, find_links
+from xaiprune.units import Links, UnitLayer, find_links
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def links_of(
     """
     check(images, labels, batch_size)
     example, label = next(batches(model, images[:1], labels[:1], 1))
-    with evaluating(model), torch.no_grad():
+    with untouched(model), torch.no_grad():
         with captured(model, units, keep=torch.Tensor.detach) as store:
             right_logits(model(example), label, task)
         require_all(store, units)
@@ -126,9 +132,11 @@ def moments_at(
         batch_size: Images in one forward.
     """
     found = {place: Moments(images=len(images)) for place in places}
-    with evaluating(model), torch.no_grad(), _adding(model, found):
-        for part, part_labels in batches(model, images, labels, batch_size):
-            right_logits(model(part), part_labels, task)
+    with untouched(model), torch.no_grad():
+        batch_size = independent_size(model, images, batch_size)
+        with _adding(model, found):
+            for part, part_labels in batches(model, images, labels, batch_size):
+                right_logits(model(part), part_labels, task)
     return found
 
 

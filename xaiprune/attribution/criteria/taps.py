@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaiprune.attribution.image_axis import ImageAxis, find_image_axis
 from xaiprune.errors import XaipruneError
 from xaiprune.units.layer import UnitLayer
 
 Captured = dict[str, list[Tensor]]
 """Unit layer name -> the tapped tensor of every call of the tap, in order (a shared module has several)."""
+
+_OUTERMOST = ImageAxis()
 
 
 @contextmanager
@@ -57,33 +60,68 @@ def require_all(store: Captured, units: Sequence[UnitLayer]) -> None:
             )
 
 
-def by_unit(tensor: Tensor, unit: UnitLayer, count: int) -> Tensor:
-    """Rearrange a tapped tensor so that units have a dimension of their own.
+def images_first(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis) -> Tensor:
+    """A view of a tapped tensor, (N, ..., channels).
 
     Args:
-        tensor: Tapped tensor; its first dimension is the samples or, for window attention, a multiple of them
-            with the windows of a sample side by side.
+        tensor: Tapped tensor.
         unit: The unit layer it was read at.
-        count: Number of samples N.
-
-    Returns:
-        (N, positions, units, width); windows and tokens count as positions.
+        count: Number of images N; the whole tensor belongs to an image that is alone.
+        axis: Which of it belongs to which image.
 
     Raises:
         XaipruneError: The tensor does not have the unit layer's size.
     """
-    channels = tensor.movedim(unit.dim, -1)
-    if channels.shape[-1] != unit.units * unit.width or channels.shape[0] % count:
+    wrong = tensor.shape[unit.dim] != unit.units * unit.width
+    if wrong or (count > 1 and tensor.shape[axis.dim] % count):
         raise XaipruneError(
             f"unit layer {unit.name}: expected {unit.units} x {unit.width} channels of {count} images at "
             f"'{unit.tap}' (dim {unit.dim}), got a tensor of shape {tuple(tensor.shape)}"
         )
-    return channels.reshape(count, -1, unit.units, unit.width)
+    return tensor.movedim(unit.dim, -1)[None] if count == 1 else axis.first(tensor, count, unit.dim)
 
 
-def per_unit(tensor: Tensor, unit: UnitLayer, count: int) -> Tensor:
-    """Sum a tapped tensor over everything but samples and units, (N, units); see `by_unit`."""
-    return by_unit(tensor, unit, count).sum((1, 3))
+def by_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTERMOST) -> Tensor:
+    """Rearrange a tapped tensor so that units have a dimension of their own (see `images_first`).
+
+    Returns:
+        (N, positions, units, width); windows and tokens count as positions.
+    """
+    return images_first(tensor, unit, count, axis).reshape(count, -1, unit.units, unit.width)
+
+
+def per_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTERMOST) -> Tensor:
+    """Sum a tapped tensor over everything but images and units, (N, units); see `by_unit`."""
+    return by_unit(tensor, unit, count, axis).sum((1, 3))
+
+
+def image_axes(
+    units: Sequence[UnitLayer],
+    one: Sequence[Sequence[Tensor]],
+    two: Sequence[Sequence[tuple[Tensor, Tensor]]],
+) -> list[list[ImageAxis]] | None:
+    """Which part of each tapped tensor belongs to which image.
+
+    Args:
+        units: The unit layers.
+        one: What was tapped at each of them, call by call, for one image.
+        two: For the same image and another in one batch, each with the gradient of the first image's logits.
+
+    Returns:
+        For each unit layer the axis of each call; None where one cannot be found, or where one image's logits
+        depend on the other image: only batches of one image are what they seem.
+    """
+    found: list[list[ImageAxis]] = []
+    for unit, alone, both in zip(units, one, two, strict=True):
+        if len(alone) != len(both):
+            return None
+        found.append([])
+        for a, (b, g) in zip(alone, both, strict=True):
+            axis = find_image_axis(a, b, unit.dim)
+            if axis is None or bool(axis.first(g, 2, unit.dim)[1].any()):
+                return None
+            found[-1].append(axis)
+    return found
 
 
 def tap_module(model: nn.Module, unit: UnitLayer) -> nn.Module:

@@ -1,6 +1,7 @@
 """Layer-wise relevance propagation: exact, generic, one forward for many composites."""
 
 from xaiprune.attribution.lrp.composite import (
+    PLAIN_GRADIENT,
     Composite,
     DepthGroup,
     LayerInfo,
@@ -25,6 +26,7 @@ from xaiprune.registry import OPERATIONS, RULES, register_operation, register_ru
 
 __all__ = [
     "OPERATIONS",
+    "PLAIN_GRADIENT",
     "RULES",
     "AlphaBeta",
     "Composite",

@@ -81,7 +81,8 @@ class Composite:
             ``cp``: attention weights are constants (Ali et al. 2022); ``zplus``: positive contributions of
             the softmax's linearisation only; ``gradient``: plain gradient of the whole attention, unsplit.
         activation: ``identity``: relevance passes unchanged (g f(x)/x); ``gradient``: g f'(x).
-        norm: ``detach``: LayerNorm's deviation is a constant; ``gradient``: it is not.
+        norm: ``detach``: what a norm divides by is a constant (a deviation, a length, any divisor);
+            ``gradient``: it is not.
         product: Products of two activations. ``uniform``: each factor gets half; ``gate``: a sigmoid gate
             gets nothing; ``gradient``: plain gradient to both.
         depth: Where mid and high begin, as fractions of the layers below the classifier. The default
@@ -194,3 +195,9 @@ def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         hint = did_you_mean(str(value), choices)
         raise XaipruneError(f"composite: {key} '{value}' is unknown, choose from {', '.join(choices)}{hint}")
+
+
+PLAIN_GRADIENT = Composite(
+    Epsilon(0.0), softmax="gradient", activation="gradient", norm="gradient", product="gradient"
+)
+"""Under which relevance is activation times gradient, in any network."""

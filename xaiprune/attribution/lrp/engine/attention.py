@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ def softmax_zplus_backward(x: Tensor, s: Tensor, g: Tensor, dim: int) -> Tensor:
         q_j = R_j / (s_j t_j) = g_j / t_j,
         R_i = max(0, x_i) s_i (1 - s_i) q_i + n_i (sum_j s_j q_j - s_i q_i).
     """
+    # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
+    x = torch.where(x.isinf(), torch.zeros_like(x), x)
     positive = x > 0
     negative_mass = torch.where(positive, torch.zeros_like(x), -x * s)
     own = torch.where(positive, x * (1 - s), torch.zeros_like(x))
@@ -72,16 +75,31 @@ class AttentionNode(torch.autograd.Function):
     """Fused attention: the fused kernel's own backward, scaled.
 
     Both products split evenly and the softmax is its plain gradient, so queries and keys get 1/4 and
-    values 1/2 of the plain gradient (AttnLRP); under CP-LRP values get all of it. Only zplus needs the
-    attention weights, and makes them in the backward.
+    values 1/2 of the plain gradient (AttnLRP); a bias that depends on the image, which is added to the
+    attention's logits, gets 1/2 as well. Under CP-LRP values get all of it. What stands beside a constant
+    (queries that are learned, keys of a fixed text) gets its part, too. Only zplus needs the attention
+    weights, and makes them in the backward.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], pass_: Pass) -> Tensor:
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        bias: Tensor | None,
+        depends: tuple[bool, ...],
+        options: dict[str, Any],
+        pass_: Pass,
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
+        ctx.depends = depends  # of queries, keys, values: on the image
+        active = (q, k, v) if bias is None else (q, k, v, bias)
         with torch.enable_grad():
-            q, k, v = inner = [t.detach().requires_grad_() for t in (q, k, v)]
-            out = F.scaled_dot_product_attention(q, k, v, **options)
+            inner = [t.detach().requires_grad_() for t in active]
+            if bias is not None:
+                options = {**options, "attn_mask": inner[3]}
+            out = F.scaled_dot_product_attention(inner[0], inner[1], inner[2], **options)
         ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
         return out.detach()
 
@@ -89,39 +107,55 @@ class AttentionNode(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         g, composite = grads[0], ctx.pass_.composite
         if g is None:
-            return (None,) * 5
-        if composite.softmax == "zplus":
-            q, k, v = (t.detach() for t in ctx.inner)
-            return (*_zplus_attention(q, k, v, ctx.options, g), None, None)
+            return (None,) * 7
+        queries, keys, values = ctx.depends
         weights, value = share("weights", composite), share("value", composite)
-        if weights == 0:
-            (g_v,) = torch.autograd.grad(ctx.out, ctx.inner[2:], g, retain_graph=True)
-            return None, None, _scaled(g_v, value), None, None
-        g_q, g_k, g_v = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
-        similarity = weights * share("similarity", composite)
-        return _scaled(g_q, similarity), _scaled(g_k, similarity), _scaled(g_v, value), None, None
+        if not values:
+            weights = float(weights > 0)
+        if not (queries or keys or len(ctx.inner) > 3):
+            value = 1.0
+        similarity = weights * (share("similarity", composite) if queries and keys else 1.0)
+        parts = (similarity, similarity, value, weights)
+        plain: Sequence[Tensor | None]
+        if composite.softmax == "zplus":
+            plain = _zplus_attention([t.detach() for t in ctx.inner[:3]], ctx.options, g)[: len(ctx.inner)]
+        elif weights == 0:
+            plain = [None, None, *torch.autograd.grad(ctx.out, ctx.inner[2:3], g, retain_graph=True)]
+        else:
+            plain = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
+        scaled = [_scaled(grad, part) for grad, part in zip(plain, parts, strict=False)]
+        return (*scaled, *[None] * (7 - len(scaled)))
 
 
-def _scaled(g: Tensor, factor: float) -> Tensor:
-    return g if factor == 1 else g * factor
+def _scaled(g: Tensor | None, factor: float) -> Tensor | None:
+    return g if g is None or factor == 1 else g * factor
 
 
 def _zplus_attention(
-    q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any], g: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Products split evenly, softmax by z+; attention weights are built explicitly."""
+    inputs: Sequence[Tensor], options: dict[str, Any], g: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Softmax by z+, the products' plain gradients; attention weights are built explicitly.
+
+    Returns:
+        Of queries, keys, values, and of a bias of the attention's logits where there is one.
+    """
+    q, k, v = inputs
     scale = options.get("scale") or 1 / math.sqrt(q.shape[-1])
+    groups = q.shape[1] // k.shape[1] if options.get("enable_gqa") else 1
+    k, v = (t.repeat_interleave(groups, 1) if groups > 1 else t for t in (k, v))
     similarity = q @ k.transpose(-2, -1) * scale
     masked = similarity
-    mask = options.get("attn_mask")
+    mask = None if options.get("attn_mask") is None else options["attn_mask"].detach()
     if options.get("is_causal"):
         mask = torch.ones(similarity.shape[-2:], dtype=torch.bool, device=q.device).tril()
     if mask is not None:
         masked = similarity.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else similarity + mask
     weights = masked.softmax(-1)
-    g_v = weights.transpose(-2, -1) @ g * 0.5
-    # A masked key has weight 0 and takes no relevance; its -inf must not meet a 0 in a product.
-    finite = torch.where(masked.isinf(), torch.zeros_like(masked), masked)
-    g_similarity = softmax_zplus_backward(finite, weights, g @ v.transpose(-2, -1) * 0.5, -1)
-    g_similarity = g_similarity.mul_(0.5 * scale)
-    return g_similarity @ k, g_similarity.transpose(-2, -1) @ q, g_v
+    g_v = weights.transpose(-2, -1) @ g
+    g_similarity = softmax_zplus_backward(masked, weights, g @ v.transpose(-2, -1), -1)
+    g_bias = None if mask is None else g_similarity.sum_to_size(mask.shape)
+    g_similarity = g_similarity * scale
+    g_k = g_similarity.transpose(-2, -1) @ q
+    if groups > 1:
+        g_k, g_v = (t.unflatten(1, (-1, groups)).sum(2) for t in (g_k, g_v))
+    return g_similarity @ k, g_k, g_v, g_bias

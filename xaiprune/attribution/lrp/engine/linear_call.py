@@ -15,25 +15,43 @@ from xaiprune.attribution.lrp.engine.blocks import select_by_sign
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Stride, padding, dilation and groups of a convolution of any number of spatial dimensions."""
+    """Geometry of a convolution of any number of spatial dimensions.
+
+    Attributes:
+        stride: Of each dimension, as all but the last two.
+        padding: On both sides.
+        dilation: Of the kernel.
+        groups: Of channels.
+        transposed: Whether the convolution is a transposed one; its weight is (in, out[/groups], *kernel).
+        output_padding: Of a transposed convolution.
+    """
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+    transposed: bool = False
+    output_padding: tuple[int, ...] = ()
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        zeros = [0] * len(self.stride)
-        return torch.convolution(
-            x, weight, None, self.stride, self.padding, self.dilation, False, zeros, self.groups
-        )
+        return torch.convolution(x, weight, None, *self._options())
 
     def transpose(self, s: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-        zeros = [0] * len(self.stride)
         return torch.ops.aten.convolution_backward(
-            s, x, weight, None, self.stride, self.padding, self.dilation, False, zeros, self.groups,
-            [True, False, False],
-        )[0]  # fmt: skip
+            s, x, weight, None, *self._options(), [True, False, False]
+        )[0]
+
+    def scaled(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """A weight, every output of which is multiplied by its factor, (out,)."""
+        ones = [1] * len(self.stride)
+        if not self.transposed:
+            return weight * factor.view(-1, 1, *ones)
+        by_group = weight.unflatten(0, (self.groups, -1)) * factor.view(self.groups, 1, -1, *ones)
+        return by_group.flatten(0, 1)
+
+    def _options(self) -> tuple[Any, ...]:
+        extra = self.output_padding or [0] * len(self.stride)
+        return self.stride, self.padding, self.dilation, self.transposed, extra, self.groups
 
 
 class WeightCache:
@@ -63,7 +81,7 @@ class LinearCall:
         name: Qualified name of the layer.
         x: Inputs, (N, ..., in) for linear layers, (N, in, *space) for convolutions.
         z: Outputs, bias included.
-        weight: (out, in[/groups], *kernel), or (out, in).
+        weight: (out, in[/groups], *kernel), or (out, in); of a transposed convolution as `ConvGeometry` says.
         bias: (out,) or None.
         geometry: None for linear layers.
         nonnegative: No input is below zero, for certain (after ReLU), which halves the work of most rules.

@@ -19,23 +19,23 @@ from xaiprune.attribution.lrp.engine.passes import Pass
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import RULES
 
-Role = Literal["factor", "signal", "gate", "similarity", "weights", "value"]
+Role = Literal["factor", "signal", "gate", "similarity", "weights", "value", "norm"]
 
 
 class TapNode(torch.autograd.Function):
     """Identity that reports relevance to the pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: int, pass_: Pass) -> Tensor:
+    def forward(ctx: Any, x: Tensor, index: int, call: int, pass_: Pass) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.x, ctx.index, ctx.pass_ = x, index, pass_
+        ctx.x, ctx.index, ctx.call, ctx.pass_ = x, index, call, pass_
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         if grads[0] is not None:
-            ctx.pass_.read(ctx.index, ctx.x, grads[0])
-        return grads[0], None, None
+            ctx.pass_.read(ctx.index, ctx.call, ctx.x, grads[0])
+        return grads[0], None, None, None
 
 
 class LinearNode(torch.autograd.Function):
@@ -71,6 +71,8 @@ def share(role: Role, composite: Composite) -> float:
     A product of n activations splits its relevance evenly (Achtibat et al. 2024, eq. 15), so two factors
     get half each; a factor that is held constant gets none, and the other gets all.
     """
+    if role == "norm":
+        return 0.0 if composite.norm == "detach" else 1.0
     if role in ("factor", "signal", "gate"):
         if composite.product == "gradient":
             return 1.0

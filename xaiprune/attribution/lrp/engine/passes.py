@@ -10,8 +10,9 @@ from torch import Tensor
 from xaiprune.attribution.lrp.composite import Composite
 from xaiprune.attribution.lrp.rules import Rule
 
-Reader = Callable[[int, Tensor, Tensor], None]
-"""Called with a tap's index, its activation and gradient-form relevance g (R = g * activation)."""
+Reader = Callable[[int, int, Tensor, Tensor], None]
+"""Called with a tap's index, the number of this call of it, the activation, and gradient-form relevance g
+(R = g * activation)."""
 
 
 @dataclass

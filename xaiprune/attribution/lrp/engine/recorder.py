@@ -18,8 +18,17 @@ from torch.overrides import TorchFunctionMode
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.nodes import ActivationNode, TapNode
 from xaiprune.attribution.lrp.engine.passes import Pass
-from xaiprune.attribution.lrp.engine.tags import Tag, current, set_tag, tag_of
+from xaiprune.attribution.lrp.engine.tags import (
+    Tag,
+    current,
+    has_powers,
+    plainly,
+    set_plainly,
+    set_tag,
+    tag_of,
+)
 from xaiprune.errors import UnsupportedOperation, XaipruneError
+from xaiprune.forward import as_found, logits_of
 from xaiprune.registry import OPERATIONS
 from xaiprune.tracing import is_in_place, plain_name, running_modules, short_name
 
@@ -63,7 +72,7 @@ class Recorder(TorchFunctionMode):
         calls: Linear calls that are part of the network's function, in execution order.
         starts: Tensors at which the graph begins (the lowest taps, or the image).
         starts_at_image: Whether the first of `starts` is the image.
-        seen: The tapped tensor of every tap that was reached.
+        seen: Tap -> the tapped tensor of each of its calls.
         pass_: The pass that the graph's nodes ask how to propagate.
         weights: Derived weights of the network.
     """
@@ -77,7 +86,7 @@ class Recorder(TorchFunctionMode):
         self.keep_sums = keep_sums
         self.calls: dict[int, LinearCall] = {}
         self.starts: list[Tensor] = []
-        self.seen: dict[int, Tensor] = {}
+        self.seen: dict[int, list[Tensor]] = {}
         self.starts_at_image = False
         self._running = [""]
         self._replaced: list[Tag] = []
@@ -105,13 +114,18 @@ class Recorder(TorchFunctionMode):
         set_tag(x, Tag(raw_input=True))
         modules = running_modules(model, self._entering, self._leaving)
         try:
-            with torch.inference_mode(False), torch.no_grad(), modules as self._running, self:
-                logits = model(x)
-            if not isinstance(logits, Tensor) or logits.dim() != 2 or tag_of(logits) is None:
-                raise XaipruneError(
-                    f"the model must return logits of shape (N, classes), got {_describe(logits)}"
-                )
-            return current(logits)
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                as_found(model),
+                modules as self._running,
+                self,
+            ):
+                outputs = model(x)
+            logits = current(logits_of(outputs))
+            if tag_of(logits) is None:
+                raise XaipruneError("the model's logits do not depend on the image: there is no relevance")
+            return logits
         finally:
             # From a tensor to what replaced it, and from there through the graph back to the tensor: a circle
             # that would keep the activations of this batch in memory through many of the next.
@@ -152,8 +166,9 @@ class Recorder(TorchFunctionMode):
                 x = x.detach().requires_grad_()
                 self.starts.append(x)
             for index in taps:
-                x = TapNode.apply(x, index, self.pass_)
-                self.seen[index] = x
+                calls = self.seen.setdefault(index, [])
+                x = TapNode.apply(x, index, len(calls), self.pass_)
+                calls.append(x)
         return set_tag(x, replace(tag, replaced_by=None, tapped=True))
 
     # -- interception ------------------------------------------------------------------------------
@@ -163,8 +178,9 @@ class Recorder(TorchFunctionMode):
         name = short_name(func)
         if name == "__get__":
             return self._property(func, args)
-        args = _latest(args)
-        kwargs = {key: _latest(value) for key, value in kwargs.items()}
+        args = _each(args, current)
+        kwargs = {key: _each(value, current) for key, value in kwargs.items()}
+        args = (*args, *(kwargs.pop(key) for key in ("input", "other") if key in kwargs))
         if not _depends_on_image(args) and not _depends_on_image(kwargs.values()):
             return func(*args, **kwargs)
         op = Op(func, plain_name(name), self._running[-1])
@@ -181,6 +197,10 @@ class Recorder(TorchFunctionMode):
         if is_in_place(name) or kwargs.get("inplace") is True or _positional_inplace(op, args):
             self._replace(args[0], result)
         return result
+
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a function as if the network had called it here: an operation that is made of others."""
+        return self.__torch_function__(func, (), args, kwargs)
 
     def _replace(self, old: Any, new: Any) -> None:
         """What an in-place operation means: whoever reads the old tensor later gets the new one."""
@@ -200,8 +220,13 @@ class Recorder(TorchFunctionMode):
             func = _out_of_place(op)
         if kwargs.get("inplace") is True:
             kwargs["inplace"] = False
+        args = tuple(_each(args, _constant))
+        kwargs = {key: _each(value, _constant) for key, value in kwargs.items()}
         with torch.enable_grad():
-            return func(*_constants(args), **{key: _constants(value) for key, value in kwargs.items()})
+            result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and any(map(has_powers, args)) and not has_powers(result):
+            set_plainly(result, lambda: func(*_each(args, plainly), **kwargs))
+        return result
 
     def activation(self, x: Tensor, f: Callable[[Tensor], Tensor], slope_at_zero: float) -> Tensor:
         """Run an elementwise function with f(0) = 0: relevance passes unchanged, g f(x)/x in gradient form.
@@ -253,22 +278,18 @@ def _depends_on_image(values: Any) -> bool:
     return False
 
 
-def _latest(value: Any) -> Any:
-    """Replace tensors by what in-place operations have made of them."""
+def _each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to a tensor, or to all in tuples and lists."""
     if isinstance(value, Tensor):
-        return current(value)
+        return function(value)
     if type(value) in (tuple, list):
-        return type(value)(_latest(item) for item in value)
+        return type(value)(_each(item, function) for item in value)
     return value
 
 
-def _constants(value: Any) -> Any:
+def _constant(value: Tensor) -> Tensor:
     """Detach what does not depend on the image (parameters), so that no graph grows towards it."""
-    if isinstance(value, Tensor):
-        return value.detach() if tag_of(value) is None and value.requires_grad else value
-    if type(value) in (tuple, list):
-        return type(value)(_constants(item) for item in value)
-    return value
+    return value.detach() if tag_of(value) is None and value.requires_grad else value
 
 
 def _positional_inplace(op: Op, args: Any) -> bool:
@@ -286,7 +307,3 @@ def _out_of_place(op: Op) -> Callable[..., Any]:
         if found is not None:
             return found
     raise op.refused(f"in-place operation '{short_name(op.func)}' has no relevance rule")
-
-
-def _describe(value: Any) -> str:
-    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

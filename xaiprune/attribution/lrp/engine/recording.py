@@ -13,6 +13,7 @@ from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.passes import Pass, Reader
 from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import as_input
 from xaiprune.units import default_example
 
 # Top-level modules that timm puts between the last block and the logits, beside the classifier itself.
@@ -70,7 +71,7 @@ class Recording:
         Args:
             composite: Rules; resolved against the layers that ran.
             initial: (N, classes) gradient-form relevance of the logits, R = initial * logits.
-            read: Called as ``read(tap index, activation, g)``, with R = g * activation.
+            read: Called as ``read(tap index, number of its call, activation, g)``, with R = g * activation.
             last: Free the graph; no further composite follows.
 
         Returns:
@@ -88,9 +89,9 @@ class Recording:
         extra = self._pass.input_relevance
         return relevance if extra is None else relevance + extra
 
-    def tapped(self, index: int) -> Tensor:
-        """The activation at a tap, detached."""
-        return self._recorder.seen[index].detach()
+    def tapped(self, index: int) -> list[Tensor]:
+        """The activations at a tap, of each of its calls, detached."""
+        return [tensor.detach() for tensor in self._recorder.seen[index]]
 
     def bytes_per_image(self) -> int:
         """Memory that one image's activations take in the graph, roughly."""
@@ -134,7 +135,7 @@ def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerI
         model: In eval mode.
         example: One image, (1, 3, H, W); zeros of the model's input size by default.
     """
-    example = default_example(model) if example is None else example[:1]
+    example = default_example(model) if example is None else as_input(model, example[:1])
     return Recording(model, example, ()).layers
 
 
@@ -161,7 +162,7 @@ def relevance_at(
     recording = Recording(model, images, [TapPoint(name, where) for name in names], from_image=from_image)
     found: dict[str, Tensor] = {}
 
-    def read(index: int, activation: Tensor, g: Tensor) -> None:
+    def read(index: int, _: int, activation: Tensor, g: Tensor) -> None:
         relevance = activation.detach() * g
         name = names[index]
         found[name] = found[name] + relevance if name in found else relevance
@@ -169,7 +170,7 @@ def relevance_at(
     image = recording.backward(composite, initial, read, last=True)
     for index, name in enumerate(names):  # a branch that gets no relevance is not visited
         if name not in found:
-            found[name] = torch.zeros_like(recording.tapped(index))
+            found[name] = torch.zeros_like(recording.tapped(index)[-1])
     if image is not None:
         found["input"] = image
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,9 @@ from torch import Tensor
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall
 
 _ATTRIBUTE = "_xaiprune_tag"
+_PLAINLY = "_xaiprune_plainly"
+
+Gate = Literal["softmax", "sigmoid", "norm"]
 
 
 @dataclass
@@ -18,7 +22,8 @@ class Tag:
 
     Attributes:
         nonnegative: No entry is below zero, for certain.
-        gate: The tensor is (a rearrangement of) a softmax's or a sigmoid's output.
+        gate: What the tensor is to what it is multiplied with: a softmax's or a sigmoid's output (or a
+            rearrangement of it), or a norm: a length, a deviation, or the reciprocal of an activation.
         raw_input: The tensor is the image.
         call: The linear call whose output this is, so that a BatchNorm right behind can be folded in.
         tapped: Relevance is read right here.
@@ -26,7 +31,7 @@ class Tag:
     """
 
     nonnegative: bool = False
-    gate: Literal["softmax", "sigmoid"] | None = None
+    gate: Gate | None = None
     raw_input: bool = False
     call: LinearCall | None = None
     tapped: bool = False
@@ -50,6 +55,26 @@ def current(tensor: Tensor) -> Tensor:
     while tag is not None and tag.replaced_by is not None:
         tensor = tag.replaced_by
         tag = tag_of(tensor)
+    return tensor
+
+
+def plainly(tensor: Tensor) -> Tensor:
+    """The same tensor in a graph where powers have their plain gradient, if there are powers above it.
+
+    A power passes relevance on like an activation, unless it turns out to be a step of a norm.
+    """
+    make = getattr(tensor, _PLAINLY, None)
+    return tensor if make is None else make()
+
+
+def has_powers(value: Any) -> bool:
+    """Whether a tensor is made of powers by nothing but plain operations."""
+    return hasattr(value, _PLAINLY)
+
+
+def set_plainly(tensor: Tensor, make: Callable[[], Tensor]) -> Tensor:
+    """Say how a tensor is made with plain gradients (see `plainly`), and return it."""
+    setattr(tensor, _PLAINLY, make)
     return tensor
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
-from xaiprune.attribution.lrp.engine.tags import Tag, set_tag
+from xaiprune.attribution.lrp.engine.tags import Tag, set_tag, tag_of
 from xaiprune.registry import register_operation
 
 # f'(0), the limit of f(x)/x, for functions with f(0) = 0
@@ -53,6 +53,28 @@ def activation(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> T
 
     out = rec.activation(x, f, _SLOPE_AT_ZERO[op.name])
     return set_tag(out, Tag(nonnegative=op.name == "relu6"))
+
+
+@register_operation("clamp", "clip", "clamp_min", "clamp_max")
+def clamp(rec: Recorder, op: Op, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """An activation where it leaves 0 as it is; else, or as the floor of a norm, the plain gradient."""
+    bounds = dict(zip(("max",) if op.name == "clamp_max" else ("min", "max"), args, strict=False)) | kwargs
+    low, high = bounds.get("min"), bounds.get("max")
+    tag = tag_of(x)
+    assert tag is not None
+    numbers = not any(isinstance(bound, Tensor) for bound in (low, high))
+    nonnegative = tag.nonnegative or (numbers and low is not None and low >= 0)
+    through_zero = numbers and (low is None or low <= 0) and (high is None or high >= 0)
+    if tag.gate == "norm" or not through_zero:
+        return set_tag(rec.plain(op, x, *args, **kwargs), Tag(nonnegative=nonnegative, gate=tag.gate))
+    result = rec.activation(x, lambda t: t.clamp(low, high), float(low != 0 != high))
+    return set_tag(result, Tag(nonnegative=nonnegative))
+
+
+@register_operation("glu")
+def gated_linear_unit(rec: Recorder, op: Op, x: Tensor, dim: int = -1) -> Tensor:
+    signal, gates = rec.call(torch.chunk, x, 2, dim)
+    return rec.call(torch.mul, signal, rec.call(torch.sigmoid, gates))
 
 
 @register_operation("sigmoid", "hardsigmoid", "softplus", "log_sigmoid")

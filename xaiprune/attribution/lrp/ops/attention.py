@@ -1,18 +1,15 @@
-"""Handlers for softmax, matrix products and attention."""
+"""Handlers for softmax and attention."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xaiprune.attribution.lrp.engine.attention import AttentionNode, SoftmaxNode
-from xaiprune.attribution.lrp.engine.nodes import ShareNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, set_tag, tag_of
-from xaiprune.attribution.lrp.ops.linear import linear_call
 from xaiprune.registry import register_operation
 
 
@@ -24,27 +21,6 @@ def softmax(rec: Recorder, op: Op, x: Tensor, dim: int | None = None, *args: Any
     with torch.enable_grad():
         out: Tensor = SoftmaxNode.apply(x, s, dim, rec.pass_)
     return set_tag(out, Tag(nonnegative=True, gate="softmax"))
-
-
-@register_operation("matmul", "bmm", "mm")
-def matmul(rec: Recorder, op: Op, a: Tensor, b: Tensor) -> Tensor:
-    tag_a, tag_b = tag_of(a), tag_of(b)
-    if op.func.__name__ == "__rmatmul__":
-        a, b, tag_a, tag_b = b, a, tag_b, tag_a
-    if tag_b is None and tag_a is not None and b.dim() == 2:
-        weight = b.detach().t()
-        return linear_call(rec, op, a, weight, None, None, lambda: F.linear(a, weight))
-    if tag_a is None or tag_b is None:
-        raise op.refused(
-            "a matrix product of an activation and a batched or left constant has no relevance rule"
-        )
-    gated = (tag_a.gate == "softmax") != (tag_b.gate == "softmax")
-    roles = ("weights", "value") if tag_a.gate else ("value", "weights")
-    if not gated:
-        roles = ("similarity", "similarity")
-    with torch.enable_grad():
-        a, b = (ShareNode.apply(t, role, rec.pass_) for t, role in zip((a, b), roles, strict=True))
-        return torch.matmul(a, b)
 
 
 @register_operation("scaled_dot_product_attention")
@@ -60,76 +36,20 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    if dropout_p or enable_gqa or (attn_mask is not None and tag_of(attn_mask) is not None):
+    if dropout_p:
+        raise op.refused("attention with dropout has no relevance rule")
+    if query.dim() != 4 and enable_gqa:
         raise op.refused(
-            "attention with dropout, grouped queries or a mask that depends on the image has no relevance "
-            "rule"
+            "attention with grouped queries of other shapes than (N, heads, tokens, channels) has no rule"
         )
+    bias = attn_mask if tag_of(attn_mask) else None
     options = {
         "attn_mask": None if attn_mask is None else attn_mask.detach(),
         "is_causal": is_causal,
         "scale": scale,
+        "enable_gqa": enable_gqa,
     }
+    depends = tuple(tag_of(part) is not None for part in (query, key, value))
     with torch.enable_grad():
-        out: Tensor = AttentionNode.apply(query, key, value, options, rec.pass_)
+        out: Tensor = AttentionNode.apply(query, key, value, bias, depends, options, rec.pass_)
     return out
-
-
-@register_operation("multi_head_attention_forward")
-def multi_head_attention(
-    rec: Recorder,
-    op: Op,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Tensor | None,
-    in_proj_bias: Tensor | None,
-    bias_k: Tensor | None,
-    bias_v: Tensor | None,
-    add_zero_attn: bool,
-    dropout_p: float,
-    out_proj_weight: Tensor,
-    out_proj_bias: Tensor | None,
-    training: bool = True,
-    need_weights: bool = True,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """``nn.MultiheadAttention``, whose forward bypasses its projection modules: (tokens, N, channels)."""
-    extras = [bias_k, bias_v, options.get("key_padding_mask"), options.get("attn_mask")]
-    if in_proj_weight is None or add_zero_attn or need_weights or any(e is not None for e in extras):
-        raise op.refused(
-            "nn.MultiheadAttention with masks, extra key biases, separate projection weights or "
-            "need_weights=True has no relevance rule"
-        )
-    size = embed_dim_to_check
-    name = f"{op.module}.in_proj"
-
-    def project(x: Tensor, rows: slice) -> Tensor:
-        weight = rec.weights.get(f"rows {rows}", (in_proj_weight,), lambda: in_proj_weight.detach()[rows])
-        bias = None if in_proj_bias is None else in_proj_bias.detach()[rows]
-        return linear_call(
-            rec, op, x, weight, bias, None, lambda: F.linear(x, weight, bias), name, rec.weights
-        )
-
-    def heads(x: Tensor) -> Tensor:  # (tokens, N, size) -> (N, heads, tokens, size / heads)
-        return x.unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
-
-    with torch.enable_grad():
-        if query is key and key is value:
-            q, k, v = project(query, slice(0, 3 * size)).chunk(3, -1)
-        else:
-            parts = enumerate((query, key, value))
-            q, k, v = (project(x, slice(i * size, (i + 1) * size)) for i, x in parts)
-        out = AttentionNode.apply(heads(q), heads(k), heads(v), {}, rec.pass_)
-        out = out.permute(0, 2, 1, 3).flatten(2)  # (N, tokens, size)
-    name = f"{op.module}.out_proj"
-    out = rec.tap(set_tag(out, Tag()), name, "input")
-    projected = linear_call(
-        rec, op, out, out_proj_weight, out_proj_bias, None,
-        lambda: F.linear(out, out_proj_weight, out_proj_bias), name,
-    )  # fmt: skip
-    projected = rec.tap(projected, name, "output")
-    with torch.enable_grad():
-        return set_tag(projected.transpose(0, 1), Tag()), None

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xaiprune.attribution.batch_norm import affine, scale_and_shift
 from xaiprune.attribution.lrp.engine.linear_call import ConvGeometry, LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.nodes import LinearNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, constants, set_tag, tag_of
-from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_operation
 
 
@@ -47,6 +47,30 @@ def conv(
         padding = tuple(total // 2 for total in whole)
     geometry = ConvGeometry(_per_dimension(stride, space), _per_dimension(padding, space), dilations, groups)
     options = (stride, padding, dilation, groups)
+    return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
+
+
+@register_operation("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def conv_transpose(
+    rec: Recorder,
+    op: Op,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """A linear map like a convolution, whose weight has its inputs first."""
+    if x.dim() != weight.dim():
+        raise op.refused("unbatched convolution has no relevance rule")
+    steps, pads, extra, dilations = (
+        _per_dimension(value, weight.dim() - 2) for value in (stride, padding, output_padding, dilation)
+    )
+    geometry = ConvGeometry(steps, pads, dilations, groups, True, extra)
+    options = (stride, padding, output_padding, groups, dilation)
     return linear_call(rec, op, x, weight, bias, geometry, lambda: op.func(x, weight, bias, *options))
 
 
@@ -111,31 +135,27 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient."""
+    """Behind a linear call: one call with folded weights. Elsewhere: an affine map, plain gradient.
+
+    Where relevance is read between the two, they are not one.
+    """
     if training or running_mean is None or running_var is None:
         raise op.refused("BatchNorm uses batch statistics; call model.eval() before attribution")
     tag = tag_of(x)
     assert tag is not None
     mean, var, scale, shift = constants(running_mean, running_var, weight, bias)
-    call = tag.call
-    if call is not None and tag.tapped:
-        raise XaipruneError(
-            f"module '{call.name}': LRP treats a layer and the BatchNorm behind it as one, so relevance can "
-            f"only be read behind the BatchNorm ('{op.module}')"
-        )
-    if call is None or (call.geometry is None and x.dim() != 2):
-        with torch.enable_grad():
-            return F.batch_norm(x, mean, var, scale, shift, False, momentum, eps)
+    call = None if tag.tapped else tag.call
     assert mean is not None
     assert var is not None
-    factor = (var + eps).rsqrt() if scale is None else scale * (var + eps).rsqrt()
-    folded_bias = -mean * factor if call.bias is None else (call.bias - mean) * factor
-    if shift is not None:
-        folded_bias = folded_bias + shift
+    factor, offset = scale_and_shift(mean, var, scale, shift, eps)
+    if call is None or (call.geometry is None and x.dim() != 2):
+        with torch.enable_grad():
+            return affine(x, factor, offset)
+    folded_bias = offset if call.bias is None else offset + call.bias * factor
     folded = call.weights.get(
         "folded",
         (call.weight, running_mean, running_var, weight),
-        lambda: call.weight * factor.view(-1, *[1] * (call.weight.dim() - 1)),
+        lambda: call.geometry.scaled(call.weight, factor) if call.geometry else call.weight * factor[:, None],
     )
     z = F.batch_norm(call.z, mean, var, scale, shift, False, momentum, eps)
     rec.calls.pop(id(call), None)
