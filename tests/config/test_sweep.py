@@ -84,7 +84,7 @@ def test_runs_that_would_mix_are_refused(typed, message):
         ("attribute", ["attribution.aggregate=signed,sum_of_abs"]),
         ("compare", ["compare.seeds=1,2", "study.name=mine"]),
         ("train", ["seed=0,1"]),
-        ("train", ["data.root='/a b','/c#d'"]),
+        ("train", ["train.learning_rate=1e-3,2e-3"]),
     ],
 )
 def test_each_run_of_a_task_that_writes_has_a_folder(task, typed):
