@@ -1,13 +1,16 @@
 """What people type, and the one line they get back."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from xaiprune.config import TASKS, compose, conf_dir, prepare, sweep_of, without_config_dir
+from xaiprune.config import TASKS, command, compose, conf_dir, prepare, sweep_of, without_config_dir
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import UNIT_KINDS
+from xaiprune.storage import shown, storage_file
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
@@ -92,7 +95,12 @@ def test_open_sections_take_new_keys_without_a_plus():
         ("composite.file=/nowhere.yaml", "composite.file: no such file: /nowhere.yaml"),
         ("model.pruned=/nowhere", "model.pruned: no such folder: /nowhere"),
         ("prune.rate=0.1,0.2", "add --multirun"),
-        ("nonsense", "cannot read the override 'nonsense'"),
+        ("nonsense", "cannot read the override 'nonsense': expected key=value"),
+        (
+            "model.checkpoint=epoch=9.ckpt",
+            "cannot read the override 'model.checkpoint=epoch=9.ckpt': "
+            "quote the value: 'model.checkpoint='\"'\"'epoch=9.ckpt'\"'\"",
+        ),
         ("experiment=pxp_resnet8", "unknown experiment 'pxp_resnet8'; did you mean 'pxp_resnet18'?"),
     ],
 )
@@ -101,6 +109,18 @@ def test_mistakes_are_one_line_that_names_the_key(typed, message):
         compose("search", [typed])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+AWKWARD = ("große Studie", "it's", "a=b", "a#b", "a(b)&c", "really?", "50%", "null", "1", "a,b", "[a]", '"a"')
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_a_printed_command_says_what_was_meant(name):
+    task, *overrides = shlex.split(command("export", {"study.name": name, "export.trial": 3}))[1:]
+    found = compose(task, overrides)
+    assert (found.study.name, found.export.trial) == (name, 3)
+    assert storage_file(found.study.storage) == Path(f"studies/{name}.db").absolute()
+    assert shlex.split(command("export", {"study.storage": shown(found.study.storage)}))
 
 
 def test_a_missing_folder_is_named():

@@ -20,6 +20,7 @@ from xaiprune.cli.common.study_setup import as_searched, given_file, require_sam
 from xaiprune.config import (
     RECIPE_KEYS,
     RENAMED,
+    as_override,
     current_command_line,
     overridden_keys,
     provenance_of,
@@ -176,10 +177,10 @@ def usage(study: optuna.Study, path: Path) -> str:
     typed = runs[-1].get("overrides")
     if typed is None:
         fingerprint = stored_fingerprint(study) or {}
-        typed = [f"model={fingerprint['model']['name']}"]
-        typed += [f"prune.{key}={value}" for key, value in fingerprint["prune"].items()]
+        typed = [as_override("model", fingerprint["model"]["name"])]
+        typed += [as_override(f"prune.{key}", value) for key, value in fingerprint["prune"].items()]
     kept = [o for o in typed if not _is_left_out(o.partition("=")[0].lstrip("+"))]
-    return shlex.join([f"recipe={path}", *kept])
+    return shlex.join([as_override("recipe", str(path)), *kept])
 
 
 def _is_left_out(key: str) -> bool:

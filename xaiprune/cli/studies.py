@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xaiprune.cli.common.stored import require_ours, require_studies, storages_in, stored_study
-from xaiprune.config import study_name
+from xaiprune.config import default_storage, study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.storage import (
@@ -83,9 +83,9 @@ def list_studies(config: StudiesConfig) -> None:
     Raises:
         XaipruneError: A storage cannot be read; the others are listed first.
     """
-    name = config.study.name
+    name = str(config.study.name)
     named = name != study_name(config)
-    if config.study.storage != f"sqlite:///{_FOLDER}/{name}.db":
+    if config.study.storage != default_storage(name):
         urls = [storage_url(config)]
     else:
         urls = [absolute_url(url) for url in storages_in(_FOLDER)]
@@ -180,7 +180,7 @@ def copy(config: StudiesConfig) -> None:
     if settings.to_name is None and settings.to_storage is None:
         raise XaipruneError("studies.action=copy needs studies.to_name=NAME, studies.to_storage=URL or both")
     name = settings.to_name or str(config.study.name)
-    target = absolute_url(settings.to_storage or f"sqlite:///{_FOLDER}/{name}.db")
+    target = absolute_url(settings.to_storage or default_storage(name))
     with stored_study(config) as study:
         if running := counts(study).running:
             raise XaipruneError(

@@ -4,8 +4,8 @@ from xaiprune.config.check import check, check_data, checked_section
 from xaiprune.config.command_line import CommandLine, current_command_line, without_config_dir
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
-from xaiprune.config.naming import fill_names, study_name
-from xaiprune.config.overrides import overridden_keys
+from xaiprune.config.naming import default_storage, fill_names, study_name
+from xaiprune.config.overrides import as_override, command, overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
     AGGREGATION,
@@ -57,14 +57,17 @@ __all__ = [
     "Sweep",
     "TaskSchema",
     "UnitsConfig",
+    "as_override",
     "cache_dir",
     "check",
     "check_data",
     "checked_section",
+    "command",
     "compose",
     "conf_dir",
     "current_command_line",
     "current_names",
+    "default_storage",
     "fill_names",
     "finish",
     "former_names",

@@ -26,13 +26,19 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
     if study.name is None:
         study.name = study_name(config, label if task == "search" else "")
     if study.storage is None:
-        study.storage = f"sqlite:///studies/{study.name}.db"
+        study.storage = default_storage(study.name)
     if config.output_dir is None:
         own = _file_name(label) if task in FIXED_FILES else ""
         if task == "train":
             config.output_dir = str(Path("outputs", own))
         else:
             config.output_dir = str(Path("studies", f"{study.name}-{own}" if own else study.name))
+
+
+def default_storage(name: str) -> str:
+    """The URL of the file of a study's own; ``?`` and ``%`` mean something in URLs."""
+    escaped = name.replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///studies/{escaped}.db"
 
 
 def study_name(config: Config, label: str = "") -> str:

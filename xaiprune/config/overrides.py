@@ -1,6 +1,9 @@
 """What people type after the task: checked key by key before Hydra sees it."""
 
-from collections.abc import Iterator, Sequence
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -48,7 +51,9 @@ def _parse(text: str) -> Override:
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except OverrideParseException as error:
-        raise XaipruneError(f"cannot read the override '{text}': expected key=value") from error
+        key, is_set, value = text.partition("=")
+        way = f"quote the value: {shlex.quote(as_override(key, value))}" if is_set else "expected key=value"
+        raise XaipruneError(f"cannot read the override '{text}': {way}") from error
     meant = _in_current_names(_as_file(override))
     return override if meant == text else _parse(meant)
 
@@ -75,6 +80,27 @@ def _values(override: Override) -> list[object]:
     """The value, or all those of a sweep over choices."""
     value = override.value()
     return list(value.list) if isinstance(value, ChoiceSweep) else [value]
+
+
+def command(task: str, settings: Mapping[str, object]) -> str:
+    """A command that can be typed, quoted for the shell and for Hydra.
+
+    Args:
+        task: Of the command line.
+        settings: Values by key.
+    """
+    return shlex.join(["xaiprune", task, *(as_override(key, value) for key, value in settings.items())])
+
+
+def as_override(key: str, value: object) -> str:
+    """``key=value`` such that Hydra reads this value, in quotes where it would read another one or none."""
+    if not isinstance(value, str):
+        return f"{key}={json.dumps(value)}"
+    with suppress(OverrideParseException):
+        (plain,) = OverridesParser.create().parse_overrides([f"{key}={value}"])
+        if plain.value() == value:
+            return f"{key}={value}"
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def overridden_keys(overrides: Sequence[str]) -> list[str]:

@@ -118,7 +118,8 @@ def _check_outputs(task: str, runs: Sequence[Config], names: Sequence[str]) -> N
     """Refuse runs that would overwrite each other's files."""
     written: dict[tuple[str, ...], str] = {}
     for run, name in zip(runs, names, strict=True):
-        key, place = "output_dir", (str(Path(str(run.output_dir)).absolute()),)
+        key = "output_dir"
+        place: tuple[str, ...] = (str(Path(str(run.output_dir)).absolute()),)
         if isinstance(run, TrainConfig):  # its files are named after network and data
             if run.train.output is not None:
                 key, place = "train.output", (run.train.output,)

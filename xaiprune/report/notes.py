@@ -10,6 +10,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.attribution.lrp.composite_io import composite_to_dict
+from xaiprune.config import command
 from xaiprune.registry import OBJECTIVES
 from xaiprune.study import best_trial, command_of, is_feasible, recipe_of, stored_fingerprint, value_text
 
@@ -48,12 +49,11 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
     composite = yaml.safe_dump(composite_to_dict(recipe.composite), sort_keys=False)
     lines += ["```yaml", composite.rstrip(), "```", ""]
     if trial.state is TrialState.COMPLETE:
-        name = study.study_name
         lines += [
             "To export it:",
             "",
             "```",
-            f"xaiprune export study.name={name} export.trial={trial.number}",
+            command("export", {"study.name": study.study_name, "export.trial": trial.number}),
             "```",
         ]
     return "\n".join(lines)

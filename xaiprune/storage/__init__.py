@@ -15,6 +15,7 @@ from xaiprune.storage.stale import RETRY_OF, WORKER, recover, retry, running, si
 from xaiprune.storage.urls import (
     JOURNAL,
     absolute_url,
+    file_url,
     journal_file,
     require_driver,
     shown,
@@ -29,6 +30,7 @@ __all__ = [
     "WORKER",
     "absolute_url",
     "beating",
+    "file_url",
     "has_heartbeats",
     "is_journal",
     "journal_file",

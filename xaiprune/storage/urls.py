@@ -28,7 +28,7 @@ def absolute_url(url: str) -> str:
     """
     parsed = _parsed(url)
     if (path := storage_file(url)) is not None:
-        return f"{parsed.drivername}:///{path}"
+        return file_url(path, parsed.drivername)
     if parsed.drivername in _DRIVERS:
         parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
         return parsed.render_as_string(hide_password=False)
@@ -36,8 +36,17 @@ def absolute_url(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL without its password."""
-    return _parsed(url).render_as_string(hide_password=True)
+    """The URL without its password, readable as a file (SQLAlchemy writes ``%C3%A4`` for ``ä``)."""
+    parsed = _parsed(url)
+    if storage_file(url) is None or parsed.query:
+        return parsed.render_as_string(hide_password=True)
+    return file_url(str(parsed.database), parsed.drivername)
+
+
+def file_url(path: str | Path, driver: str = "sqlite") -> str:
+    """The URL of a file; ``?`` and ``%`` mean something in URLs."""
+    escaped = str(path).replace("%", "%25").replace("?", "%3F")
+    return f"{driver}:///{escaped}"
 
 
 def storage_file(url: str) -> Path | None:

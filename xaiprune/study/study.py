@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from xaiprune.config import Config
+from xaiprune.config import Config, default_storage
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.storage import (
     absolute_url,
@@ -33,7 +33,7 @@ SCHEMA = "xaiprune/study/1"
 
 def storage_url(config: Config) -> str:
     """URL of the configuration's study, with an absolute path."""
-    return absolute_url(config.study.storage or f"sqlite:///studies/{config.study.name}.db")
+    return absolute_url(config.study.storage or default_storage(str(config.study.name)))
 
 
 def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:

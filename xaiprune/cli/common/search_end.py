@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import optuna
 from rich.console import Console
 
 from xaiprune.cli.common.search_display import trial_text, value_or_state
-from xaiprune.config import Config
+from xaiprune.config import Config, command, default_storage
 from xaiprune.report import show_comparison
 from xaiprune.report.best_network import write_best_network
 from xaiprune.storage import shown
@@ -53,7 +52,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
         ("composite", composite),
         *compared,
         ("study", shown(url)),
-        ("dashboard", f"xaiprune dashboard {_stored_where(setup.config)}"),
+        ("dashboard", command("dashboard", _stored_where(setup.config))),
         ("report", report_command(setup.config)),
     ):
         console.print(f"{name:<11} {path}", markup=False)
@@ -61,14 +60,15 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
 
 def report_command(config: Config) -> str:
     """The command that makes a page of the study."""
-    return f"xaiprune report {_stored_where(config)}"
+    return command("report", _stored_where(config))
 
 
-def _stored_where(config: Config) -> str:
-    """The overrides by which other tasks find the study and its folder."""
-    found = [f"study.name={config.study.name}"]
-    if config.study.storage != f"sqlite:///studies/{config.study.name}.db":
-        found.append(f"study.storage={shown(str(config.study.storage))}")
-    if config.output_dir != str(Path("studies") / str(config.study.name)):
-        found.append(f"output_dir={config.output_dir}")
-    return shlex.join(found)
+def _stored_where(config: Config) -> dict[str, str]:
+    """The settings by which other tasks find the study and its folder."""
+    name = str(config.study.name)
+    found = {"study.name": name}
+    if config.study.storage != default_storage(name):
+        found["study.storage"] = shown(str(config.study.storage))
+    if config.output_dir != str(Path("studies") / name):
+        found["output_dir"] = str(config.output_dir)
+    return found

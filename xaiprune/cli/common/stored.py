@@ -11,7 +11,7 @@ import optuna
 
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError, did_you_mean
-from xaiprune.storage import JOURNAL, is_journal, journal_file, plain_errors, quiet, storage_file
+from xaiprune.storage import JOURNAL, file_url, is_journal, journal_file, plain_errors, quiet, storage_file
 from xaiprune.study import check_schema, is_ours, load_study, storage_url
 
 
@@ -80,6 +80,6 @@ def storages_in(folder: Path) -> list[str]:
     """URLs of the SQLite and journal files of a folder, by name."""
     journals = [path for path in folder.glob("*.log") if is_journal(path)]
     return [
-        f"{JOURNAL if path in journals else 'sqlite'}:///{path}"
+        file_url(path, JOURNAL if path in journals else "sqlite")
         for path in sorted([*folder.glob("*.db"), *journals])
     ]

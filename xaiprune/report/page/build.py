@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from xaiprune._version import __version__
 from xaiprune.comparison.table import Comparison
+from xaiprune.config import command
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.findings import Findings
@@ -93,7 +94,7 @@ def page(findings: Findings) -> str:
         slowest=tables.slowest(findings),
         failed=tables.failed(findings),
         commands=tables.commands(findings),
-        own_command=f"xaiprune report study.name={findings.name} study.storage={findings.storage}",
+        own_command=command("report", {"study.name": findings.name, "study.storage": findings.storage}),
         versions=tables.version_lines(findings),
         config=tables.config_text(findings),
         plots=plots,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from xaiprune.config import command
 from xaiprune.report.frames import STATES, STEPS
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.format import counted, drawn_from, listed, percent, seconds, with_interval
@@ -190,7 +191,7 @@ def commands(findings: Findings) -> list[str]:
 def next_command(findings: Findings) -> str:
     """The command that measures what the report lacks."""
     typed = commands(findings)
-    return typed[-1] if typed else f"xaiprune search study.name={shlex.quote(findings.name)} …"
+    return typed[-1] if typed else f"{command('search', {'study.name': findings.name})} …"
 
 
 def version_lines(findings: Findings) -> list[str]:
