@@ -16,7 +16,7 @@ KINDS = {
     "mixer_s32_224": "neurons",
     "edgenext_xx_small": "neurons",
     "convnext_tiny": "neurons",
-    "convnext_atto": "inner_filters",  # its MLPs are convolutions
+    "convnext_atto": "neurons",  # its MLPs are convolutions
 }
 SMALL = {"convnext_tiny": {"depths": (1, 1, 1, 1), "dims": (16, 32, 64, 128)}}
 
