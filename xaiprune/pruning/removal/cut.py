@@ -143,7 +143,8 @@ class _Work:
         Args:
             only_mask: Layers whose units are not to be cut -> why.
         """
-        result = Removal(copied(self.model).eval())
+        result = Removal(copied(self.model))
+        result.model.eval()
         cuts: dict[str, Cuts] = {}
         inputs: list[dict[str, list[int]]] = []
         cut_units: dict[str, Sequence[int]] = {}
@@ -225,6 +226,10 @@ class _Work:
     def _relative(self, model: nn.Module, smaller: nn.Module, images: Tensor) -> float:
         with evaluating(model), masked(model, self.removed, self.units):
             expected = model(images)
+        if not bool(expected.isfinite().all()):
+            raise XaipruneError(
+                f"{type(model).__name__}'s logits are not finite with the plan's units masked"
+            )
         return float((expected - smaller(images)).abs().max() / expected.abs().max().clamp_min(_TINY))
 
     def to_mask(self) -> dict[str, str]:

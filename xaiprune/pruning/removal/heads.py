@@ -4,7 +4,6 @@ The gradient of one head's merged output, at random tokens, is nonzero at exactl
 query, key and value projections (and of tables such as Swin's position biases) that serve this head.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, copied
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")
 _WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
@@ -40,7 +39,7 @@ def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], ca
         raise XaipruneError(f"{layer.tap} is not a projection of {layer.name}; the units can only be masked")
     kept = [head for head in range(layer.units) if head not in set(removed)]
     owners = _owners(module, layer, projection, call)
-    shrunk = copy.deepcopy(module)
+    shrunk = copied(module)
     for name, (dim, owner) in owners.items():
         index = torch.isin(owner, torch.tensor(kept)).nonzero()[:, 0]
         _slice_(shrunk, name, dim, index)
@@ -56,7 +55,8 @@ def _owners(
     module: nn.Module, layer: UnitLayer, projection: str, call: Call
 ) -> dict[str, tuple[int, Tensor]]:
     """Parameter name -> the dimension that is divided among heads, and the head at each position."""
-    probe = copy.deepcopy(module).double().eval()
+    probe = copied(module).double()
+    probe.eval()  # some modules' train() does not return them
     with torch.enable_grad():
         outputs, parameters, merged = _probe(probe, projection, call)
         names = [*outputs, *parameters]
@@ -83,15 +83,37 @@ def _owners(
     for name in parameters:
         stacked = torch.stack(touched[name])  # (heads, *shape)
         for dim in range(stacked.ndim - 1):
-            owner = _partition(stacked.movedim(dim + 1, 1).flatten(2).sum(2) > 0)
+            lines = stacked.movedim(dim + 1, 1).reshape(len(stacked), stacked.shape[dim + 1], -1)
+            owner = _partition(lines.sum(2) > 0)
             if owner is not None and stacked.shape[dim + 1] % layer.units == 0:
                 owners[name] = (dim, owner)
                 break
+    silent = [name for name in parameters if not any(bool(each.any()) for each in touched[name])]
+    _add_silent_(owners, module, silent)
     if not any(name.endswith(".weight") for name in owners):
         raise XaipruneError(
             f"no projection of {layer.name} is divided among its heads; they can only be masked"
         )
     return owners
+
+
+def _add_silent_(owners: dict[str, tuple[int, Tensor]], module: nn.Module, silent: Sequence[str]) -> None:
+    """Vectors that no head depends on are laid out as others of their size, in place.
+
+    A bias of the keys is one: it adds the same to all of a query's scores. In BEiT it is a buffer.
+    """
+    lengths = {len(owner): (dim, owner) for dim, owner in owners.values() if dim == 0}
+    statistics = {id(m) for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    buffers = [
+        f"{prefix}.{name}".removeprefix(".")
+        for prefix, part in module.named_modules()
+        for name in part._buffers
+        if id(part) not in statistics
+    ]
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    for name in [*silent, *buffers]:
+        if name in tensors and tensors[name].ndim == 1 and len(tensors[name]) in lengths:
+            owners[name] = lengths[len(tensors[name])]
 
 
 def _probe(
@@ -103,15 +125,17 @@ def _probe(
     of_linear: set[int] = set()
     for name, child in module.named_modules():
         if isinstance(child, nn.Linear):
-            of_linear |= {id(parameter) for parameter in child.parameters()}
-            if name != projection:
+            if name == projection:
+                of_linear |= {id(parameter) for parameter in child.parameters()}
+            else:
 
-                def keep(_: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
+                def keep(layer: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
                     outputs[name] = output
+                    of_linear.update(id(parameter) for parameter in layer.parameters())
 
                 child.register_forward_hook(keep)
     module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
-    parameters = {n: p.requires_grad_() for n, p in module.named_parameters() if id(p) not in of_linear}
+    tensors = {name: tensor.requires_grad_() for name, tensor in module.named_parameters()}
     args, kwargs = call
     # Only the tokens are replaced (wherever they are given); masks and position tables keep their values.
     tokens = args[0] if args else None
@@ -119,7 +143,8 @@ def _probe(
         random = torch.randn_like(tokens, dtype=torch.float64).requires_grad_()
         args = tuple(random if value is tokens else value for value in args)
     module(*map(_double, args), **{key: _double(value) for key, value in kwargs.items()})
-    return outputs, parameters, merged[0]
+    # Linear layers that the module never calls are functions of their weights (BEiT's qkv).
+    return outputs, {name: each for name, each in tensors.items() if id(each) not in of_linear}, merged[0]
 
 
 def _double(value: Any) -> Any:
@@ -141,9 +166,10 @@ def _partition(by_head: Tensor) -> Tensor | None:
 def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
     parent_name, _, leaf = name.rpartition(".")
     parent = module.get_submodule(parent_name)
-    old: nn.Parameter = getattr(parent, leaf)
+    old: Tensor = getattr(parent, leaf)
     new = old.detach().index_select(dim, index.to(old.device)).clone()
-    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
+    is_parameter = isinstance(old, nn.Parameter)
+    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad) if is_parameter else new)
     if isinstance(parent, nn.Linear) and leaf == "weight":
         parent.out_features, parent.in_features = new.shape
 
