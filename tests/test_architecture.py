@@ -33,6 +33,7 @@ LAYERS = (
     "config",
     "registry",
     "tracing",
+    "forward",
     "files",
     "errors",
     "_version",
@@ -42,6 +43,7 @@ NEVER = {
     "pruning": {"data"},
     "storage": set(LAYERS) - {"storage", "errors"},
     "tracing": set(LAYERS) - {"tracing", "errors"},
+    "forward": set(LAYERS) - {"forward", "errors"},
 }
 LONGEST = 400
 

@@ -3,7 +3,7 @@
 from xaiprune.units.attention import Attention, find_attention
 from xaiprune.units.auto import AUTO, auto_kind
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
-from xaiprune.units.copying import copied, frozen
+from xaiprune.units.copying import copied
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.cutting import cut_, merged
 from xaiprune.units.find import find_units
@@ -35,7 +35,6 @@ __all__ = [
     "find_links",
     "find_streams",
     "find_units",
-    "frozen",
     "in_execution_order",
     "is_classifier",
     "layer_calls",

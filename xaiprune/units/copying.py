@@ -1,9 +1,9 @@
-"""Copies of networks, and gradients that leave nothing behind in them."""
+"""Copies of networks."""
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
@@ -31,22 +31,27 @@ def copied(model: nn.Module) -> nn.Module:
     new = copy.deepcopy(model, memo)
     modes = [module.training for module in model.modules()]
     new.train()
-    for module, mode in zip(list(new.modules()), modes, strict=True):
+    modules = list(new.modules())
+    for module, mode in zip(modules, modes, strict=True):
         module.training = mode
-        for name, bake in computed_tensors(module).items():
-            bake(module, name)
+    for module in modules:
+        _bake_(module)
     return new
 
 
-def computed_tensors(module: nn.Module) -> dict[str, Callable[[nn.Module, str], object]]:
-    """What PyTorch computes for each call of a module: tensor's name -> what makes a parameter of it.
+def computed_tensors(module: nn.Module) -> set[str]:
+    """Names of the tensors that PyTorch computes for each call of a module.
 
     These are parametrizations, ``torch.nn.utils.prune``, and the former ``weight_norm`` and
     ``spectral_norm``.
     """
+    parametrized = set(module.parametrizations) if parametrize.is_parametrized(module) else set()  # type: ignore[arg-type]
+    return parametrized | set(_hooked(module))
+
+
+def _hooked(module: nn.Module) -> dict[str, Callable[[nn.Module, str], object]]:
+    """The tensors that hooks compute, and what makes a plain parameter of each."""
     found: dict[str, Callable[[nn.Module, str], object]] = {}
-    if parametrize.is_parametrized(module):
-        found |= dict.fromkeys(module.parametrizations, parametrize.remove_parametrizations)  # type: ignore[arg-type]
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, prune.BasePruningMethod):
             found[hook._tensor_name] = prune.remove
@@ -57,15 +62,15 @@ def computed_tensors(module: nn.Module) -> dict[str, Callable[[nn.Module, str], 
     return found
 
 
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter takes part in gradients while the block lasts, so that nothing a network caches has
-    any."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+@torch.no_grad()
+def _bake_(module: nn.Module) -> None:
+    """Make plain parameters of a copied module's computed tensors."""
+    for name, bake in _hooked(module).items():
+        bake(module, name)
+    if parametrize.is_parametrized(module):
+        values = {name: getattr(module, name).clone() for name in computed_tensors(module)}
+        # torch's remove_parametrizations changes the class, which the original has, too.
+        module.__class__ = parametrize.type_before_parametrizations(module)
+        del module.parametrizations
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))

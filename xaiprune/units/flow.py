@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import logits_of
 from xaiprune.tracing import plain_name, running_modules, short_name
 
 
@@ -62,7 +63,7 @@ class Flow:
         outputs: The values that the network returned.
         consumers: Value -> the operations that read it.
         makers: Value -> the operation that made it.
-        uses: ``id`` of a parameter, buffer or other constant tensor -> how many operations read it.
+        uses: ``id`` of a parameter or buffer -> how many operations read it.
         uncuttable: Layers whose units the forward was tried without -> why it failed, or ""
             (`why_uncuttable`).
     """
@@ -119,7 +120,7 @@ class _Recorder(TorchFunctionMode):
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if made:
             read = {id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-            self.flow.uses.update(read - {id(leaf) for leaf in made})
+            self.flow.uses.update((read - {id(leaf) for leaf in made}) & self.flow.names.keys())
         if inputs and made:
             outputs = tuple(self.new_value(tensor) for tensor in made)
             # Copied, because a list of tensors may grow after the call (DenseNet's features do).
@@ -152,7 +153,7 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
         example: One input, (N, 3, H, W), on the model's device.
 
     Raises:
-        XaipruneError: If the network cannot run on the example.
+        XaipruneError: If the network cannot run on the example, or returns no logits (`logits_of`).
     """
     flow = Flow(dict(model.named_modules()))
     recorder = _Recorder(flow)
@@ -164,7 +165,7 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
         with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
             recorder.running = running
             recorder.new_value(example)
-            output = model(example)
+            output = logits_of(model(example))
         flow.outputs = set(recorder.values(output))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.units.flow import Flow, Op
@@ -186,7 +187,8 @@ def _pads(conv: nn.Conv2d | nn.Conv1d) -> bool:
     if isinstance(conv.padding, str):
         return conv.padding != "valid" and any(size > 1 for size in conv.kernel_size)
     # Subclasses that pad by themselves ("same" of TensorFlow) have kernels above 1 and padding 0.
-    own_padding = type(conv) not in (nn.Conv2d, nn.Conv1d) and any(size > 1 for size in conv.kernel_size)
+    plain = parametrize.type_before_parametrizations(conv) in (nn.Conv2d, nn.Conv1d)
+    own_padding = not plain and any(size > 1 for size in conv.kernel_size)
     return any(size > 0 for size in conv.padding) or own_padding
 
 

@@ -166,8 +166,8 @@ class _Search:
             if name in CHANNEL_MIXING:
                 self.found.mixed = self.found.mixed or f"{op.name} in {op.where}"
             self._same(op, value)
-        elif name in SPATIAL and value in op.inputs:
-            self._pooled(op, value)
+        elif name in SPATIAL and op.inputs[0] in self._places:
+            self._pooled(op, op.inputs[0])
         else:
             raise _Blocked(f"meets {op.name} in {op.where}, behind which it cannot be cut")
 

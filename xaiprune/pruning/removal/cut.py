@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import logits_of
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal.attention import replace_multihead_
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4  # a wrong slice differs by far more
 _TINY = 1e-30  # all logits zero
+# What forwards raise when sizes do not fit.
+_FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 
 
 @dataclass
@@ -203,8 +206,7 @@ class _Work:
 
     @torch.no_grad()
     def difference(self, smaller: nn.Module) -> str:
-        """What is wrong with the smaller network, compared with the masked one on random images; empty if
-        nothing.
+        """What is wrong with the smaller network, compared with the masked one; empty if nothing.
 
         In float32, sums over fewer terms differ a little, and where logits are small differences of large
         numbers that little is much of them. So what differs there is compared again in float64.
@@ -214,23 +216,24 @@ class _Work:
         try:
             relative = self._relative(self.model, smaller, images)
             if not relative <= _TOLERANCE and images.dtype == torch.float32:
-                with suppress(RuntimeError):  # a forward that makes float32 tensors by itself
+                with suppress(*_FAILURES):  # a forward that makes float32 tensors by itself
                     model, double = copied(self.model).double(), copied(smaller).double()
                     relative = self._relative(model, double, images.double())
-        except RuntimeError as error:
-            return f"does not run after removal ({str(error).splitlines()[0]})"
+        except _FAILURES as error:
+            return f"does not run after removal ({str(error).partition(chr(10))[0]})"
         if relative <= _TOLERANCE:
             return ""
         return f"gives other logits after removal than with the mask (by {relative:.1e} of the largest)"
 
     def _relative(self, model: nn.Module, smaller: nn.Module, images: Tensor) -> float:
         with evaluating(model), masked(model, self.removed, self.units):
-            expected = model(images)
+            expected = logits_of(model(images))
         if not bool(expected.isfinite().all()):
             raise XaipruneError(
                 f"{type(model).__name__}'s logits are not finite with the plan's units masked"
             )
-        return float((expected - smaller(images)).abs().max() / expected.abs().max().clamp_min(_TINY))
+        found = logits_of(smaller(images))
+        return float((expected - found).abs().max() / expected.abs().max().clamp_min(_TINY))
 
     def to_mask(self) -> dict[str, str]:
         """The layers that, alone, cannot be removed -> why."""

@@ -122,18 +122,13 @@ def _probe(
     """Run on random tokens: outputs of the linear layers, the other parameters, the merged heads."""
     outputs: dict[str, Tensor] = {}
     merged: list[Tensor] = []
-    of_linear: set[int] = set()
     for name, child in module.named_modules():
-        if isinstance(child, nn.Linear):
-            if name == projection:
-                of_linear |= {id(parameter) for parameter in child.parameters()}
-            else:
+        if isinstance(child, nn.Linear) and name != projection:
 
-                def keep(layer: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
-                    outputs[name] = output
-                    of_linear.update(id(parameter) for parameter in layer.parameters())
+            def keep(_: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
+                outputs[name] = output
 
-                child.register_forward_hook(keep)
+            child.register_forward_hook(keep)
     module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
     tensors = {name: tensor.requires_grad_() for name, tensor in module.named_parameters()}
     args, kwargs = call
@@ -143,7 +138,9 @@ def _probe(
         random = torch.randn_like(tokens, dtype=torch.float64).requires_grad_()
         args = tuple(random if value is tokens else value for value in args)
     module(*map(_double, args), **{key: _double(value) for key, value in kwargs.items()})
-    # Linear layers that the module never calls are functions of their weights (BEiT's qkv).
+    # Linear layers that the module never calls (BEiT's qkv) are functions of their weights.
+    called = [module.get_submodule(name) for name in (*outputs, projection)]
+    of_linear = {id(parameter) for layer in called for parameter in layer.parameters()}
     return outputs, {name: each for name, each in tensors.items() if id(each) not in of_linear}, merged[0]
 
 

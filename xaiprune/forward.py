@@ -1,0 +1,71 @@
+"""Running a network that belongs to somebody else: what goes in, what comes out, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from xaiprune.errors import XaipruneError
+
+_OWN = frozenset(vars(nn.Module())) - {"_buffers"}  # what torch keeps in every module; caches may be buffers
+
+
+def as_input(model: nn.Module, images: Tensor) -> Tensor:
+    """Images on the network's device and in its precision."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), images)
+    return images.to(like.device, like.dtype)
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits, (N, classes), of what a network returns: a tensor, or an object or mapping with ``logits``.
+
+    Raises:
+        XaipruneError: There are none; says what came instead.
+    """
+    found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", outputs)
+    if isinstance(found, Tensor) and found.dim() == 2:
+        return found
+    got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(outputs).__name__
+    raise XaipruneError(
+        "the model must return logits of shape (N, classes), or an object that has them as 'logits', "
+        f"got {got}; wrap it in a module that returns them"
+    )
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Take away the tensors that a network's modules keep of what runs inside the block.
+
+    Some networks cache tensors in their attributes while they run in eval mode (attention biases). Computed
+    with gradients, these hold on to their graph, and the network cannot be copied any more.
+    """
+    before = [(module, _attributes(module)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            _restore(module, attributes)
+
+
+def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """Every attribute that is not torch's, and a copy of what is in it where it is a dictionary or list."""
+    own = {key: value for key, value in vars(module).items() if key not in _OWN}
+    return {key: (value, value.copy() if type(value) in (dict, list) else None) for key, value in own.items()}
+
+
+def _restore(module: nn.Module, attributes: Mapping[str, tuple[Any, Any]]) -> None:
+    for key, value in list(vars(module).items()):
+        if key in _OWN or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(value)):
+            continue
+        former, content = attributes.get(key, (None, None))
+        if key not in attributes:
+            del vars(module)[key]
+        elif former is not value:
+            vars(module)[key] = former
+        elif content is not None:
+            value.clear()
+            value.update(content) if isinstance(value, dict) else value.extend(content)
