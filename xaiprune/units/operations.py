@@ -20,8 +20,8 @@ SPATIAL = _names(
 )
 CONCATENATION = _names("cat concat concatenate")
 MOVEMENT = CONCATENATION | _names(
-    "view reshape flatten unflatten permute transpose swapaxes movedim unsqueeze squeeze expand expand_as "
-    "repeat chunk split tensor_split unbind getitem narrow select stack roll pad"
+    "view view_as reshape reshape_as flatten unflatten permute transpose swapaxes movedim unsqueeze squeeze "
+    "expand expand_as repeat chunk split tensor_split unbind getitem narrow select stack roll pad"
 )
 ADD = _names("add sub rsub")
 SCALE = _names("mul div true_divide")
