@@ -258,6 +258,34 @@ def test_kept_channels_that_hardly_vary_give_no_nan():
         assert logits(new, images, plan, units).isfinite().all()
 
 
+class Ghost(nn.Module):
+    """A reader of a depthwise convolution that also reads what the depthwise convolution reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.primary, self.cheap = nn.Conv2d(3, 5, 1), nn.Conv2d(5, 5, 3, padding=1, groups=5, bias=False)
+        self.reader, self.head = nn.Conv2d(10, 6, 1), nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.primary(x).relu()
+        x = torch.cat([x, self.cheap(x).relu()], 1)
+        return self.head(self.reader(x).relu().mean((2, 3)))
+
+
+def test_a_unit_is_not_cut_with_what_it_is_made_of_if_that_is_read_elsewhere():
+    torch.manual_seed(0)
+    model = Ghost().eval()
+    units = find_units(model, "filters", example=IMAGES[:1])
+    assert {layer.name: layer.removable for layer in units} == {
+        "primary": False,
+        "cheap": False,
+        "reader": True,
+    }
+    found = remove_with_report(model, {"cheap": (1, 3)}, units, IMAGES[:1])
+    assert found.masked["cheap"] == (2, "reader also reads what they are made of or multiplied with")
+    torch.testing.assert_close(logits(found.model, IMAGES), logits(model, IMAGES, {"cheap": (1, 3)}, units))
+
+
 def gated(model, x):
     return F.silu(model.gate(x)) * model.value(x)
 

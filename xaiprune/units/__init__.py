@@ -8,6 +8,7 @@ from xaiprune.units.costs import unit_costs
 from xaiprune.units.cutting import cut_, merged
 from xaiprune.units.find import find_units
 from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
+from xaiprune.units.heads import record_calls, shrink_heads_
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
@@ -40,6 +41,8 @@ __all__ = [
     "layer_calls",
     "merged",
     "reach",
+    "record_calls",
+    "shrink_heads_",
     "tap_of",
     "trace",
     "unit_costs",

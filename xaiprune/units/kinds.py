@@ -14,6 +14,7 @@ from xaiprune.units.attention import find_attention
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.cutting import why_uncuttable
 from xaiprune.units.flow import Flow
+from xaiprune.units.heads import why_unshrinkable
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.reach import Reach, reach
 
@@ -74,7 +75,7 @@ def _pointwise(flow: Flow) -> Iterator[tuple[UnitLayer, Reach]]:
 
 
 def _is_hidden(flow: Flow, layer: UnitLayer, reached: Reach) -> bool:
-    """Whether pointwise convolutions alone read the units, which are at least as many as what makes them.
+    """Whether pointwise convolutions alone read the units, pixel by pixel, and they are no fewer than before.
 
     Squeeze-and-excite and bottlenecks narrow down, MLPs do not.
     """
@@ -82,6 +83,8 @@ def _is_hidden(flow: Flow, layer: UnitLayer, reached: Reach) -> bool:
         _is_pointwise(flow.modules[each.module]) and each.unit == tuple(range(layer.units))
         for each in reached.consumers
     )
+    values = [*flow.module_outputs[layer.tap], *reached.slices.readers.values()]
+    alike = alike and len({flow.shape(value)[2:] for value in values}) == 1
     incoming: int = flow.modules[layer.name].in_channels  # type: ignore[assignment]
     return _is_read(reached) and not reached.depthwise and alike and layer.units >= incoming
 
@@ -93,19 +96,16 @@ def _is_pointwise(module: nn.Module) -> bool:
 @register_unit_kind("heads")
 def heads(flow: Flow) -> list[UnitLayer]:
     """Attention heads."""
+    layers = [
+        UnitLayer(found.name, "heads", found.heads, found.projection, "input", dim=-1, width=found.head_dim)
+        for found in find_attention(flow)
+    ]
+    mixed = [found.name for found in find_attention(flow) if found.mixed]
+    reasons = why_unshrinkable(flow, [layer for layer in layers if layer.name not in mixed])
+    reasons |= dict.fromkeys(mixed, "heads read one another")
     return [
-        UnitLayer(
-            attention.name,
-            "heads",
-            attention.heads,
-            attention.projection,
-            "input",
-            dim=-1,
-            width=attention.head_dim,
-            removable=not attention.mixed,
-            reason="heads read one another" if attention.mixed else "",
-        )
-        for attention in find_attention(flow)
+        replace(layer, removable=layer.name not in reasons, reason=reasons.get(layer.name, ""))
+        for layer in layers
     ]
 
 

@@ -112,7 +112,9 @@ def reach(
         found.blocked = "has no consumer that could be found"
     if found.consumers and not found.blocked:
         found.slices = slices_of(flow, begin)
-        found.uncut = found.slices.blocked or found.slices.also_read(states)
+        found.uncut = found.slices.blocked or found.slices.also_read(
+            {consumer.module: consumer.unit for consumer in found.consumers}
+        )
     return found
 
 

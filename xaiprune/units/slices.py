@@ -1,6 +1,6 @@
 """Which tensors have an entry for each unit of a layer, so that all of them are cut together."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +60,16 @@ class Slices:
         cuts = self.cuts(units)
         return {name: sorted(cuts[f"{name}.weight", 1]) for name in self.readers}
 
-    def also_read(self, values: Collection[int]) -> str:
-        """Why a reader of other values forbids to cut; empty if all that is read is among the values."""
-        others = [name for name, value in self.readers.items() if value not in values]
-        return f"is multiplied with what {others[0]} reads, too" if others else ""
+    def also_read(self, known: Mapping[str, tuple[int, ...]]) -> str:
+        """Why units that are read in other places, too, cannot be cut; empty where there are none.
+
+        Args:
+            known: Layer -> the unit at each of its input channels that masking makes constant.
+        """
+        for name in self.readers:
+            if tuple(self.units[f"{name}.weight", 1].tolist()) != known.get(name):
+                return f"{name} also reads what they are made of or multiplied with"
+        return ""
 
 
 def places(flow: Flow, values: Iterable[int], dim: int, width: int) -> dict[int, tuple[int, Tensor]]:

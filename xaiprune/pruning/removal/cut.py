@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from xaiprune.pruning.removal.attention import replace_multihead_
 from xaiprune.pruning.removal.constants import Constants
 from xaiprune.pruning.removal.coupling import find_groups
 from xaiprune.pruning.removal.fold import zero_units_
-from xaiprune.pruning.removal.heads import Call, shrink_heads_
 from xaiprune.units import (
     Cuts,
     Links,
@@ -28,11 +26,14 @@ from xaiprune.units import (
     evaluating,
     find_links,
     merged,
+    record_calls,
+    shrink_heads_,
 )
 
 log = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-4  # a wrong slice differs by far more
+# Differences relative to the largest logit. What float32 rounds: at best, in the weights alone, and at worst.
+_SURE, _EXACT, _ROUGH = 1e-6, 1e-5, 1e-4
 _TINY = 1e-30  # all logits zero
 # What forwards raise when sizes do not fit.
 _FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
@@ -192,7 +193,7 @@ class _Work:
             if isinstance(result.model.get_submodule(name), nn.MultiheadAttention):
                 replace_multihead_(result.model, name)
                 result.replaced.append(name)
-        calls = _record_calls(result.model, list(wanted), self.example) if wanted else {}
+        calls = record_calls(result.model, list(wanted), self.example) if wanted else {}
         for name, units in wanted.items():
             try:
                 if reason := only_mask.get(name) or self.links.why_not(layers[name]):
@@ -209,19 +210,20 @@ class _Work:
         """What is wrong with the smaller network, compared with the masked one; empty if nothing.
 
         In float32, sums over fewer terms differ a little, and where logits are small differences of large
-        numbers that little is much of them. So what differs there is compared again in float64.
+        numbers that little is much of them. So what is not the same at once is compared again in float64.
         """
         generator = torch.Generator().manual_seed(0)
         images = torch.randn(2, *self.example.shape[1:], generator=generator).to(self.example)
+        allowed = _ROUGH
         try:
             relative = self._relative(self.model, smaller, images)
-            if not relative <= _TOLERANCE and images.dtype == torch.float32:
+            if not relative <= _SURE and images.dtype == torch.float32:
                 with suppress(*_FAILURES):  # a forward that makes float32 tensors by itself
                     model, double = copied(self.model).double(), copied(smaller).double()
-                    relative = self._relative(model, double, images.double())
+                    relative, allowed = self._relative(model, double, images.double()), _EXACT
         except _FAILURES as error:
             return f"does not run after removal ({str(error).partition(chr(10))[0]})"
-        if relative <= _TOLERANCE:
+        if relative <= allowed:
             return ""
         return f"gives other logits after removal than with the mask (by {relative:.1e} of the largest)"
 
@@ -253,21 +255,6 @@ def _joined(inputs: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int
         for name, channels in each.items():
             found.setdefault(name, set()).update(channels)
     return {name: sorted(channels) for name, channels in found.items()}
-
-
-def _record_calls(model: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, Call]:
-    """The arguments with which the network first calls its modules."""
-    calls: dict[str, Call] = {}
-    with ExitStack() as hooks, torch.no_grad():
-        for name in names:
-
-            def keep(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
-                calls.setdefault(name, (args, kwargs))
-
-            module = model.get_submodule(name)
-            hooks.enter_context(module.register_forward_pre_hook(keep, with_kwargs=True))
-        model(example)
-    return calls
 
 
 def _report(

@@ -5,18 +5,86 @@ query, key and value projections (and of tables such as Swin's position biases) 
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units import UnitLayer, copied
+from xaiprune.units.copying import copied
+from xaiprune.units.flow import Flow, evaluating
+from xaiprune.units.layer import UnitLayer
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")
 _WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
+_FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 # Positional and keyword arguments of one call of a module.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def why_unshrinkable(flow: Flow, layers: Sequence[UnitLayer]) -> dict[str, str]:
+    """Why no head can be removed from an attention module: layer -> why; those that can are not in it.
+
+    One head is removed from a copy of each module; those of the same type, sizes and settings are tried once.
+    Networks without values (on the ``meta`` device) cannot be tried.
+
+    Args:
+        flow: A traced forward.
+        layers: The heads of attention modules.
+    """
+    model, example = flow.modules[""], flow.tensors[0]
+    if example.is_meta:
+        return {}
+    tried: dict[Any, str] = {}
+    found = {}
+    copy: nn.Module | None = None
+    calls: dict[str, Call] = {}
+    for layer in layers:
+        module = model.get_submodule(layer.name)
+        if layer.units < 2 or isinstance(module, nn.MultiheadAttention):
+            continue
+        key = _settings(module, layer)
+        if key not in tried:
+            if copy is None:
+                copy = copied(model)
+                calls = record_calls(copy, [each.name for each in layers], torch.zeros_like(example))
+            try:
+                shrink_heads_(copy, layer, [0], calls[layer.name])
+                tried[key] = ""
+            except XaipruneError as error:
+                tried[key] = str(error).removeprefix(layer.name).strip()
+        if tried[key]:
+            found[layer.name] = tried[key]
+    return found
+
+
+def _settings(module: nn.Module, layer: UnitLayer) -> Any:
+    """What modules have in common that compute the same function of their input and weights."""
+    shapes = tuple((name, parameter.shape) for name, parameter in module.named_parameters())
+    plain = [(k, v) for k, v in vars(module).items() if isinstance(v, bool | int | float | str | tuple)]
+    return type(module), layer.units, layer.width, shapes, repr(sorted(plain))
+
+
+def record_calls(model: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, Call]:
+    """The arguments with which the network first calls its modules.
+
+    Args:
+        model: The network; runs once, in eval mode.
+        names: Of the modules.
+        example: One input, (1, 3, H, W).
+    """
+    calls: dict[str, Call] = {}
+    with ExitStack() as hooks, torch.no_grad(), evaluating(model):
+        for name in names:
+
+            def keep(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                calls.setdefault(name, (args, kwargs))
+
+            module = model.get_submodule(name)
+            hooks.enter_context(module.register_forward_pre_hook(keep, with_kwargs=True))
+        model(example)
+    return calls
 
 
 @torch.no_grad()
@@ -38,7 +106,12 @@ def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], ca
     if projection == layer.tap or not isinstance(model.get_submodule(layer.tap), nn.Linear):
         raise XaipruneError(f"{layer.tap} is not a projection of {layer.name}; the units can only be masked")
     kept = [head for head in range(layer.units) if head not in set(removed)]
-    owners = _owners(module, layer, projection, call)
+    try:
+        owners = _owners(module, layer, projection, call)
+    except _FAILURES as error:
+        raise XaipruneError(
+            f"{layer.name} does not run in float64, which shows what belongs to a head; it can only be masked"
+        ) from error
     shrunk = copied(module)
     for name, (dim, owner) in owners.items():
         index = torch.isin(owner, torch.tensor(kept)).nonzero()[:, 0]
@@ -64,7 +137,7 @@ def _owners(
         touched: dict[str, list[Tensor]] = {name: [] for name in names}
         for head in range(layer.units):
             part = merged[..., head * layer.width : (head + 1) * layer.width]
-            score = (part * torch.randn_like(part)).sum()
+            score = (part * _random(part)).sum()
             gradients = torch.autograd.grad(score, sources, retain_graph=True, allow_unused=True)
             for name, source, gradient in zip(names, sources, gradients, strict=True):
                 touched[name].append((torch.zeros_like(source) if gradient is None else gradient).abs())
@@ -135,13 +208,19 @@ def _probe(
     # Only the tokens are replaced (wherever they are given); masks and position tables keep their values.
     tokens = args[0] if args else None
     if isinstance(tokens, Tensor) and tokens.is_floating_point():
-        random = torch.randn_like(tokens, dtype=torch.float64).requires_grad_()
+        random = _random(tokens).requires_grad_()
         args = tuple(random if value is tokens else value for value in args)
     module(*map(_double, args), **{key: _double(value) for key, value in kwargs.items()})
     # Linear layers that the module never calls (BEiT's qkv) are functions of their weights.
     called = [module.get_submodule(name) for name in (*outputs, projection)]
     of_linear = {id(parameter) for layer in called for parameter in layer.parameters()}
     return outputs, {name: each for name, each in tensors.items() if id(each) not in of_linear}, merged[0]
+
+
+def _random(like: Tensor) -> Tensor:
+    """Float64 numbers that are always the same, so that nobody's random numbers change."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.device)
 
 
 def _double(value: Any) -> Any:
@@ -183,7 +262,7 @@ def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
 def _check_forward(module: nn.Module, layer: UnitLayer, call: Call) -> None:
     try:
         module(*call[0], **call[1])
-    except (RuntimeError, AssertionError) as error:
+    except _FAILURES as error:
         raise XaipruneError(
             f"{layer.name} ({type(module).__name__}) computes with its original number of heads; "
             "they can only be masked"

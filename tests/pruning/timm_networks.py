@@ -1,0 +1,2 @@
+TIMM = {}
+KINDS = ("inner_filters", "neurons", "heads")
