@@ -10,8 +10,10 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from tests.pruning.test_remove import logits, random_plan
+from xaiprune.data import as_images
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import compensate, masked, remove_with_report
+from xaiprune.evaluation import accuracy
+from xaiprune.pruning import compensate, export_onnx, masked, remove_with_report
 from xaiprune.units import copied, find_units
 
 IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -241,7 +243,7 @@ def test_logits_that_are_not_finite_are_refused():
     nn.init.constant_(model[3].bias, torch.inf)
     units = find_units(model, "filters", example=IMAGES[:1])
     with pytest.raises(
-        XaipruneError, match="Sequential's logits are not finite with the plan's units masked"
+        XaipruneError, match=r"^Sequential's logits are not finite with the plan's units masked"
     ):
         remove_with_report(model, {"0": (1,)}, units, IMAGES[:1])
 
@@ -365,7 +367,7 @@ class Output:
     hidden_states: tuple = ()
 
 
-def test_logits_of_transformers_outputs_are_taken():
+def test_logits_of_transformers_outputs_are_taken(tmp_path):
     torch.manual_seed(0)
     model, plain = Wrapped(Output).eval(), Wrapped(lambda logits: logits).eval()
     plain.load_state_dict(model.state_dict())
@@ -378,16 +380,22 @@ def test_logits_of_transformers_outputs_are_taken():
     small = remove_with_report(compensate(model, plan, units, IMAGES), plan, units, IMAGES[:1]).model
     right = remove_with_report(compensate(plain, plan, units, IMAGES), plan, units, IMAGES[:1]).model
     torch.testing.assert_close(logits(small, IMAGES).logits, logits(right, IMAGES))
+    labels = logits(plain, IMAGES).argmax(1)
+    assert accuracy(model, as_images((IMAGES, labels))).top1 == 1.0
+    pytest.importorskip("onnxruntime")
+    assert export_onnx(small, IMAGES[:1], tmp_path) < 1e-5
 
 
 @pytest.mark.parametrize("wrap", [lambda x: (x, x), lambda x: {"scores": x}, lambda x: [x], lambda x: x[0]])
-def test_other_outputs_are_refused_by_name(wrap):
+def test_other_outputs_are_refused_by_name(wrap, tmp_path):
     model, plain = Wrapped(wrap).eval(), Wrapped(lambda logits: logits).eval()
     units = find_units(plain, "filters", example=IMAGES[:1])
     for call in (
         lambda: find_units(model, "filters", example=IMAGES[:1]),
         lambda: compensate(model, {"conv": (1,)}, units, IMAGES),
         lambda: remove_with_report(model, {"conv": (1,)}, units, IMAGES[:1]),
+        lambda: export_onnx(model, IMAGES[:1], tmp_path),
+        lambda: accuracy(model, as_images((IMAGES, torch.zeros(8, dtype=torch.long)))),
     ):
         with pytest.raises(XaipruneError, match="the model must return logits of shape"):
             call()

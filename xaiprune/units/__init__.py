@@ -5,7 +5,7 @@ from xaiprune.units.auto import AUTO, auto_kind
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.copying import copied
 from xaiprune.units.costs import unit_costs
-from xaiprune.units.cutting import cut_, merged
+from xaiprune.units.cutting import FORWARD_ERRORS, cut_, merged
 from xaiprune.units.find import find_units
 from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
 from xaiprune.units.heads import record_calls, shrink_heads_
@@ -17,6 +17,7 @@ from xaiprune.units.streams import find_streams
 
 __all__ = [
     "AUTO",
+    "FORWARD_ERRORS",
     "Attention",
     "Consumer",
     "Cuts",

@@ -11,6 +11,9 @@ from xaiprune.units.copying import copied
 from xaiprune.units.flow import Flow, evaluating
 from xaiprune.units.slices import Cuts, Slices
 
+# What forwards raise when sizes do not fit.
+FORWARD_ERRORS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
+
 
 @torch.no_grad()
 def cut_(model: nn.Module, cuts: Cuts) -> None:

@@ -165,14 +165,14 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
         with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
             recorder.running = running
             recorder.new_value(example)
-            output = logits_of(model(example))
-        flow.outputs = set(recorder.values(output))
+            output = model(example)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise XaipruneError(
             f"{type(model).__name__} does not run on an input of shape {tuple(example.shape)} ({reason}); "
             "pass an example of the size it expects"
         ) from error
+    flow.outputs = set(recorder.values(logits_of(output)))
     return flow
 
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.units.copying import copied
+from xaiprune.units.cutting import FORWARD_ERRORS
 from xaiprune.units.flow import Flow, evaluating
 from xaiprune.units.layer import UnitLayer
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")
 _WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
-_FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 # Positional and keyword arguments of one call of a module.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -108,7 +108,9 @@ def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], ca
     kept = [head for head in range(layer.units) if head not in set(removed)]
     try:
         owners = _owners(module, layer, projection, call)
-    except _FAILURES as error:
+    except XaipruneError:
+        raise
+    except FORWARD_ERRORS as error:
         raise XaipruneError(
             f"{layer.name} does not run in float64, which shows what belongs to a head; it can only be masked"
         ) from error
@@ -262,7 +264,7 @@ def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
 def _check_forward(module: nn.Module, layer: UnitLayer, call: Call) -> None:
     try:
         module(*call[0], **call[1])
-    except _FAILURES as error:
+    except FORWARD_ERRORS as error:
         raise XaipruneError(
             f"{layer.name} ({type(module).__name__}) computes with its original number of heads; "
             "they can only be masked"

@@ -17,6 +17,7 @@ from xaiprune.pruning.removal.constants import Constants
 from xaiprune.pruning.removal.coupling import find_groups
 from xaiprune.pruning.removal.fold import zero_units_
 from xaiprune.units import (
+    FORWARD_ERRORS,
     Cuts,
     Links,
     UnitLayer,
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 # Differences relative to the largest logit. What float32 rounds: at best, in the weights alone, and at worst.
 _SURE, _EXACT, _ROUGH = 1e-6, 1e-5, 1e-4
 _TINY = 1e-30  # all logits zero
-# What forwards raise when sizes do not fit.
-_FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 
 
 @dataclass
@@ -218,10 +217,12 @@ class _Work:
         try:
             relative = self._relative(self.model, smaller, images)
             if not relative <= _SURE and images.dtype == torch.float32:
-                with suppress(*_FAILURES):  # a forward that makes float32 tensors by itself
+                with suppress(*FORWARD_ERRORS):  # a forward that makes float32 tensors by itself
                     model, double = copied(self.model).double(), copied(smaller).double()
                     relative, allowed = self._relative(model, double, images.double()), _EXACT
-        except _FAILURES as error:
+        except XaipruneError:
+            raise
+        except FORWARD_ERRORS as error:
             return f"does not run after removal ({str(error).partition(chr(10))[0]})"
         if relative <= allowed:
             return ""
