@@ -13,6 +13,7 @@ from xaiprune.units.flow import Flow, Op
 from xaiprune.units.operations import (
     ADD,
     CHANNEL_MIXING,
+    CONCATENATION,
     FRESH,
     MOVEMENT,
     SCALE,
@@ -167,7 +168,8 @@ class _Search:
         if name in WEIGHTED:
             self._through_weights(op, value)
         elif name in MOVEMENT and name != "pad":
-            self._moved(op)
+            if name not in CONCATENATION or not self._concatenated(op, value):
+                self._moved(op)
         elif name in _SAME_PLACE and self._keeps_rank(op, value):
             if name in CHANNEL_MIXING:
                 self.found.mixed = self.found.mixed or f"{op.name} in {op.where}"
@@ -231,6 +233,23 @@ class _Search:
         shape[dim] = -1
         named = (unit.double() + 1).view(shape).expand(self._flow.shape(value)).contiguous()
         self._read_places(op, tree_leaves(_repeated(op, {id(self._flow.tensors[value]): named})), op.outputs)
+
+    def _concatenated(self, op: Op, value: int) -> bool:
+        """The quick way where tensors are concatenated along the units; False where they are not."""
+        dim, unit = self._places[value]
+        shapes = [self._flow.shape(each) for each in op.inputs]
+        along = _argument(op, 1, "dim") or 0
+        if along % len(shapes[0]) != dim or len(shapes) != len(_argument(op, 0, "tensors")):
+            return False
+        sizes = [shape[dim] for shape in shapes]
+        if value in op.outputs:
+            for each, part in zip(op.inputs, unit.split(sizes), strict=True):
+                self.place(each, dim, part)
+        parts = [torch.full((size,), -1) for size in sizes]
+        for position, each in enumerate(op.inputs):
+            parts[position] = unit if each == value else parts[position]
+        self.place(op.outputs[0], dim, torch.cat(parts))
+        return True
 
     def _moved(self, op: Op) -> None:
         """Number all entries, move the numbers as the operation moves the values, and see which meet."""
