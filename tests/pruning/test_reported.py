@@ -342,6 +342,8 @@ def test_pointwise_convolutions_that_widen_are_an_mlp_and_those_that_narrow_are_
     assert [(layer.name, layer.tap, layer.units, layer.kind) for layer in units] == [
         ("1", "2", 12, "neurons")
     ]
+    both = find_units(model, "neurons+inner_filters", example=IMAGES[:1])
+    assert [(layer.name, layer.kind) for layer in both if layer.name == "1"] == [("1", "neurons")]
     plan = {"1": (2, 5, 11)}
     found = remove_with_report(model, plan, units, IMAGES[:1])
     assert found.removed == {"1": 3}
