@@ -51,7 +51,8 @@ def test_removal_is_the_mask(name, side, kwargs, kinds, tmp_path):
         save_pruned(
             found.model, tmp_path / kind, architecture=name, kwargs=kwargs, plan=plan, replaced=found.replaced
         )
-        assert_close(logits(load_pruned(tmp_path / kind), images), expected)
+        loaded = load_pruned(tmp_path / kind).double()  # tables that are no weights are made anew
+        assert_close(logits(loaded, images), expected)
         better = compensate(model, plan, units, images, "linear", sequential=False)
         small = remove_with_report(better, plan, units, images[:1]).model
         assert_close(logits(small, images), logits(better, images, plan, units))
