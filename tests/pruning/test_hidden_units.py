@@ -50,7 +50,7 @@ def test_hidden_units_of_mlps_that_are_more_than_two_layers(inside, name):
     torch.testing.assert_close(logits(found.model, IMAGES), logits(model, IMAGES, plan, units))
 
 
-def test_pointwise_convolutions_that_widen_are_an_mlp_and_those_that_narrow_are_not():
+def test_pointwise_convolutions_that_widen_are_an_mlp_and_others_are_not():
     def block(hidden):
         return [
             nn.Conv2d(6, hidden, 1),
@@ -60,7 +60,9 @@ def test_pointwise_convolutions_that_widen_are_an_mlp_and_those_that_narrow_are_
             nn.ReLU(),
         ]
 
-    model = nn.Sequential(nn.Conv2d(3, 6, 3), *block(12), *block(3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3), *block(12), *block(6), *block(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     model.append(nn.Linear(6, 4))
     units = find_units(model.eval(), "neurons", example=IMAGES[:1])
     assert [(layer.name, layer.tap, layer.units, layer.kind) for layer in units] == [

@@ -75,9 +75,9 @@ def _pointwise(flow: Flow) -> Iterator[tuple[UnitLayer, Reach]]:
 
 
 def _is_hidden(flow: Flow, layer: UnitLayer, reached: Reach) -> bool:
-    """Whether pointwise convolutions alone read the units, pixel by pixel, and they are no fewer than before.
+    """Whether pointwise convolutions alone read the units, pixel by pixel, and they are more than before.
 
-    Squeeze-and-excite and bottlenecks narrow down, MLPs do not.
+    MLPs widen, squeeze-and-excite and bottlenecks do not.
     """
     alike = all(
         _is_pointwise(flow.modules[each.module]) and each.unit == tuple(range(layer.units))
@@ -86,7 +86,7 @@ def _is_hidden(flow: Flow, layer: UnitLayer, reached: Reach) -> bool:
     values = [*flow.module_outputs[layer.tap], *reached.slices.readers.values()]
     alike = alike and len({flow.shape(value)[2:] for value in values}) == 1
     incoming: int = flow.modules[layer.name].in_channels  # type: ignore[assignment]
-    return _is_read(reached) and not reached.depthwise and alike and layer.units >= incoming
+    return _is_read(reached) and not reached.depthwise and alike and layer.units > incoming
 
 
 def _is_pointwise(module: nn.Module) -> bool:
