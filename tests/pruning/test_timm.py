@@ -24,7 +24,7 @@ def parameters():
 
 
 def test_every_module_of_timm_is_there():
-    assert set(TIMM) == set(timm.list_modules())
+    assert set(TIMM) == set(timm.list_modules()) - {"small"}  # the digits networks, which are ours
 
 
 @pytest.mark.parametrize(("name", "side", "kwargs", "kinds"), parameters())

@@ -3,10 +3,10 @@
 KINDS = ("inner_filters", "neurons", "heads")
 
 # module: (network, image side, arguments, kinds of which units leave the tensors, seconds on one core)
-# None leave gMLP (a gate over tokens), MambaOut (gates and values of one layer) and MobileNetV5 (RMSNorm written
-# out); Gemma's encoder returns tokens and no logits.
+# None leave gMLP (a gate over tokens), MambaOut (gates and values of one layer) and MobileNetV5 (RMSNorm
+# written out); Gemma's encoder returns tokens and no logits.
 TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
-    "beit": ("beit_base_patch16_224", 64, {"depth": 2, "img_size": 64}, "neurons", 60),
+    "beit": ("beit_base_patch16_224", 64, {"depth": 2, "img_size": 64}, "neurons", 47),
     "byoanet": ("halonet_h1", 256, {}, "inner_filters", 60),
     "byobnet": ("mobileone_s1", 64, {}, "inner_filters", 5),
     "cait": ("cait_xxs24_224", 64, {"depth": 2, "img_size": 64}, "neurons", 2),
@@ -60,7 +60,7 @@ TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
     "mobilenetv5": ("mobilenetv5_base", 64, {}, "", 5),
     "mobilevit": ("mobilevit_xxs", 64, {}, "inner_filters neurons heads", 3),
     "mvitv2": ("mvitv2_tiny", 64, {}, "neurons", 60),
-    "naflexvit": ("naflexvit_base_patch16_parfac_gap", 64, {"depth": 2}, "neurons heads", 60),
+    "naflexvit": ("naflexvit_base_patch16_parfac_gap", 64, {"depth": 2}, "neurons heads", 47),
     "nasnet": ("nasnetalarge", 64, {}, "inner_filters", 60),
     "nest": ("nest_tiny", 64, {"img_size": 64}, "neurons", 60),
     "nextvit": ("nextvit_small", 64, {}, "inner_filters neurons", 60),
@@ -68,7 +68,7 @@ TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
     "pit": ("pit_ti_224", 64, {"img_size": 64}, "neurons heads", 6),
     "pnasnet": ("pnasnet5large", 64, {}, "inner_filters", 60),
     "pvt_v2": ("pvt_v2_b0", 64, {}, "inner_filters neurons", 11),
-    "qwen3_vit": ("qwen3_vit_88m", 64, {"depth": 2}, "neurons heads", 60),
+    "qwen3_vit": ("qwen3_vit_88m", 64, {"depth": 2}, "neurons heads", 47),
     "rdnet": ("rdnet_tiny", 64, {}, "inner_filters neurons", 60),
     "regnet": ("regnetx_002", 64, {}, "inner_filters", 1),
     "repghost": ("repghostnet_050", 64, {}, "inner_filters", 4),
@@ -80,7 +80,7 @@ TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
     "rexnet": ("rexnet_100", 64, {}, "inner_filters", 13),
     "selecsls": ("selecsls42", 64, {}, "inner_filters", 12),
     "senet": ("legacy_seresnet18", 64, {}, "inner_filters", 3),
-    "sequencer": ("sequencer2d_s", 64, {}, "neurons", 60),
+    "sequencer": ("sequencer2d_s", 64, {"layers": (1, 1, 1, 1)}, "neurons", 5),
     "shvit": ("shvit_s1", 64, {}, "inner_filters neurons", 9),
     "sknet": ("skresnet18", 64, {}, "inner_filters", 3),
     "starnet": ("starnet_s050", 64, {}, "inner_filters neurons", 1),
@@ -104,7 +104,7 @@ TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
         6,
     ),
     "vision_transformer_sam": ("samvit_base_patch16_224", 64, {"depth": 1}, "neurons", 24),
-    "vitamin": ("vitamin_small_224", 64, {"img_size": 64}, "inner_filters neurons heads", 60),
+    "vitamin": ("vitamin_small_224", 64, {"img_size": 64}, "inner_filters neurons heads", 19),
     "volo": ("volo_d1_224", 64, {"img_size": 64}, "inner_filters neurons heads", 60),
     "vovnet": ("ese_vovnet19b_slim_dw", 64, {}, "inner_filters", 3),
     "xception": ("legacy_xception", 64, {}, "inner_filters", 23),
