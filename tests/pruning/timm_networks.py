@@ -35,7 +35,7 @@ TIMM: dict[str, tuple[str, int, dict[str, object], str, int]] = {
     "eva": ("vit_tiny_patch16_dinov3_qkvb", 64, {"depth": 2}, "neurons", 1),
     "fasternet": ("fasternet_t0", 64, {}, "inner_filters neurons", 5),
     "fastvit": ("fastvit_t8", 64, {}, "inner_filters neurons", 11),
-    "focalnet": ("focalnet_tiny_srf", 64, {}, "neurons", 60),
+    "focalnet": ("focalnet_tiny_srf", 64, {}, "inner_filters neurons", 60),
     "gcvit": ("gcvit_xxtiny", 64, {"img_size": 64}, "inner_filters neurons", 15),
     "gemma4_vit": ("gemma4_vit_167m_enc", 96, {"depth": 2}, "", 2),
     "ghostnet": ("ghostnet_050", 64, {}, "inner_filters", 4),
