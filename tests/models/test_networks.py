@@ -34,7 +34,7 @@ def same(one, other):
         return torch.allclose(one(images), other(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "torch", "training checkpoint", "data parallel"])
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "training checkpoint", "tutorial", "data parallel"])
 def test_weights_from_a_file(network, tmp_path, kind):
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pt")
     weights = network.state_dict()
@@ -44,6 +44,16 @@ def test_weights_from_a_file(network, tmp_path, kind):
         torch.save(weights, path)
     elif kind == "training checkpoint":
         torch.save({"state_dict": weights, "epoch": 3}, path)
+    elif kind == "tutorial":  # pytorch.org: saving a general checkpoint
+        optimizer = torch.optim.Adam(network.parameters()).state_dict()
+        state = {f"module.{key}": value for key, value in weights.items()}
+        content = {
+            "epoch": 3,
+            "model_state_dict": state,
+            "optimizer_state_dict": optimizer,
+            "loss": torch.zeros(()),
+        }
+        torch.save(content, path)
     else:
         torch.save({f"module.{key}": value for key, value in weights.items()}, path)
     found = load(ModelConfig(name="test_resnet", checkpoint=str(path), kwargs=KWARGS))
@@ -115,7 +125,16 @@ def test_unreadable_weights(network, tmp_path, content, capsys):
         load(ModelConfig(name="test_resnet", checkpoint=str(path), kwargs=KWARGS))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+    assert "weights_only" not in str(error.value)
+    assert "trust" not in str(error.value)
+    assert ("code is not run" in str(error.value)) == (content == "code")
     assert "must not run" not in capsys.readouterr().out
+
+
+def test_of_two_state_dicts_neither_is_taken(network, tmp_path):
+    torch.save({"student": network.state_dict(), "teacher": network.state_dict()}, tmp_path / "w.pt")
+    with pytest.raises(XaipruneError, match="tensors, but 2: student, teacher; save one"):
+        load(ModelConfig(name="test_resnet", checkpoint=str(tmp_path / "w.pt"), kwargs=KWARGS))
 
 
 def test_truncated_safetensors(network, tmp_path):

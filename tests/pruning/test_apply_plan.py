@@ -75,7 +75,7 @@ def test_without_the_check_the_same_network(small_cnn, units, plan, images, monk
         raise AssertionError("the check ran")
 
     module = importlib.import_module("xaiprune.pruning.removal.cut")  # the package's name is the function's
-    monkeypatch.setattr(module, "_verify", fail)
+    monkeypatch.setattr(module._Work, "difference", fail)
     unchecked = apply_plan(small_cnn, plan, units, images, check=False)
     assert torch.equal(logits(checked.model, images), logits(unchecked.model, images))
 

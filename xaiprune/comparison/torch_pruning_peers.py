@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 import torch_pruning
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import macs
-from xaiprune.pruning.removal.surgery import release_
 from xaiprune.units import evaluating, find_links
 
 # Ratios are tried in these parts. Finer ones change no layer of up to 256 channels.
@@ -144,7 +144,7 @@ class OneShot:
                     num_heads={},
                 )
                 pruner.step()
-            release_(pruner.DG)
+            _release_(pruner.DG)
             with torch.no_grad():
                 model(self._example)
         except Exception as error:
@@ -166,3 +166,16 @@ class OneShot:
                 target = labels[part].to(logits.device).clone()
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum") / len(images)
                 loss.backward()
+
+
+def _release_(graph: Any) -> None:
+    """Empty a dependency graph that is no longer needed.
+
+    Its nodes refer to each other and to the trace, which holds activations: a search would accumulate
+    gigabytes of networks before Python's garbage collector finds the cycles.
+    """
+    for node in graph.module2node.values():
+        for linked in (node.inputs, node.outputs, node.dependencies):
+            linked.clear()
+        node.module = node.grad_fn = None
+    graph.module2node.clear()

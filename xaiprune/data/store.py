@@ -25,7 +25,7 @@ from xaiprune.data.progress import progress
 from xaiprune.data.source import Picture, Source
 from xaiprune.errors import XaipruneError
 
-_FORMAT = 1
+_FORMAT = 2  # 16-bit grey was white in 1
 _CHUNK = 256  # pictures decoded ahead of being written
 _WORKERS = min(8, os.cpu_count() or 1)
 

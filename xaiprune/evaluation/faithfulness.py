@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import logits_of
 
 PATCHES = 14  # a side by default; on 224 x 224 images these are a ViT's patches of 16 pixels
 
@@ -142,4 +143,4 @@ def _flip(images: Tensor, patches: Tensor, side: int) -> Tensor:
 
 @torch.inference_mode()
 def _right_logits(model: nn.Module, images: Tensor, labels: Tensor, task: Task) -> Tensor:
-    return task.select(model(images)).gather(1, labels.to(images.device)[:, None])[:, 0]
+    return task.select(logits_of(model(images))).gather(1, labels.to(images.device)[:, None])[:, 0]

@@ -1,12 +1,14 @@
 """Weights from a file, safetensors or torch; code in the file is never run."""
 
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
+from timm.models import clean_state_dict, load_state_dict
 from torch import nn
 
 from xaiprune.errors import XaipruneError
@@ -51,16 +53,36 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
     try:
         weights = load_state_dict(str(file), device="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise XaipruneError(
-            f"model.checkpoint: cannot read weights from {file} ({reason}); expected safetensors or a torch "
-            "state dict"
+            f"model.checkpoint: cannot read weights from {file} ({_reason(error)}); expected safetensors "
+            "or a torch state dict"
         ) from error
     except AttributeError as error:  # timm's, if the file holds no dictionary
         raise XaipruneError(f"model.checkpoint: {file} holds no state dict") from error
-    if not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise XaipruneError(f"model.checkpoint: {file} holds no state dict of tensors")
-    return weights
+    if _is_state(weights):
+        return weights
+    states = [key for key, value in weights.items() if _is_state(value)]
+    if len(states) == 1:  # {"model_state_dict": ..., "optimizer_state_dict": ...}, of PyTorch's own tutorials
+        return clean_state_dict(weights[states[0]])
+    several = f", but {len(states)}: {_shorten(states)}; save one of them" if states else ""
+    raise XaipruneError(f"model.checkpoint: {file} holds not one state dict of tensors{several}")
+
+
+def _is_state(value: Any) -> bool:
+    """Whether this is a dictionary of tensors alone."""
+    return (
+        isinstance(value, dict) and bool(value) and all(isinstance(v, torch.Tensor) for v in value.values())
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without torch's advice to run the code in it."""
+    text = str(error)
+    if found := re.search(r"(?:GLOBAL|globals:) ([\w.]+\w)", text):
+        return f"it holds {found[1]}, which is code, and code is not run; save model.state_dict() alone"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no torch file"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _advice(model: nn.Module, weights: dict[str, torch.Tensor]) -> str:

@@ -5,6 +5,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from xaiprune.data import Preprocess
+from xaiprune.forward import logits_of
 
 
 def preprocess(model: nn.Module) -> Preprocess:
@@ -45,4 +46,4 @@ def outputs(model: nn.Module, example: torch.Tensor | None = None) -> int | None
     if example is None:
         return None
     with torch.inference_mode():
-        return int(model.eval()(example).shape[1])
+        return int(logits_of(model.eval()(example)).shape[1])

@@ -10,6 +10,7 @@ from timm.scheduler import CosineLRScheduler
 from torch import nn
 
 from xaiprune.data import LabelledImages, Task, progress
+from xaiprune.forward import logits_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train_(
     batches = _batches(images, settings, generator)
     shown = progress(batches, f"training {settings.epochs} epochs", total=steps)
     for step, (batch, labels) in enumerate(shown, start=1):
-        logits = task.select(model(batch.to(device)))
+        logits = task.select(logits_of(model(batch.to(device))))
         loss = F.cross_entropy(logits, labels.to(device), label_smoothing=settings.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

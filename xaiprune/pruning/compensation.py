@@ -1,6 +1,5 @@
 """Folds what removed units contributed into the kept weights: closed form, no labels, no training."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
@@ -27,7 +26,7 @@ from xaiprune.pruning.statistics import (
     ridge_map,
     samples_of_input,
 )
-from xaiprune.units import Links, UnitLayer, find_links
+from xaiprune.units import Links, UnitLayer, copied, find_links
 
 COMPENSATIONS = ("none", "mean", "linear")
 
@@ -78,7 +77,7 @@ def compensate(
     if method not in COMPENSATIONS:
         raise XaipruneError(f"prune.compensate={method} is unknown; choose one of {', '.join(COMPENSATIONS)}")
     removed = {name: chosen for name, chosen in units_to_remove(plan, units).items() if chosen}
-    compensated = copy.deepcopy(model)
+    compensated = copied(model)
     if method == "none" or not removed:
         return compensated
     if len(images) < 2:
@@ -160,9 +159,9 @@ def inputs_of(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> 
 def _consumers(
     model: nn.Module, units: Sequence[UnitLayer], images: ImageStream
 ) -> tuple[nn.Module, dict[str, Inputs]]:
-    """The network, in which all its consumers can be hooked, and what they read."""
+    """The network, in which all its consumers can be hooked and have plain weights, and what they read."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
-        model = copy.deepcopy(model)
+        model = copied(model)
         _replace_multiheads_(model, units)
     return model, consumer_inputs(model, units, find_links(model, units, images.blank()))
 
@@ -215,7 +214,7 @@ def _sequential_streamed_(
 ) -> None:
     """The same of a stream: a pass over all images, through both networks, for each consumer."""
     links, inputs = _to_compensate(model, removed, units, images)
-    source = copy.deepcopy(dense)
+    source = copied(dense)
     _replace_multiheads_(source, units)
     for name, own in inputs.items():
         kept = own.kept(removed)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import logits_of
 from xaiprune.session.caches import BatchSizes
 from xaiprune.units import device_of
 
@@ -31,7 +32,7 @@ def predicted(model: nn.Module, images: LabelledImages, task: Task, batch: Batch
         found = [torch.empty(0, dtype=torch.int64)]
         with torch.inference_mode():
             for pixels, _ in images.batches(batch.forward, device_of(model)) if len(images) else ():
-                logits = task.select(model(pixels))
+                logits = task.select(logits_of(model(pixels)))
                 if bool(logits.isnan().any()):
                     raise XaipruneError("the network gives NaN; its weights are broken")
                 found.append(logits.argmax(1).cpu())

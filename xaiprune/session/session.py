@@ -302,8 +302,7 @@ class PruningSession:
             count = len(self.validation) if images is None else images
             if self.dense.cost().macs * count <= _WORTH_REMOVING:
                 return Pruned(self.model, plan.removed)
-        # Checking would run the masked network beside it in every trial.
-        return Pruned(self.remove(plan, check=False).model)
+        return Pruned(self.remove(plan).model)
 
     @property
     def only_removes(self) -> bool:

@@ -3,33 +3,47 @@
 from xaiprune.units.attention import Attention, find_attention
 from xaiprune.units.auto import AUTO, auto_kind
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
+from xaiprune.units.copying import copied
 from xaiprune.units.costs import unit_costs
+from xaiprune.units.cutting import FORWARD_ERRORS, cut_, merged
 from xaiprune.units.find import find_units
 from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
+from xaiprune.units.heads import record_calls, shrink_heads_
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
+from xaiprune.units.slices import Cuts, Slices
+from xaiprune.units.streams import find_streams
 
 __all__ = [
     "AUTO",
+    "FORWARD_ERRORS",
     "Attention",
     "Consumer",
+    "Cuts",
     "Flow",
     "Links",
     "Op",
     "Reach",
+    "Slices",
     "UnitLayer",
     "auto_kind",
+    "copied",
+    "cut_",
     "default_example",
     "device_of",
     "evaluating",
     "find_attention",
     "find_links",
+    "find_streams",
     "find_units",
     "in_execution_order",
     "is_classifier",
     "layer_calls",
+    "merged",
     "reach",
+    "record_calls",
+    "shrink_heads_",
     "tap_of",
     "trace",
     "unit_costs",

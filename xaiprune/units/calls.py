@@ -16,7 +16,7 @@ def layer_calls(flow: Flow, types: type[nn.Module] | tuple[type[nn.Module], ...]
     """
     calls: dict[str, list[int]] = {}
     for op in flow.ops:
-        if op.name in ("conv2d", "linear") and isinstance(flow.modules.get(op.module), types):
+        if op.plain in ("conv2d", "linear") and isinstance(flow.modules.get(op.module), types):
             calls.setdefault(op.module, []).extend(op.outputs)
     return calls
 
@@ -38,7 +38,7 @@ def is_classifier(flow: Flow, values: Iterable[int]) -> bool:
 
 
 def tap_of(flow: Flow, name: str, values: Sequence[int]) -> tuple[str, list[int]]:
-    """Where a layer's units are read: at the BatchNorm that alone reads its output, else at the layer itself.
+    """Where a layer's units are read: at the BatchNorm that serves it alone, else at the layer itself.
 
     Args:
         flow: The traced forward.
@@ -54,8 +54,8 @@ def tap_of(flow: Flow, name: str, values: Sequence[int]) -> tuple[str, list[int]
         taps |= {op.module if op.name == "batch_norm" and len(readers) == 1 else name for op in readers}
     if len(taps) == 1 and name not in taps:
         tap = taps.pop()
-        made = set(flow.module_outputs.get(tap, []))
-        if isinstance(flow.modules.get(tap), nn.modules.batchnorm._BatchNorm) and made:
+        made = flow.module_outputs.get(tap, [])
+        if isinstance(flow.modules.get(tap), nn.modules.batchnorm._BatchNorm) and len(made) == len(values):
             return tap, sorted(made)
     return name, list(values)
 

@@ -49,8 +49,8 @@ def find_units(
     finders = [UNIT_KINDS.find(part, "units") for part in UNIT_KINDS.parts(kind)]
     flow = trace(model, example)
     layers = [layer for find in finders for layer in find(flow)]
-    if len(finders) > 1:
-        layers = in_execution_order(flow, layers)
+    if len(finders) > 1:  # a layer that several kinds find is of the first
+        layers = in_execution_order(flow, {layer.name: layer for layer in reversed(layers)}.values())
     if not layers:
         raise XaipruneError(f"{type(model).__name__} has no {kind}; {alternatives(flow)}")
     return _select(layers, include, exclude)

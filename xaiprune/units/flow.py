@@ -4,9 +4,11 @@ The trace sees PyTorch's functions, not module classes, so it works for any netw
 made of overridable functions (``torch.overrides``), no matter which library the modules come from.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,10 +17,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
-from xaiprune.tracing import running_modules, short_name
+from xaiprune.forward import logits_of
+from xaiprune.tracing import plain_name, running_modules, short_name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Op:
     """One call of a PyTorch function.
 
@@ -37,6 +40,16 @@ class Op:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    @property
+    def plain(self) -> str:
+        """One name for all spellings: ``add`` for ``add_`` and ``__iadd__``."""
+        return plain_name(self.name)
+
+    @property
+    def where(self) -> str:
+        """The module, in words."""
+        return self.module or "the network"
+
 
 @dataclass
 class Flow:
@@ -49,6 +62,10 @@ class Flow:
         module_outputs: Module name -> the values returned by each of its calls.
         outputs: The values that the network returned.
         consumers: Value -> the operations that read it.
+        makers: Value -> the operation that made it.
+        uses: ``id`` of a parameter or buffer -> how many operations read it.
+        uncuttable: Layers whose units the forward was tried without -> why it failed, or ""
+            (`why_uncuttable`).
     """
 
     modules: dict[str, nn.Module]
@@ -57,6 +74,15 @@ class Flow:
     module_outputs: dict[str, list[int]] = field(default_factory=dict)
     outputs: set[int] = field(default_factory=set)
     consumers: dict[int, list[Op]] = field(default_factory=dict)
+    makers: dict[int, Op] = field(default_factory=dict)
+    uses: Counter[int] = field(default_factory=Counter)
+    uncuttable: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """``id`` of a parameter or buffer -> its qualified name."""
+        model = self.modules[""]
+        return {id(tensor): name for name, tensor in [*model.named_buffers(), *model.named_parameters()]}
 
     def shape(self, value: int) -> torch.Size:
         """Shape of a value."""
@@ -92,12 +118,16 @@ class _Recorder(TorchFunctionMode):
         inputs = self.values((args, kwargs))
         result = func(*args, **kwargs)
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if made:
+            read = {id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+            self.flow.uses.update((read - {id(leaf) for leaf in made}) & self.flow.names.keys())
         if inputs and made:
             outputs = tuple(self.new_value(tensor) for tensor in made)
             # Copied, because a list of tensors may grow after the call (DenseNet's features do).
             args, kwargs = tree_map(lambda leaf: leaf, (args, kwargs))
             op = Op(short_name(func), self.running[-1], func, args, kwargs, inputs, outputs)
             self.flow.ops.append(op)
+            self.flow.makers.update(dict.fromkeys(outputs, op))
             for value in dict.fromkeys(inputs):
                 self.flow.consumers.setdefault(value, []).append(op)
         return result
@@ -123,7 +153,7 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
         example: One input, (N, 3, H, W), on the model's device.
 
     Raises:
-        XaipruneError: If the network cannot run on the example.
+        XaipruneError: If the network cannot run on the example, or returns no logits (`logits_of`).
     """
     flow = Flow(dict(model.named_modules()))
     recorder = _Recorder(flow)
@@ -136,13 +166,13 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
             recorder.running = running
             recorder.new_value(example)
             output = model(example)
-        flow.outputs = set(recorder.values(output))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise XaipruneError(
             f"{type(model).__name__} does not run on an input of shape {tuple(example.shape)} ({reason}); "
             "pass an example of the size it expects"
         ) from error
+    flow.outputs = set(recorder.values(logits_of(output)))
     return flow
 
 

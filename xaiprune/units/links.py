@@ -37,6 +37,8 @@ class Links:
             return (
                 f"feeds the depthwise convolution {found.depthwise[0]}, whose channels can be removed instead"
             )
+        if found.uncut:
+            return found.uncut
         if not layer.removable:
             return layer.reason or f"can only be masked as {layer.kind}"
         return ""
@@ -73,4 +75,5 @@ def _reach_of(flow: Flow, layer: UnitLayer, calls: dict[str, list[int]]) -> Reac
             f"unit layer {layer.name}: no convolution or linear layer of that name runs in this network"
         )
     _, starts = tap_of(flow, layer.name, calls[layer.name])
-    return reach(flow, starts, layer.dim, layer.width)
+    past_depthwise = isinstance(flow.modules[layer.name], nn.Linear)
+    return reach(flow, starts, layer.dim, layer.width, past_depthwise=past_depthwise)

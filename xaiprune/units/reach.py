@@ -1,120 +1,28 @@
 """Who consumes a layer's units, and what prevents that the units are removed."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.units.flow import Flow, Op
-
-# Elementwise functions that keep zero at zero, and those that turn it into another constant.
-_ZERO_KEEPING = frozenset(
-    [
-        "relu",
-        "relu_",
-        "relu6",
-        "gelu",
-        "silu",
-        "silu_",
-        "mish",
-        "hardswish",
-        "hardswish_",
-        "leaky_relu",
-        "leaky_relu_",
-        "elu",
-        "elu_",
-        "selu",
-        "tanh",
-        "prelu",
-        "hardtanh",
-        "hardtanh_",
-        "dropout",
-        "dropout_",
-        "dropout1d",
-        "dropout2d",
-        "feature_dropout",
-        "contiguous",
-        "clone",
-        "detach",
-        "float",
-        "half",
-        "bfloat16",
-        "to",
-        "type_as",
-        "neg",
-        "abs",
-        "pow",
-        "square",
-        "sqrt",
-        "softsign",
-        "identity",
-        "celu",
-        "alpha_dropout",
-    ]
+from xaiprune.units.operations import (
+    ADD,
+    CHANNEL_MIXING,
+    CONCATENATION,
+    FRESH,
+    MOVEMENT,
+    SCALE,
+    SPATIAL,
+    WEIGHTED,
+    ZERO_KEEPING,
+    ZERO_MOVING,
 )
-_ZERO_MOVING = frozenset(["sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "softplus", "exp", "cos"])
-# Over space, per channel. Averages and maxima of a constant are that constant (without padding).
-_SPATIAL = frozenset(
-    [
-        "max_pool2d",
-        "boolean_dispatch",
-        "avg_pool2d",
-        "adaptive_avg_pool2d",
-        "adaptive_max_pool2d",
-        "interpolate",
-        "mean",
-        "amax",
-        "lp_pool2d",
-        "adaptive_max_pool2d_with_indices",
-        "max_pool2d_with_indices",
-    ]
-)
-_MOVEMENT = frozenset(
-    [
-        "view",
-        "reshape",
-        "flatten",
-        "permute",
-        "transpose",
-        "swapaxes",
-        "unsqueeze",
-        "squeeze",
-        "expand",
-        "chunk",
-        "split",
-        "unbind",
-        "__getitem__",
-        "cat",
-        "concat",
-        "concatenate",
-        "stack",
-        "roll",
-        "unflatten",
-        "movedim",
-        "expand_as",
-        "tensor_split",
-        "narrow",
-        "select",
-        "pad",
-        "repeat",
-    ]
-)
-_ADD = frozenset(
-    ["add", "add_", "__add__", "__radd__", "__iadd__", "sub", "sub_", "__sub__", "__rsub__", "__isub__"]
-)
-_SCALE = frozenset(
-    ["mul", "mul_", "__mul__", "__rmul__", "__imul__", "div", "div_", "__truediv__", "true_divide"]
-)
-# Only the shape of what they read matters.
-_FRESH = frozenset(
-    ["ones_like", "zeros_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty"]
-)
-_CHANNEL_MIXING = frozenset(
-    ["layer_norm", "group_norm", "softmax", "log_softmax", "normalize", "rms_norm", "instance_norm"]
-)
+from xaiprune.units.slices import Slices, one_dim, places, slices_of
 
 
 @dataclass(frozen=True)
@@ -143,17 +51,21 @@ class Reach:
         depthwise: Depthwise convolutions that carry the units on, one channel each.
         blocked: Why the units cannot be removed alone; empty if they can.
         mixed: Normalisations over the units (the consumers are known, but removal is not exact).
+        slices: The tensors that hold the units, where the consumers are known.
+        uncut: Why these tensors cannot be cut.
     """
 
     consumers: list[Consumer] = field(default_factory=list)
     depthwise: list[str] = field(default_factory=list)
     blocked: str = ""
     mixed: str = ""
+    slices: Slices = field(default_factory=Slices)
+    uncut: str = ""
 
     @property
     def alone(self) -> bool:
         """Whether a unit can be removed without changing what the layer's other units contribute."""
-        return not self.blocked and not self.mixed and not self.depthwise and bool(self.consumers)
+        return bool(self.consumers) and not (self.blocked or self.mixed or self.uncut or self.depthwise)
 
 
 @dataclass(frozen=True)
@@ -166,7 +78,9 @@ class _State:
     constant: bool  # a zeroed unit is one constant here, the same for every input and position
 
 
-def reach(flow: Flow, starts: Iterable[int], dim: int, width: int = 1) -> Reach:
+def reach(
+    flow: Flow, starts: Sequence[int], dim: int, width: int = 1, *, past_depthwise: bool = False
+) -> Reach:
     """Follow a layer's units forward until convolutions and linear layers read them.
 
     Args:
@@ -174,20 +88,19 @@ def reach(flow: Flow, starts: Iterable[int], dim: int, width: int = 1) -> Reach:
         starts: The values that hold the units, masked at this point (one for each call of the layer).
         dim: The values' dimension over units.
         width: Consecutive positions that belong to one unit.
+        past_depthwise: Whether a depthwise convolution only changes the units, as in an MLP that has one
+            inside; else they end there, because its channels are units of their own.
     """
     found = Reach()
-    states: dict[int, _State] = {}
-    for value in starts:
-        size = flow.shape(value)[dim]
-        unit = torch.arange(size).div(width, rounding_mode="floor")
-        states[value] = _State(dim % len(flow.shape(value)), unit, zero=True, constant=True)
+    begin = places(flow, starts, dim, width)
+    states = {value: _State(at, unit, zero=True, constant=True) for value, (at, unit) in begin.items()}
     if set(states) & flow.outputs:
         found.blocked = "is the network's output"
     for op in flow.ops:
         tracked = {value: states[value] for value in op.inputs if value in states}
         if not tracked or any(value in states for value in op.outputs):
             continue
-        state = _step(flow, op, tracked, found)
+        state = _step(flow, op, tracked, found, past_depthwise)
         if found.blocked:
             return found
         for value, next_state in state.items():
@@ -197,33 +110,40 @@ def reach(flow: Flow, starts: Iterable[int], dim: int, width: int = 1) -> Reach:
                 return found
     if not found.consumers and not found.depthwise and not found.blocked:
         found.blocked = "has no consumer that could be found"
+    if found.consumers and not found.blocked:
+        found.slices = slices_of(flow, begin)
+        found.uncut = found.slices.blocked or found.slices.also_read(
+            {consumer.module: consumer.unit for consumer in found.consumers}
+        )
     return found
 
 
-def _step(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dict[int, _State]:
+def _step(
+    flow: Flow, op: Op, tracked: dict[int, _State], found: Reach, past_depthwise: bool
+) -> dict[int, _State]:
     """The states of the op's outputs; fills ``found`` where the units end or are blocked."""
     first = next(iter(tracked.values()))
-    name = op.name
-    if name in ("conv2d", "linear", "conv1d"):
-        return _weighted(flow, op, tracked, found)
+    name = op.plain
+    if name in WEIGHTED:
+        return _weighted(flow, op, tracked, found, past_depthwise)
     if name == "batch_norm":
         return _keep(flow, op, replace(first, zero=False))
-    if name in _ZERO_KEEPING:
+    if name in ZERO_KEEPING:
         return _keep(flow, op, first)
-    if name in _ZERO_MOVING:
+    if name in ZERO_MOVING:
         return _keep(flow, op, replace(first, zero=False))
-    if name in _SPATIAL:
+    if name in SPATIAL:
         return _moved(flow, op, tracked, found, spatial=True)
-    if name in _MOVEMENT:
+    if name in MOVEMENT:
         return _moved(flow, op, tracked, found)
-    if name in _CHANNEL_MIXING:
-        found.mixed = found.mixed or f"{name} in {op.module or 'the network'} runs over the units"
+    if name in CHANNEL_MIXING:
+        found.mixed = found.mixed or f"{name} in {op.where} runs over the units"
         return _keep(flow, op, replace(first, zero=False, constant=False))
-    if name in _FRESH:
+    if name in FRESH:
         return {}
-    if name in _ADD or name in _SCALE:
+    if name in ADD or name in SCALE:
         return _binary(flow, op, tracked, found)
-    found.blocked = f"{name} in {op.module or 'the network'} mixes it with others"
+    found.blocked = f"{op.name} in {op.where} mixes it with others"
     return {}
 
 
@@ -232,24 +152,31 @@ def _keep(flow: Flow, op: Op, state: _State) -> dict[int, _State]:
     return dict.fromkeys(sized, state)
 
 
-def _weighted(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dict[int, _State]:
+def _weighted(
+    flow: Flow, op: Op, tracked: dict[int, _State], found: Reach, past_depthwise: bool
+) -> dict[int, _State]:
     """Where a convolution or linear layer reads the units: a consumer, if it reads them as its channels."""
     state = next(iter(tracked.values()))
     value = next(iter(tracked))
     module = flow.modules.get(op.module)
-    channel_dim = len(flow.shape(value)) - 1 if op.name == "linear" else 1
-    is_layer = isinstance(module, nn.Linear if op.name == "linear" else (nn.Conv2d, nn.Conv1d))
+    channel_dim = len(flow.shape(value)) - 1 if op.plain == "linear" else 1
+    is_layer = isinstance(module, nn.Linear if op.plain == "linear" else (nn.Conv2d, nn.Conv1d))
     if op.inputs[0] != value or not is_layer or state.dim != channel_dim:
-        found.blocked = f"{op.name} in {op.module or 'the network'} runs across it"
+        found.blocked = f"{op.name} in {op.where} runs across it"
         return {}
     groups = getattr(module, "groups", 1)
-    if groups > 1 and groups == module.in_channels == module.out_channels:  # type: ignore[union-attr]
+    depthwise = groups > 1 and groups == module.in_channels == module.out_channels  # type: ignore[union-attr]
+    if depthwise and not past_depthwise:
         found.depthwise.append(op.module)
         return {}
-    if groups > 1:
+    if groups > 1 and not depthwise:
         found.blocked = f"feeds the grouped convolution {op.module}"
         return {}
     padded = isinstance(module, (nn.Conv2d, nn.Conv1d)) and _pads(module)
+    if depthwise:  # of zeros it makes its bias, everywhere
+        return _keep(
+            flow, op, replace(state, zero=False, constant=state.constant and not (padded and not state.zero))
+        )
     if not state.zero and padded:
         found.blocked = f"is a constant, not zero, where {op.module} pads with zeros"
     elif not state.constant and not found.mixed:
@@ -262,13 +189,14 @@ def _pads(conv: nn.Conv2d | nn.Conv1d) -> bool:
     if isinstance(conv.padding, str):
         return conv.padding != "valid" and any(size > 1 for size in conv.kernel_size)
     # Subclasses that pad by themselves ("same" of TensorFlow) have kernels above 1 and padding 0.
-    own_padding = type(conv) not in (nn.Conv2d, nn.Conv1d) and any(size > 1 for size in conv.kernel_size)
+    plain = parametrize.type_before_parametrizations(conv) in (nn.Conv2d, nn.Conv1d)
+    own_padding = not plain and any(size > 1 for size in conv.kernel_size)
     return any(size > 0 for size in conv.padding) or own_padding
 
 
 def _binary(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dict[int, _State]:
     state = next(iter(tracked.values()))
-    where = op.module or "the network"
+    where = op.where
     output = op.outputs[0]
     ndim = len(flow.shape(output))
     from_end = state.dim - len(flow.shape(next(iter(tracked))))  # broadcasting aligns at the end
@@ -277,9 +205,12 @@ def _binary(flow: Flow, op: Op, tracked: dict[int, _State], found: Reach) -> dic
     if not alike:
         found.blocked = f"{op.name} in {where} combines its units with one another"
         return {}
+    if op.plain not in ADD | {"mul"} and set(op.inputs[1:]) & set(tracked):
+        found.blocked = f"{op.name} in {where} divides by it"
+        return {}
     constant = _constant_operand(op, flow)
     kept = replace(state, dim=ndim + from_end)
-    if op.name in _ADD:
+    if op.plain in ADD:
         if others:
             found.blocked = f"is added to another layer's output in {where}"
             return {}
@@ -336,13 +267,13 @@ def _moved(
     for value, result in zip(op.outputs, results, strict=True):
         if not result.is_floating_point() or not bool((result > 0).any()):
             continue
-        dim = _unit_dim(result)
+        dim = one_dim(result)
         if dim is None:
-            found.blocked = f"{op.name} in {op.module or 'the network'} spreads it over several dimensions"
+            found.blocked = f"{op.name} in {op.where} spreads it over several dimensions"
             return {}
         unit = result.movedim(dim, 0).flatten(1).amax(1).round().long() - 1
         if spatial and set(unit.tolist()) != set(states[0].unit.tolist()):
-            found.blocked = f"{op.name} in {op.module or 'the network'} averages over it"
+            found.blocked = f"{op.name} in {op.where} averages over it"
             return {}
         after[value] = _State(dim, unit, zero, constant)
     return after
@@ -353,7 +284,7 @@ def _pooled(flow: Flow, op: Op, tracked: dict[int, _State], spatial: bool) -> di
     (value, state), *_ = tracked.items()
     output = op.outputs[0]
     same_rank = len(flow.shape(output)) == len(flow.shape(value))
-    if (spatial or op.name == "pad") and same_rank and flow.shape(output)[state.dim] == len(state.unit):
+    if (spatial or op.plain == "pad") and same_rank and flow.shape(output)[state.dim] == len(state.unit):
         return {output: state}
     return {}
 
@@ -363,7 +294,7 @@ def _concatenated(flow: Flow, op: Op, tracked: dict[int, _State]) -> dict[int, _
     dim = op.args[1] if len(op.args) > 1 else op.kwargs.get("dim", 0)
     states = list(tracked.values())
     rank = len(flow.shape(op.outputs[0]))
-    if op.name not in ("cat", "concat", "concatenate") or any(s.dim != dim % rank for s in states):
+    if op.plain not in CONCATENATION or any(s.dim != dim % rank for s in states):
         return {}
     if len(op.inputs) != len(op.args[0] if op.args else op.kwargs["tensors"]):
         return {}  # a parameter is among them
@@ -371,12 +302,3 @@ def _concatenated(flow: Flow, op: Op, tracked: dict[int, _State]) -> dict[int, _
     unit = torch.cat([tracked[value].unit if value in tracked else others[value] for value in op.inputs])
     zero, constant = all(s.zero for s in states), all(s.constant for s in states)
     return {op.outputs[0]: _State(states[0].dim, unit, zero, constant)}
-
-
-def _unit_dim(labels: Tensor) -> int | None:
-    """The one dimension along which the labels vary; they must be constant over all others."""
-    for dim in range(labels.ndim):
-        line = labels.movedim(dim, 0).flatten(1)
-        if bool((line.amax(1) - line.amin(1) < 1e-6).all()):
-            return dim
-    return None

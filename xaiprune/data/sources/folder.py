@@ -1,12 +1,14 @@
 """A folder of pictures, one folder per class or without classes, with or without parts above them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
 from xaiprune.config import DataConfig
 from xaiprune.data.images import UNLABELLED
+from xaiprune.data.rgb import as_rgb
 from xaiprune.data.source import DataSource, Part, Picture, Source
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_source
@@ -24,7 +26,7 @@ PARTS: dict[str, Part] = {
 class ImageFolder(DataSource):
     """Class folders in ``data.root``, or in its ``reference``/``train``, ``validation``/``val``, ``test``.
 
-    Pictures without class folders have no labels.
+    Pictures without class folders have no labels. Those in folders within a class folder belong to its class.
     Every visible file counts as a picture, so that one that cannot be read is found rather than overlooked.
     """
 
@@ -74,20 +76,18 @@ def read_classes(root: Path, where: list[tuple[Path, Part | None]], key: str = "
         key: That named them, for messages.
 
     Raises:
-        XaipruneError: There is nothing in any of them.
+        XaipruneError: There is nothing in any of them, or one cannot be read.
     """
     classes = {folder: _visible(folder, folders=True) for folder, _ in where}
     names = sorted({name for own in classes.values() for name in own})
     labels = {name: label for label, name in enumerate(names)}
-    pictures = []
+    pictures, paths = [], {}
     for folder, part in where:
         for name in classes[folder] or [""]:
-            label = labels.get(name, UNLABELLED)
-            for file in _visible(folder / name, folders=False):
-                path = folder / name / file
-                status = path.stat()
-                stamp = f"{status.st_size}-{status.st_mtime_ns}"
-                pictures.append(Picture(path.relative_to(root).as_posix(), label, part, stamp))
+            for path in _files(folder / name):
+                file = _readable(path.relative_to(root).as_posix())
+                paths[file] = path
+                pictures.append(Picture(file, labels.get(name, UNLABELLED), part, _stamp(path)))
     if not names and not pictures:
         raise XaipruneError(
             f"{key}: no class folders in {root}, and no pictures; expected one folder per class, "
@@ -95,10 +95,32 @@ def read_classes(root: Path, where: list[tuple[Path, Part | None]], key: str = "
         )
 
     def open_picture(picture: Picture) -> Image.Image:
-        with Image.open(root / picture.file) as image:
-            return image.convert("RGB")
+        with Image.open(paths[picture.file]) as image:
+            return as_rgb(image)
 
-    return Source(str(root), tuple(names), tuple(pictures), open_picture, root)
+    return Source(str(root), tuple(map(_readable, names)), tuple(pictures), open_picture, root)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Visible files of a folder, then those of the folders in it, as torchvision counts them."""
+    yield from (folder / name for name in _visible(folder, folders=False))
+    for name in _visible(folder, folders=True):
+        if (folder / name).resolve() not in (folder, *folder.parents):  # a link that leads back
+            yield from _files(folder / name)
+
+
+def _stamp(path: Path) -> str:
+    """Size and time of a file; a broken link has none, and is found to be unreadable when it is opened."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _readable(name: str) -> str:
+    """A name that can be written down, also where the file system's is no UTF-8."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _pictures_in(folder: Path) -> list[str]:
@@ -109,5 +131,10 @@ def _pictures_in(folder: Path) -> list[str]:
 
 def _visible(folder: Path, *, folders: bool) -> list[str]:
     """Names in a folder that are not hidden, sorted: the order must not depend on the file system."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir() == folders)
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir() == folders)
+    except OSError as error:
+        raise XaipruneError(
+            f"the folder {_readable(str(folder))} cannot be read ({error.strerror}); allow it or move it away"
+        ) from error

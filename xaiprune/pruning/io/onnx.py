@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
+from xaiprune.forward import logits_of
 
 ONNX = "model.onnx"
 
@@ -24,7 +25,8 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
         The largest absolute difference between onnxruntime's logits and torch's, over two random images.
 
     Raises:
-        XaipruneError: If the ``onnx`` extra is not installed, or the network cannot be exported.
+        XaipruneError: If the ``onnx`` extra is not installed, the network returns no logits, or it cannot be
+            exported.
     """
     try:
         import onnxruntime
@@ -32,12 +34,14 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
     except ImportError as error:
         raise XaipruneError(f"ONNX needs {error.name}; pip install 'xaiprune[onnx]'") from error
     images = torch.randn(2, *example.shape[1:])
+    with torch.no_grad():
+        expected = logits_of(model(images))
     try:
         with replacing(Path(folder) / ONNX) as path:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.onnx.export(
-                    model,
+                    _Logits(model),
                     (images,),
                     str(path),
                     input_names=["images"],
@@ -51,8 +55,18 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
             found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise XaipruneError(f"{type(model).__name__} cannot be exported to ONNX: {_line(error)}") from error
-    with torch.no_grad():
-        return float((model(images) - found).abs().max())
+    return float((expected - found).abs().max())
+
+
+class _Logits(nn.Module):
+    """The network's logits alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return logits_of(self.model(images))
 
 
 def _line(error: Exception) -> str:

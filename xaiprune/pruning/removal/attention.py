@@ -23,6 +23,9 @@ class SelfAttention(nn.Module):
         batch_first: Whether tokens are given as (N, L, C), else (L, N, C).
     """
 
+    # nn.TransformerEncoderLayer asks for it; where there is none, it does without its fused kernel.
+    in_proj_bias = None
+
     def __init__(
         self, embed_dim: int, num_heads: int, head_dim: int, bias: bool = True, batch_first: bool = True
     ) -> None:

@@ -31,7 +31,9 @@ class Constants:
         units: Sequence[UnitLayer],
         example: Tensor,
     ) -> None:
-        self._model, self._removed, self._units, self._example = model, removed, units, example
+        self._model, self._removed, self._units = model, removed, units
+        generator = torch.Generator().manual_seed(0)
+        self._image = torch.randn(example.shape, generator=generator).to(example)
 
     def foldable(self, inputs: Mapping[str, Sequence[int]]) -> bool:
         """Whether every channel is one constant, and zero where its consumer pads with zeros.
@@ -46,21 +48,28 @@ class Constants:
                 return False
         return True
 
-    def fold_(self, smaller: nn.Module, inputs: Mapping[str, Sequence[int]], links: Links) -> None:
+    def fold_(self, smaller: nn.Module, inputs: Mapping[str, Sequence[int]], links: Links) -> list[str]:
         """Move the constants into the consumers' biases, in place.
 
         Args:
             smaller: The copy that will be cut, still of full size.
             inputs: Consumer -> input channels that will be cut.
             links: Of the network.
+
+        Returns:
+            The consumers that had no bias before.
         """
+        new = []
         for name, (values, _) in self._values(inputs).items():
             if not bool(values.any()):
                 continue
             layer = smaller.get_submodule(name)
             shift = constant_contribution(layer, torch.tensor(inputs[name]), values)
             norm = smaller.get_submodule(links.norms[name]) if name in links.norms else None
+            had = layer.bias is not None
             add_to_output_(layer, shift, norm)
+            new += [] if had or layer.bias is None else [name]
+        return new
 
     def _values(self, inputs: Mapping[str, Sequence[int]]) -> dict[str, tuple[Tensor, Tensor]]:
         """Consumer -> mean and spread of each channel over one random image."""
@@ -82,7 +91,7 @@ class Constants:
                     found[name] = lines.mean(1), lines.amax(1) - lines.amin(1)
 
                 hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(keep))
-            model(torch.randn_like(self._example))
+            model(self._image)
         return found
 
 

@@ -1,12 +1,10 @@
 """Channels that several layers share (a residual stream), so that they can only be removed together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from xaiprune.errors import XaipruneError
-from xaiprune.pruning.removal.surgery import Cuts, Surgery
-from xaiprune.units import UnitLayer, default_example
+from xaiprune.units import Slices, UnitLayer, default_example, find_streams
 
 
 def couple(
@@ -25,35 +23,18 @@ def couple(
     Returns:
         Groups of at least two layers each, in execution order.
     """
-    example = default_example(model) if example is None else example
-    with Surgery(model, example) as surgery:
-        return tuple(_groups(surgery, units))
+    return tuple(find_groups(model, units, default_example(model) if example is None else example))
 
 
-def coupled_cuts(
-    surgery: Surgery, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer]
-) -> Iterator[tuple[tuple[str, ...], tuple[int, ...], Cuts]]:
-    """The units of each group that are removed from every one of its layers: (layers, units, cuts)."""
+def find_groups(
+    model: nn.Module, units: Sequence[UnitLayer], example: Tensor
+) -> dict[tuple[str, ...], Slices]:
+    """The groups, and the tensors that hold the channels of each."""
     layers = {layer.name: layer for layer in units}
-    for names in _groups(surgery, units):
-        together = set.intersection(*(set(removed.get(name, ())) for name in names))
-        if together:
-            shared = tuple(sorted(together))
-            yield names, shared, surgery.cuts(names[0], layers[names[0]].channels(shared).tolist())
-
-
-def _groups(surgery: Surgery, units: Sequence[UnitLayer]) -> Iterator[tuple[str, ...]]:
-    layers = {layer.name: layer for layer in units}
-    seen: set[str] = set()
-    for layer in units:
-        if layer.removable or layer.where == "input" or layer.name in seen:
-            continue
-        try:
-            writers = surgery.outputs(surgery.cuts(layer.name, [0]))
-        except XaipruneError:  # tied to a bare parameter (a ViT's class token): such a stream cannot shrink
-            continue
-        seen |= writers
-        names = tuple(name for name in layers if name in writers)
+    groups = {}
+    for slices in find_streams(model, units, example):
+        names = tuple(name for name in layers if name in slices.writers)
         sizes = {(layers[name].units, layers[name].width) for name in names}
-        if len(names) > 1 and len(names) == len(writers) and len(sizes) == 1:
-            yield names
+        if len(names) > 1 and len(names) == len(slices.writers) and len(sizes) == 1:
+            groups[names] = slices
+    return groups

@@ -1,29 +1,41 @@
 """Makes a network smaller by a plan; units that cannot be removed become zeros in the weights."""
 
-import copy
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import logits_of
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal.attention import replace_multihead_
 from xaiprune.pruning.removal.constants import Constants
-from xaiprune.pruning.removal.coupling import coupled_cuts
+from xaiprune.pruning.removal.coupling import find_groups
 from xaiprune.pruning.removal.fold import zero_units_
-from xaiprune.pruning.removal.heads import Call, shrink_heads_
-from xaiprune.pruning.removal.surgery import Cuts, Surgery
-from xaiprune.units import Links, UnitLayer, default_example, evaluating, find_links
+from xaiprune.units import (
+    FORWARD_ERRORS,
+    Cuts,
+    Links,
+    UnitLayer,
+    copied,
+    cut_,
+    default_example,
+    evaluating,
+    find_links,
+    merged,
+    record_calls,
+    shrink_heads_,
+)
 
 log = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-4  # float32 sums over fewer terms differ a little; a wrong slice differs by far more
+# Differences relative to the largest logit. What float32 rounds: at best, in the weights alone, and at worst.
+_SURE, _EXACT, _ROUGH = 1e-6, 1e-5, 1e-4
+_TINY = 1e-30  # all logits zero
 
 
 @dataclass
@@ -101,33 +113,14 @@ def remove_with_report(
     for name, chosen in removed.items():
         if len(chosen) >= layers[name].units:
             raise XaipruneError(f"the plan would leave nothing of {name}; raise prune.min_units")
-    result = Removal(copy.deepcopy(model).eval())
-    links = find_links(model, units, example)
-    with Surgery(result.model, example) as surgery:
-        cuts, cut_units = Cuts(), {}
-        for name, chosen in removed.items():
-            if layers[name].where == "output" and chosen:
-                found = _layer_cuts(result, surgery, layers[name], chosen, links)
-                if found is not None:
-                    cuts.add(found)
-                    cut_units[name] = chosen
-        constants = Constants(model, removed, units, example)
-        if coupled == "group":
-            for names, shared, found in coupled_cuts(surgery, removed, units):
-                if constants.foldable(surgery.inputs(found)):
-                    cuts.add(found)
-                    cut_units |= dict.fromkeys(names, shared)
-        heads = _shrink_attention(result, removed, layers, links, example)
-        zeroed = {}
-        for name, chosen in removed.items():
-            cut = {*cut_units.get(name, ()), *heads.get(name, ())}
-            zeroed[name] = [unit for unit in chosen if unit not in cut]
-        constants.fold_(result.model, surgery.inputs(cuts), links)
-        zero_units_(result.model, {n: u for n, u in zeroed.items() if n not in heads}, units)
-        surgery.make_(cuts)
-    _report(result, removed, zeroed)
-    if check:
-        _verify(model, removed, units, result.model, example)
+    work = _Work(model, removed, units, example, find_links(model, units, example), coupled == "group")
+    result = work.result({})
+    if check and (reason := work.difference(result.model)):
+        result = work.result(work.to_mask())
+        if reason := work.difference(result.model):
+            raise XaipruneError(f"{type(model).__name__} {reason}; use the mask")
+    for line in result.summary().splitlines():
+        log.debug("%s", line)
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for name, parameter in result.model.named_parameters():
         parameter.grad = None
@@ -136,61 +129,133 @@ def remove_with_report(
     return result
 
 
-def _layer_cuts(
-    result: Removal, surgery: Surgery, layer: UnitLayer, removed: Sequence[int], links: Links
-) -> Cuts | None:
-    """The cuts that remove the units; None, with the reason noted, if the units can only be masked."""
-    reason = links.why_not(layer)
-    if not reason and layer.removable:
+@dataclass(frozen=True)
+class _Work:
+    """One plan for one network."""
+
+    model: nn.Module
+    removed: Mapping[str, Sequence[int]]
+    units: Sequence[UnitLayer]
+    example: Tensor
+    links: Links
+    grouped: bool
+
+    def result(self, only_mask: Mapping[str, str]) -> Removal:
+        """The smaller network.
+
+        Args:
+            only_mask: Layers whose units are not to be cut -> why.
+        """
+        result = Removal(copied(self.model))
+        result.model.eval()
+        cuts: dict[str, Cuts] = {}
+        inputs: list[dict[str, list[int]]] = []
+        cut_units: dict[str, Sequence[int]] = {}
+        constants = Constants(self.model, self.removed, self.units, self.example)
+        for layer in self.units:
+            chosen = self.removed.get(layer.name, ())
+            if layer.where == "input" or not chosen:
+                continue
+            if reason := only_mask.get(layer.name) or self.links.why_not(layer):
+                result.masked[layer.name] = (len(chosen), reason)
+                continue
+            slices = self.links.reaches[layer.name].slices
+            cuts[layer.name], cut_units[layer.name] = slices.cuts(chosen), chosen
+            inputs.append(slices.inputs(chosen))
+        if self.grouped:
+            for names, slices in find_groups(self.model, self.units, self.example).items():
+                shared = sorted(set.intersection(*(set(self.removed.get(name, ())) for name in names)))
+                if shared and constants.foldable(slices.inputs(shared)) and not set(names) & set(only_mask):
+                    cuts[names[0]] = slices.cuts(shared)
+                    cut_units |= dict.fromkeys(names, shared)
+                    inputs.append(slices.inputs(shared))
+        heads = self._shrink_attention(result, only_mask)
+        zeroed = {}
+        for name, chosen in self.removed.items():
+            cut = {*cut_units.get(name, ()), *heads.get(name, ())}
+            zeroed[name] = [unit for unit in chosen if unit not in cut]
+        together = merged(cuts.values())
+        for name in constants.fold_(result.model, _joined(inputs), self.links):
+            if (f"{name}.weight", 0) in together:
+                together[f"{name}.bias", 0] = together[f"{name}.weight", 0]
+        zero_units_(result.model, {n: u for n, u in zeroed.items() if n not in heads}, self.units)
+        cut_(result.model, together)
+        _report(result, self.removed, zeroed)
+        return result
+
+    def _shrink_attention(self, result: Removal, only_mask: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+        """Remove heads from every attention module that allows it; returns the removed heads of each."""
+        layers = {layer.name: layer for layer in self.units if layer.where == "input"}
+        wanted = {name: units for name, units in self.removed.items() if name in layers and units}
+        shrunk: dict[str, tuple[int, ...]] = {}
+        for name in wanted:
+            if isinstance(result.model.get_submodule(name), nn.MultiheadAttention):
+                replace_multihead_(result.model, name)
+                result.replaced.append(name)
+        calls = record_calls(result.model, list(wanted), self.example) if wanted else {}
+        for name, units in wanted.items():
+            try:
+                if reason := only_mask.get(name) or self.links.why_not(layers[name]):
+                    raise XaipruneError(f"{name}: {reason}")
+                shrink_heads_(result.model, layers[name], units, calls[name])
+                shrunk[name] = tuple(units)
+            except XaipruneError as error:
+                result.masked[name] = (len(units), str(error))
+                zero_units_(result.model, {name: units}, [layers[name]])
+        return shrunk
+
+    @torch.no_grad()
+    def difference(self, smaller: nn.Module) -> str:
+        """What is wrong with the smaller network, compared with the masked one; empty if nothing.
+
+        In float32, sums over fewer terms differ a little, and where logits are small differences of large
+        numbers that little is much of them. So what is not the same at once is compared again in float64.
+        """
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(2, *self.example.shape[1:], generator=generator).to(self.example)
+        allowed = _ROUGH
         try:
-            return surgery.cuts(layer.name, layer.channels(removed).tolist())
-        except XaipruneError as error:
-            reason = str(error)
-    result.masked[layer.name] = (len(removed), reason)
-    return None
+            relative = self._relative(self.model, smaller, images)
+            if not relative <= _SURE and images.dtype == torch.float32:
+                with suppress(*FORWARD_ERRORS):  # a forward that makes float32 tensors by itself
+                    model, double = copied(self.model).double(), copied(smaller).double()
+                    relative, allowed = self._relative(model, double, images.double()), _EXACT
+        except XaipruneError:
+            raise
+        except FORWARD_ERRORS as error:
+            return f"does not run after removal ({str(error).partition(chr(10))[0]})"
+        if relative <= allowed:
+            return ""
+        return f"gives other logits after removal than with the mask (by {relative:.1e} of the largest)"
+
+    def _relative(self, model: nn.Module, smaller: nn.Module, images: Tensor) -> float:
+        with evaluating(model), masked(model, self.removed, self.units):
+            expected = logits_of(model(images))
+        if not bool(expected.isfinite().all()):
+            raise XaipruneError(
+                f"{type(model).__name__}'s logits are not finite with the plan's units masked"
+            )
+        found = logits_of(smaller(images))
+        return float((expected - found).abs().max() / expected.abs().max().clamp_min(_TINY))
+
+    def to_mask(self) -> dict[str, str]:
+        """The layers that, alone, cannot be removed -> why."""
+        found = {}
+        for layer in self.units:
+            if self.removed.get(layer.name):
+                alone = replace(self, removed={layer.name: self.removed[layer.name]}, grouped=False)
+                if reason := alone.difference(alone.result({}).model):
+                    found[layer.name] = f"the network {reason}"
+        return found
 
 
-def _shrink_attention(
-    result: Removal,
-    removed: Mapping[str, Sequence[int]],
-    layers: Mapping[str, UnitLayer],
-    links: Links,
-    example: Tensor,
-) -> dict[str, tuple[int, ...]]:
-    """Remove heads from every attention module that allows it; returns the removed heads of each."""
-    wanted = {name: units for name, units in removed.items() if layers[name].where == "input" and units}
-    shrunk: dict[str, tuple[int, ...]] = {}
-    for name in wanted:
-        if isinstance(result.model.get_submodule(name), nn.MultiheadAttention):
-            replace_multihead_(result.model, name)
-            result.replaced.append(name)
-    calls = _record_calls(result.model, list(wanted), example) if wanted else {}
-    for name, units in wanted.items():
-        layer = layers[name]
-        try:
-            if reason := links.why_not(layer):
-                raise XaipruneError(f"{name}: {reason}")
-            shrink_heads_(result.model, layer, units, calls[name])
-            shrunk[name] = tuple(units)
-        except XaipruneError as error:
-            result.masked[name] = (len(units), str(error))
-            zero_units_(result.model, {name: units}, [layer])
-    return shrunk
-
-
-def _record_calls(model: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, Call]:
-    """The arguments with which the network first calls its modules."""
-    calls: dict[str, Call] = {}
-    with ExitStack() as hooks, torch.no_grad():
-        for name in names:
-
-            def keep(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
-                calls.setdefault(name, (args, kwargs))
-
-            module = model.get_submodule(name)
-            hooks.enter_context(module.register_forward_pre_hook(keep, with_kwargs=True))
-        model(example)
-    return calls
+def _joined(inputs: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:
+    """Reader -> all of its input channels that are cut."""
+    found: dict[str, set[int]] = {}
+    for each in inputs:
+        for name, channels in each.items():
+            found.setdefault(name, set()).update(channels)
+    return {name: sorted(channels) for name, channels in found.items()}
 
 
 def _report(
@@ -204,33 +269,3 @@ def _report(
             result.masked.pop(name, None)
         elif name in result.masked:
             result.masked[name] = (len(zeroed[name]), result.masked[name][1])
-    for line in result.summary().splitlines():
-        log.debug("%s", line)
-
-
-@torch.no_grad()
-def _verify(
-    model: nn.Module,
-    removed: Mapping[str, Sequence[int]],
-    units: Sequence[UnitLayer],
-    smaller: nn.Module,
-    example: Tensor,
-) -> None:
-    """Compare with the masked network's logits on random images, so that no wrong network is returned."""
-    images = torch.randn(2, *example.shape[1:], device=example.device, dtype=example.dtype)
-    with evaluating(model), masked(model, removed, units):
-        expected = model(images)
-    try:
-        found = smaller(images)
-    except RuntimeError as error:
-        raise XaipruneError(
-            f"{type(model).__name__} does not run after removal ({str(error).splitlines()[0]}); "
-            "use the mask, or leave out the layer it names with units.exclude"
-        ) from error
-    scale = max(1.0, float(expected.abs().max()))
-    difference = float((expected - found).abs().max()) / scale
-    if not difference <= _TOLERANCE:
-        raise XaipruneError(
-            f"{type(model).__name__} gives other logits after removal than with the mask "
-            f"(by {difference:.1e}); this network's removal is not supported, use the mask"
-        )

@@ -7,6 +7,7 @@ from xaiprune.pruning.statistics.moments import Moments, means
 
 # Relative to the mean variance of the kept channels; 0 would fail on dead or repeated channels.
 STRENGTHS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_STRONGER = (1.0, 1e2, 1e4, 1e6)
 DEFAULT_STRENGTH = STRENGTHS[len(STRENGTHS) // 2]
 
 
@@ -68,10 +69,15 @@ def _error(fit: Moments, held: Moments, kept: Tensor, ridge: float, centred: boo
 
 
 def _solve(yy: Tensor, target: Tensor, ridge: float) -> Tensor:
-    """target (yy + ridge * mean variance * I)^-1; NaN where that matrix is not positive definite."""
+    """target (yy + ridge * mean variance * I)^-1.
+
+    Where that matrix is not positive definite, because the channels hardly vary beside their means and their
+    covariances are rounding, a stronger ridge is taken: nothing can be predicted there.
+    """
     scale = yy.diagonal().mean().clamp_min(torch.finfo(yy.dtype).tiny)
-    regular = yy + ridge * scale * torch.eye(len(yy), dtype=yy.dtype, device=yy.device)
-    factor, failed = torch.linalg.cholesky_ex(regular)
-    if int(failed):
-        return torch.full_like(target, torch.nan)
-    return torch.cholesky_solve(target.T, factor).T
+    identity = torch.eye(len(yy), dtype=yy.dtype, device=yy.device)
+    for strength in (ridge, *(strength for strength in _STRONGER if strength > ridge)):
+        factor, failed = torch.linalg.cholesky_ex(yy + strength * scale * identity)
+        if not int(failed):
+            return torch.cholesky_solve(target.T, factor).T
+    return torch.zeros_like(target)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xaiprune.forward import as_found, logits_of
 from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.stream import ImageStream
 
@@ -105,7 +106,8 @@ def _weighted(
                 output.register_hook(take)
 
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
-        answer = model(images).max(1).values.sum()
+        hooks.enter_context(as_found(model))
+        answer = logits_of(model(images)).max(1).values.sum()
         torch.autograd.grad(answer, images)
     found = {}
     for name, own in inputs.items():

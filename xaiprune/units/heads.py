@@ -4,20 +4,87 @@ The gradient of one head's merged output, at random tokens, is nonzero at exactl
 query, key and value projections (and of tables such as Swin's position biases) that serve this head.
 """
 
-import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units import UnitLayer
+from xaiprune.units.copying import copied
+from xaiprune.units.cutting import FORWARD_ERRORS
+from xaiprune.units.flow import Flow, evaluating
+from xaiprune.units.layer import UnitLayer
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")
 _WIDTHS = ("attn_dim", "all_head_dim", "inner_dim")
 # Positional and keyword arguments of one call of a module.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def why_unshrinkable(flow: Flow, layers: Sequence[UnitLayer]) -> dict[str, str]:
+    """Why no head can be removed from an attention module: layer -> why; those that can are not in it.
+
+    One head is removed from a copy of each module; those of the same type, sizes and settings are tried once.
+    Networks without values (on the ``meta`` device) cannot be tried.
+
+    Args:
+        flow: A traced forward.
+        layers: The heads of attention modules.
+    """
+    model, example = flow.modules[""], flow.tensors[0]
+    if example.is_meta:
+        return {}
+    tried: dict[Any, str] = {}
+    found = {}
+    copy: nn.Module | None = None
+    calls: dict[str, Call] = {}
+    for layer in layers:
+        module = model.get_submodule(layer.name)
+        if layer.units < 2 or isinstance(module, nn.MultiheadAttention):
+            continue
+        key = _settings(module, layer)
+        if key not in tried:
+            if copy is None:
+                copy = copied(model)
+                calls = record_calls(copy, [each.name for each in layers], torch.zeros_like(example))
+            try:
+                shrink_heads_(copy, layer, [0], calls[layer.name])
+                tried[key] = ""
+            except XaipruneError as error:
+                tried[key] = str(error).removeprefix(layer.name).strip()
+        if tried[key]:
+            found[layer.name] = tried[key]
+    return found
+
+
+def _settings(module: nn.Module, layer: UnitLayer) -> Any:
+    """What modules have in common that compute the same function of their input and weights."""
+    shapes = tuple((name, parameter.shape) for name, parameter in module.named_parameters())
+    plain = [(k, v) for k, v in vars(module).items() if isinstance(v, bool | int | float | str | tuple)]
+    return type(module), layer.units, layer.width, shapes, repr(sorted(plain))
+
+
+def record_calls(model: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, Call]:
+    """The arguments with which the network first calls its modules.
+
+    Args:
+        model: The network; runs once, in eval mode.
+        names: Of the modules.
+        example: One input, (1, 3, H, W).
+    """
+    calls: dict[str, Call] = {}
+    with ExitStack() as hooks, torch.no_grad(), evaluating(model):
+        for name in names:
+
+            def keep(_: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                calls.setdefault(name, (args, kwargs))
+
+            module = model.get_submodule(name)
+            hooks.enter_context(module.register_forward_pre_hook(keep, with_kwargs=True))
+        model(example)
+    return calls
 
 
 @torch.no_grad()
@@ -39,8 +106,15 @@ def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], ca
     if projection == layer.tap or not isinstance(model.get_submodule(layer.tap), nn.Linear):
         raise XaipruneError(f"{layer.tap} is not a projection of {layer.name}; the units can only be masked")
     kept = [head for head in range(layer.units) if head not in set(removed)]
-    owners = _owners(module, layer, projection, call)
-    shrunk = copy.deepcopy(module)
+    try:
+        owners = _owners(module, layer, projection, call)
+    except XaipruneError:
+        raise
+    except FORWARD_ERRORS as error:
+        raise XaipruneError(
+            f"{layer.name} does not run in float64, which shows what belongs to a head; it can only be masked"
+        ) from error
+    shrunk = copied(module)
     for name, (dim, owner) in owners.items():
         index = torch.isin(owner, torch.tensor(kept)).nonzero()[:, 0]
         _slice_(shrunk, name, dim, index)
@@ -56,7 +130,8 @@ def _owners(
     module: nn.Module, layer: UnitLayer, projection: str, call: Call
 ) -> dict[str, tuple[int, Tensor]]:
     """Parameter name -> the dimension that is divided among heads, and the head at each position."""
-    probe = copy.deepcopy(module).double().eval()
+    probe = copied(module).double()
+    probe.eval()  # some modules' train() does not return them
     with torch.enable_grad():
         outputs, parameters, merged = _probe(probe, projection, call)
         names = [*outputs, *parameters]
@@ -64,7 +139,7 @@ def _owners(
         touched: dict[str, list[Tensor]] = {name: [] for name in names}
         for head in range(layer.units):
             part = merged[..., head * layer.width : (head + 1) * layer.width]
-            score = (part * torch.randn_like(part)).sum()
+            score = (part * _random(part)).sum()
             gradients = torch.autograd.grad(score, sources, retain_graph=True, allow_unused=True)
             for name, source, gradient in zip(names, sources, gradients, strict=True):
                 touched[name].append((torch.zeros_like(source) if gradient is None else gradient).abs())
@@ -83,15 +158,37 @@ def _owners(
     for name in parameters:
         stacked = torch.stack(touched[name])  # (heads, *shape)
         for dim in range(stacked.ndim - 1):
-            owner = _partition(stacked.movedim(dim + 1, 1).flatten(2).sum(2) > 0)
+            lines = stacked.movedim(dim + 1, 1).reshape(len(stacked), stacked.shape[dim + 1], -1)
+            owner = _partition(lines.sum(2) > 0)
             if owner is not None and stacked.shape[dim + 1] % layer.units == 0:
                 owners[name] = (dim, owner)
                 break
+    silent = [name for name in parameters if not any(bool(each.any()) for each in touched[name])]
+    _add_silent_(owners, module, silent)
     if not any(name.endswith(".weight") for name in owners):
         raise XaipruneError(
             f"no projection of {layer.name} is divided among its heads; they can only be masked"
         )
     return owners
+
+
+def _add_silent_(owners: dict[str, tuple[int, Tensor]], module: nn.Module, silent: Sequence[str]) -> None:
+    """Vectors that no head depends on are laid out as others of their size, in place.
+
+    A bias of the keys is one: it adds the same to all of a query's scores. In BEiT it is a buffer.
+    """
+    lengths = {len(owner): (dim, owner) for dim, owner in owners.values() if dim == 0}
+    statistics = {id(m) for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    buffers = [
+        f"{prefix}.{name}".removeprefix(".")
+        for prefix, part in module.named_modules()
+        for name in part._buffers
+        if id(part) not in statistics
+    ]
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    for name in [*silent, *buffers]:
+        if name in tensors and tensors[name].ndim == 1 and len(tensors[name]) in lengths:
+            owners[name] = lengths[len(tensors[name])]
 
 
 def _probe(
@@ -100,26 +197,32 @@ def _probe(
     """Run on random tokens: outputs of the linear layers, the other parameters, the merged heads."""
     outputs: dict[str, Tensor] = {}
     merged: list[Tensor] = []
-    of_linear: set[int] = set()
     for name, child in module.named_modules():
-        if isinstance(child, nn.Linear):
-            of_linear |= {id(parameter) for parameter in child.parameters()}
-            if name != projection:
+        if isinstance(child, nn.Linear) and name != projection:
 
-                def keep(_: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
-                    outputs[name] = output
+            def keep(_: nn.Module, args: Any, output: Tensor, name: str = name) -> None:
+                outputs[name] = output
 
-                child.register_forward_hook(keep)
+            child.register_forward_hook(keep)
     module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
-    parameters = {n: p.requires_grad_() for n, p in module.named_parameters() if id(p) not in of_linear}
+    tensors = {name: tensor.requires_grad_() for name, tensor in module.named_parameters()}
     args, kwargs = call
     # Only the tokens are replaced (wherever they are given); masks and position tables keep their values.
     tokens = args[0] if args else None
     if isinstance(tokens, Tensor) and tokens.is_floating_point():
-        random = torch.randn_like(tokens, dtype=torch.float64).requires_grad_()
+        random = _random(tokens).requires_grad_()
         args = tuple(random if value is tokens else value for value in args)
     module(*map(_double, args), **{key: _double(value) for key, value in kwargs.items()})
-    return outputs, parameters, merged[0]
+    # Linear layers that the module never calls (BEiT's qkv) are functions of their weights.
+    called = [module.get_submodule(name) for name in (*outputs, projection)]
+    of_linear = {id(parameter) for layer in called for parameter in layer.parameters()}
+    return outputs, {name: each for name, each in tensors.items() if id(each) not in of_linear}, merged[0]
+
+
+def _random(like: Tensor) -> Tensor:
+    """Float64 numbers that are always the same, so that nobody's random numbers change."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.device)
 
 
 def _double(value: Any) -> Any:
@@ -141,9 +244,10 @@ def _partition(by_head: Tensor) -> Tensor | None:
 def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
     parent_name, _, leaf = name.rpartition(".")
     parent = module.get_submodule(parent_name)
-    old: nn.Parameter = getattr(parent, leaf)
+    old: Tensor = getattr(parent, leaf)
     new = old.detach().index_select(dim, index.to(old.device)).clone()
-    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad))
+    is_parameter = isinstance(old, nn.Parameter)
+    setattr(parent, leaf, nn.Parameter(new, requires_grad=old.requires_grad) if is_parameter else new)
     if isinstance(parent, nn.Linear) and leaf == "weight":
         parent.out_features, parent.in_features = new.shape
 
@@ -160,7 +264,7 @@ def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int) -> None:
 def _check_forward(module: nn.Module, layer: UnitLayer, call: Call) -> None:
     try:
         module(*call[0], **call[1])
-    except (RuntimeError, AssertionError) as error:
+    except FORWARD_ERRORS as error:
         raise XaipruneError(
             f"{layer.name} ({type(module).__name__}) computes with its original number of heads; "
             "they can only be masked"
