@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-fast lint format proof clean
+.PHONY: help demo test test-fast test-all lint format proof clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       search, prune and compare on handwritten digits (about 2 minutes after installation)"
-	@echo "make test       run all tests                make test-fast  those that take under two minutes together"
+	@echo "make test       run the tests                make test-fast  those that take under two minutes together"
+	@echo "make test-all   also the largest networks    make clean      remove what was built"
 	@echo "make lint       ruff and mypy                make format     let ruff fix and format"
 	@echo "make proof      measure what docs/results shows (hours; goes on where it was stopped)"
 
@@ -34,7 +35,10 @@ test: $(BIN)/.installed-dev
 	$(PYTEST)
 
 test-fast: $(BIN)/.installed-dev
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
+
+test-all: $(BIN)/.installed-dev
+	$(PYTEST) -m ''
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -66,7 +66,7 @@ def test_a_plan_file_is_applied_only_to_its_network(tmp_path, common, capsys):
 
 def test_masks_groups_and_recalibration(common, capsys):
     common = [word.replace("digits_vit", "digits_resnet") for word in common]
-    command = ["prune", *common, "units=filters", "prune.rate=0.2", "prune.bn=recalibrate"]
+    command = ["prune", *common, "units=filters", "prune.rate=0.5", "prune.bn=recalibrate"]
     assert main([*command, "output_dir=masked"]) == 0
     assert "added to another layer's output" in capsys.readouterr().out
     assert main([*command, "prune.coupled=group", "prune.budget=macs", "output_dir=grouped"]) == 0
