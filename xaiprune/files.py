@@ -7,6 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xaiprune.errors import XaipruneError
+
+
+def require_writable(folder: Path, key: str) -> None:
+    """Refuse, before any work, a folder that nothing can be written to.
+
+    Args:
+        folder: It need not exist; then its nearest parent that does is tried.
+        key: What names it.
+
+    Raises:
+        XaipruneError: Says why not.
+    """
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise XaipruneError(
+            f"{key}: nothing can be written to {place} ({error.strerror}); allow it or choose another folder"
+        ) from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -33,6 +34,26 @@ def test_the_tasks_are_listed(typed, capsys):
     shown = capsys.readouterr().out
     for task in tasks():
         assert f"  {task} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["search", "output_dir=/proc/out"], "output_dir"),
+        (["search", "study.storage=sqlite:////proc/out/mine.db"], "study.storage"),
+        (["prune", "output_dir=/proc/out"], "output_dir"),
+        (["attribute", "output_dir=/proc/out"], "output_dir"),
+        (["compare", "output_dir=/proc/out"], "output_dir"),
+        (["train", "train.output=/proc/out/mine.safetensors"], "train.output"),
+    ],
+)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no folder that nobody can write to")
+def test_what_cannot_be_written_is_said_before_the_work(arguments, key, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"xaiprune: {key}: nothing can be written to /proc (")
+    assert "\n" not in said
 
 
 def test_help_is_quick_to_import():

@@ -18,7 +18,7 @@ from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
 from xaiprune.session import PruningSession
 from xaiprune.storage import open_storage, plain_errors
-from xaiprune.study import Counts, counts, load_study, open_search, open_study, search
+from xaiprune.study import Counts, counts, load_study, open_search, open_study, run_trials, search
 
 fork = multiprocessing.get_context("fork")
 
@@ -42,6 +42,20 @@ def test_a_truncated_database(config: MakeConfig, tmp_path: Path) -> None:
         load_study(config(f"study.storage=sqlite:///{path}"))
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == cut
+
+
+def test_a_database_that_is_deleted_during_the_search(config: MakeConfig, tmp_path: Path) -> None:
+    path, ended = tmp_path / "gone.db", []
+    setup = open_search(config(f"study.storage=sqlite:///{path}", *few(6)))
+    study = open_study(setup)
+
+    def delete(trial: optuna.trial.FrozenTrial, done: int) -> None:
+        ended.append(trial)
+        path.unlink(missing_ok=True)
+
+    with pytest.raises(XaipruneError, match=r"gone\.db was deleted during the search, with all trials in it"):
+        run_trials(study, setup, delete)
+    assert 1 <= len(ended) < 6
 
 
 def test_a_newer_schema_is_refused(config: MakeConfig, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from xaiprune.config.check import check, check_data, checked_section
 from xaiprune.config.command_line import CommandLine, current_command_line, without_config_dir
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
-from xaiprune.config.naming import default_storage, fill_names, study_name
+from xaiprune.config.naming import FIXED_FILES, default_storage, fill_names, study_name
 from xaiprune.config.overrides import as_override, command, overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
@@ -39,6 +39,7 @@ from xaiprune.config.tasks import TASKS, TaskSchema
 __all__ = [
     "AGGREGATION",
     "COMPOSITE_SCHEMA",
+    "FIXED_FILES",
     "RECIPE_KEYS",
     "RECIPE_PRUNE",
     "RECIPE_SCHEMA",

@@ -6,6 +6,7 @@ from xaiprune.storage.connect import (
     open_storage,
     plain_errors,
     quiet,
+    require_file,
 )
 from xaiprune.storage.heartbeat import beating
 from xaiprune.storage.journal import is_journal, open_journal
@@ -40,6 +41,7 @@ __all__ = [
     "quiet",
     "recover",
     "require_driver",
+    "require_file",
     "retry",
     "running",
     "shown",

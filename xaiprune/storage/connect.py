@@ -19,7 +19,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.storage import stale
 from xaiprune.storage.journal import open_journal
 from xaiprune.storage.lock_owners import lock_owners
-from xaiprune.storage.urls import absolute_url, journal_file, require_driver, shown, sqlite_file
+from xaiprune.storage.urls import absolute_url, journal_file, require_driver, shown, sqlite_file, storage_file
 
 # What PostgreSQL, MySQL and the network say when the server is not there, or not any more.
 _UNREACHABLE = (
@@ -73,6 +73,19 @@ def open_storage(url: str) -> BaseStorage:
                 f"study.storage={shown(url)} was made by another Optuna ({_line(error)}); "
                 "use that version, upgrade with 'optuna storage upgrade', or choose another study.storage"
             ) from error
+
+
+def require_file(url: str) -> None:
+    """Refuse to go on once the storage's file has been deleted: an open database is written to without it.
+
+    Raises:
+        XaipruneError: It is gone, with all trials that it had.
+    """
+    file = storage_file(url)
+    if file is not None and not file.exists():
+        raise XaipruneError(
+            f"study.storage={shown(url)} was deleted during the search, with all trials in it; start again"
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import optuna
 from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 
-from xaiprune.storage import beating, plain_errors, quiet, recover, running, sign, storage_lock
+from xaiprune.storage import beating, plain_errors, quiet, recover, require_file, running, sign, storage_lock
 from xaiprune.study.batch import Asked, Batch, OnTrial
 from xaiprune.study.interrupt import Stop, graceful
 from xaiprune.study.sampler import make_sampler
@@ -93,6 +93,7 @@ class _Loop:
         """
         config = self._setup.config
         with storage_lock(storage_url(config)):
+            require_file(storage_url(config))
             optuna.storages.fail_stale_trials(self._study)
             for number in recover(self._study):
                 log.info("trial %d was not finished by its worker, which has ended; it is run again", number)

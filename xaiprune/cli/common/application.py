@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from xaiprune.cli.common.allocator import keep_freed_memory
 from xaiprune.cli.common.flags import spelled_out
 from xaiprune.config import (
+    FIXED_FILES,
     Config,
     Sweep,
     conf_dir,
@@ -33,7 +34,9 @@ from xaiprune.config import (
     sweep_of,
     without_config_dir,
 )
+from xaiprune.config.tasks import TrainConfig
 from xaiprune.errors import XaipruneError
+from xaiprune.files import require_writable
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
@@ -128,6 +131,7 @@ class _Job:
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
+            _require_writable(self.task, config)
             prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:
                 from xaiprune.cli.common import workers
@@ -205,6 +209,19 @@ class _ToStderr(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         """Where messages go."""
         return sys.stderr
+
+
+def _require_writable(task: str, config: Config) -> None:
+    """Refuse what cannot be written to before the work, not after it."""
+    if isinstance(config, TrainConfig) and config.train.output is not None:
+        require_writable(Path(config.train.output).expanduser().parent, "train.output")
+    elif task in ("search", *FIXED_FILES):
+        require_writable(Path(str(config.output_dir)).expanduser(), "output_dir")
+    if task == "search":
+        from xaiprune.storage import storage_file  # Optuna and SQLAlchemy, which --help need not wait for
+
+        if (file := storage_file(str(config.study.storage))) is not None:
+            require_writable(file.parent, "study.storage")
 
 
 def _sweep_folder(sweep: Sweep) -> str:
