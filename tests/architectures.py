@@ -163,6 +163,12 @@ FURTHER: dict[str, TimmNetwork] = {
 }
 
 
+def timm_modules() -> set[str]:
+    """The modules of timm that have networks; those that this program registers are not timm's."""
+    where = {timm.model_entrypoint(name).__module__ for name in timm.list_models()}
+    return {name.rpartition(".")[2] for name in where if name.startswith("timm.")}
+
+
 def randomized(model: nn.Module, biases: bool = True) -> nn.Module:
     """Random weights of every kind in float64, so that no part of a network is switched off; eval mode.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 
-from tests.architectures import FURTHER, TIMM
+from tests.architectures import FURTHER, TIMM, timm_modules
 from xaiprune.attribution import attribute
 from xaiprune.attribution.lrp import Composite, Epsilon, Gamma
 from xaiprune.errors import UnsupportedOperation, XaipruneError
@@ -37,9 +36,7 @@ def units_of(model: nn.Module, example: Tensor) -> list[UnitLayer]:
 
 
 def test_every_module_is_tested() -> None:
-    where = {timm.model_entrypoint(name).__module__ for name in timm.list_models()}
-    modules = {name.rpartition(".")[2] for name in where if name.startswith("timm.")}
-    assert modules - set(TIMM) == set(), "add their smallest network to tests/architectures.py"
+    assert timm_modules() - set(TIMM) == set(), "add their smallest network to tests/architectures.py"
 
 
 @every_network

@@ -6,9 +6,9 @@
 import copy
 
 import pytest
-import timm
 import torch
 
+from tests.architectures import timm_modules
 from tests.pruning.networks import build
 from tests.pruning.test_remove import logits, random_plan
 from tests.pruning.timm_networks import KINDS, TIMM
@@ -24,8 +24,7 @@ def parameters():
 
 
 def test_every_module_of_timm_is_there():
-    where = {timm.model_entrypoint(name).__module__ for name in timm.list_models()}
-    assert set(TIMM) == {name.rpartition(".")[2] for name in where if name.startswith("timm.")}
+    assert set(TIMM) == timm_modules()
 
 
 @pytest.mark.parametrize(("name", "side", "kwargs", "kinds"), parameters())

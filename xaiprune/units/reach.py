@@ -22,7 +22,7 @@ from xaiprune.units.operations import (
     ZERO_KEEPING,
     ZERO_MOVING,
 )
-from xaiprune.units.slices import Slices, one_dim, places, slices_of
+from xaiprune.units.slices import Slices, is_depthwise, one_dim, places, slices_of
 
 
 @dataclass(frozen=True)
@@ -164,12 +164,11 @@ def _weighted(
     if op.inputs[0] != value or not is_layer or state.dim != channel_dim:
         found.blocked = f"{op.name} in {op.where} runs across it"
         return {}
-    groups = getattr(module, "groups", 1)
-    depthwise = groups > 1 and groups == module.in_channels == module.out_channels  # type: ignore[union-attr]
+    depthwise = is_depthwise(flow.modules[op.module])
     if depthwise and not past_depthwise:
         found.depthwise.append(op.module)
         return {}
-    if groups > 1 and not depthwise:
+    if getattr(module, "groups", 1) > 1 and not depthwise:
         found.blocked = f"feeds the grouped convolution {op.module}"
         return {}
     padded = isinstance(module, (nn.Conv2d, nn.Conv1d)) and _pads(module)

@@ -192,9 +192,8 @@ class _Search:
         if dim != (len(self._flow.shape(value)) - 1 if op.plain == "linear" else 1):
             raise _Blocked(f"{op.name} in {op.where} runs across it")
         weight, bias = (_argument(op, *place) for place in ((1, "weight"), (2, "bias")))
-        groups = getattr(module, "groups", 1)
-        depthwise = groups > 1 and groups == weight.shape[0] and weight.shape[1] == 1
-        if groups > 1 and not depthwise:
+        depthwise = is_depthwise(module)
+        if getattr(module, "groups", 1) > 1 and not depthwise:
             raise _Blocked("is part of a grouped convolution")
         if value in op.outputs or depthwise:
             self.found.writers.add(op.module)
@@ -283,6 +282,12 @@ class _Search:
                 if dim is None:
                     raise _Blocked(f"{op.name} in {op.where} spreads it over several dimensions")
                 self.place(value, dim, names.movedim(dim, 0).flatten(1).amax(1).round().long() - 1)
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether a convolution makes each of its channels from one channel of its own."""
+    groups = getattr(module, "groups", 1)
+    return bool(groups > 1 and groups == module.in_channels == module.out_channels)
 
 
 def one_dim(names: Tensor) -> int | None:
