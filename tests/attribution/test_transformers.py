@@ -12,7 +12,7 @@ from xaiprune.attribution import heatmaps
 from xaiprune.attribution.lrp import PLAIN_GRADIENT, Composite, Epsilon, relevance_at
 
 transformers = pytest.importorskip(
-    "transformers", reason="transformers is not installed (pip install transformers)"
+    "transformers", reason="transformers is not installed (pip install xaiprune[language])"
 )
 
 CLASSES, WIDTH = 40, 32
