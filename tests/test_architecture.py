@@ -32,6 +32,7 @@ LAYERS = (
     "data",
     "config",
     "registry",
+    "embedding",
     "tracing",
     "forward",
     "files",

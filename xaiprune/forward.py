@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -13,26 +14,90 @@ from xaiprune.errors import XaipruneError
 
 _OWN = frozenset(vars(nn.Module())) - {"_buffers"}  # what torch keeps in every module; caches may be buffers
 
+# What of a dict of inputs relevance can reach; masks, positions and token types are constants.
+_EXPLAINED = ("input_ids", "decoder_input_ids", "inputs_embeds", "decoder_inputs_embeds", "pixel_values")
 
-def as_input(model: nn.Module, images: Tensor) -> Tensor:
-    """Images on the network's device and in its precision."""
-    like = next((p for p in model.parameters() if p.is_floating_point()), images)
-    return images.to(like.device, like.dtype)
+Inputs = Tensor | Mapping[str, Tensor]
+"""What a network takes: images (N, 3, H, W); ids of tokens (N, T), integers; or a dict of tensors that all
+have N first, whose keys are the network's arguments (``input_ids``, ``attention_mask``)."""
+
+
+@overload
+def as_input(model: nn.Module, inputs: Tensor) -> Tensor: ...
+@overload
+def as_input(model: nn.Module, inputs: Inputs) -> Inputs: ...
+def as_input(model: nn.Module, inputs: Inputs) -> Inputs:
+    """Inputs on the network's device and in its precision; ids and masks, being integers, keep their type."""
+    if isinstance(inputs, Mapping):
+        return {key: _as_input(model, tensor) for key, tensor in inputs.items()}
+    return _as_input(model, inputs)
+
+
+def _as_input(model: nn.Module, tensor: Tensor) -> Tensor:
+    like = next((p for p in model.parameters() if p.is_floating_point()), tensor)
+    converted = tensor.is_floating_point() or tensor.dtype == torch.uint8  # bytes are pixels
+    return tensor.to(like.device, like.dtype if converted else tensor.dtype)
+
+
+def run(model: nn.Module, inputs: Inputs) -> Any:
+    """What the network returns for a batch."""
+    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+
+
+def count_of(inputs: Inputs) -> int:
+    """How many images or windows of text a batch has.
+
+    Raises:
+        XaipruneError: A dict without tensors, or with tensors of different numbers.
+    """
+    if isinstance(inputs, Tensor):
+        return len(inputs)
+    counts = {key: len(tensor) for key, tensor in inputs.items()}
+    if len(set(counts.values())) != 1:
+        raise XaipruneError(
+            f"a dict of inputs needs tensors of one first dimension, got {counts or 'no tensors'}"
+        )
+    return next(iter(counts.values()))
+
+
+def part_of(inputs: Inputs, part: slice) -> Inputs:
+    """Some images or windows of a batch."""
+    return inputs[part] if isinstance(inputs, Tensor) else {key: value[part] for key, value in inputs.items()}
+
+
+def is_text(inputs: Inputs) -> bool:
+    """Whether these are ids of tokens, or a dict."""
+    return not isinstance(inputs, Tensor) or (inputs.dim() == 2 and not inputs.is_floating_point())
+
+
+def explained(inputs: Inputs) -> dict[str, Tensor]:
+    """The tensors that relevance can reach, by name; ``input`` is the name of a tensor that comes alone."""
+    if isinstance(inputs, Tensor):
+        return {"input": inputs}
+    return {key: inputs[key] for key in _EXPLAINED if key in inputs}
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """The logits, (N, classes), of what a network returns: a tensor, or an object or mapping with ``logits``.
+    """The logits of what a network returns: a tensor, or an object or mapping with ``logits``.
+
+    Returns:
+        (N, classes), or (N, T, vocabulary) of a language model.
 
     Raises:
         XaipruneError: There are none; says what came instead.
     """
     found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", outputs)
-    if isinstance(found, Tensor) and found.dim() == 2:
+    if isinstance(found, Tensor) and found.dim() in (2, 3):
         return found
     got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(outputs).__name__
-    raise XaipruneError(
-        "the model must return logits of shape (N, classes), or an object that has them as 'logits', "
-        f"got {got}; wrap it in a module that returns them"
+    raise no_logits(got)
+
+
+def no_logits(got: str) -> XaipruneError:
+    """The error of a network that returns something else than the logits that are asked for."""
+    return XaipruneError(
+        "the model must return logits of shape (N, classes), or an object that has them as 'logits' (for "
+        f"labels of (N, T), (N, T, vocabulary)), got {got}; wrap it in a module that returns them"
     )
 
 

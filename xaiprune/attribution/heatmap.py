@@ -40,9 +40,8 @@ def heatmaps(
     weights, batch_size = WeightCache(), independent_size(model, images, batch_size)
     found: list[Tensor] = []
     for batch, target in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        recording = Recording(model, as_input(model, batch), (), from_image=True, weights=weights)
+        recording = Recording(model, as_input(model, batch), (), from_input=True, weights=weights)
         initial = initial_relevance(recording.logits, target.to(recording.logits.device), start, task)
-        relevance = recording.backward(composite, initial, lambda *_: None, last=True)
-        assert relevance is not None  # the recording begins at the image
+        relevance = recording.backward(composite, initial, lambda *_: None, last=True)["input"]
         found.append(relevance.sum(1).cpu())
     return cat(found)

@@ -17,8 +17,18 @@ from xaiprune.attribution.lrp.engine.recorder import TapPoint
 from xaiprune.attribution.lrp.engine.recording import Recording
 from xaiprune.attribution.lrp.rules import stabilized
 from xaiprune.attribution.relevance import Relevance
+from xaiprune.attribution.targets import (
+    Labels,
+    check_fit,
+    check_labels,
+    confidence,
+    labels_of,
+    normal,
+    target_values,
+    weighted_sum,
+)
 from xaiprune.errors import UnsupportedOperation, XaipruneError
-from xaiprune.forward import as_found, as_input, logits_of
+from xaiprune.forward import Inputs, as_found, as_input, count_of, logits_of, part_of, run
 from xaiprune.units.flow import device_of
 from xaiprune.units.layer import UnitLayer
 
@@ -31,8 +41,8 @@ _BLOCK = 2**18  # elements, a megabyte: relevance is summed in blocks that stay 
 @overload
 def attribute(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     composite: Composite,
     *,
@@ -44,8 +54,8 @@ def attribute(
 @overload
 def attribute(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     composite: Sequence[Composite],
     *,
@@ -56,8 +66,8 @@ def attribute(
 ) -> list[Relevance]: ...
 def attribute(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     composite: Composite | Sequence[Composite],
     *,
@@ -73,8 +83,11 @@ def attribute(
 
     Args:
         model: In eval mode.
-        images: (N, 3, H, W), normalised; moved to the model's device batch by batch.
-        labels: (N,) int64, index of the right class among the task's classes.
+        images: (N, 3, H, W), normalised; or text, as ids (N, T) or a dict of tensors
+            (`xaiprune.forward.Inputs`). Moved to the model's device batch by batch.
+        labels: (N,) int64, index of the right class among the task's classes. Of a language model (N, T)
+            int64: the token whose logit is explained at each position (the next one), -100 where none is; or
+            `TokenTargets`. A unit's relevance is summed over the positions of a text.
         units: Where to read relevance (`xaiprune.units.find_units`).
         composite: One composite, or several that share the forward.
         task: Picks the task's logits (a `data.Task`); None: the model's outputs are the classes.
@@ -89,8 +102,8 @@ def attribute(
         One `Relevance`, or one per composite.
 
     Raises:
-        XaipruneError: No images, labels outside the classes, NaN in the images, a composite whose pattern
-            matches nothing, a network that the engine does not support.
+        XaipruneError: No images, labels outside the classes or of another form than the logits, NaN in the
+            images, a composite whose pattern matches nothing, a network that the engine does not support.
     """
     composites = [composite] if isinstance(composite, Composite) else list(composite)
     starts: list[Start] = [start] * len(composites) if isinstance(start, str) else list(start)
@@ -98,20 +111,18 @@ def attribute(
     device = device_of(model)
     weights = WeightCache()
     taps = _taps(units)
-    per_image, classes, axes = _probe(model, images[:2], units, weights, task, min(batch_size, len(images)))
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise XaipruneError(
-            f"attribution: labels must be in 0..{classes - 1} (the task's classes), "
-            f"got {int(labels.min())}..{int(labels.max())}"
-        )
+    count = count_of(images)
+    per_image, axes = _probe(
+        model, part_of(images, slice(0, 2)), labels, units, weights, task, min(batch_size, count)
+    )
     most = 1 if axes is None else batch_size
     size = max(1, min(most, _budget(memory_budget, device) // max(1, per_image)))
-    sums = [_Sums(units, axes, len(images)) for _ in composites]
-    confidence: list[Tensor] = []
+    sums = [_Sums(units, axes, count) for _ in composites]
+    confidences: list[Tensor] = []
     first = 0
-    while first < len(images):
-        part = slice(first, min(first + size, len(images)))
-        batch, target = as_input(model, images[part]), labels[part].to(device)
+    while first < count:
+        part = slice(first, min(first + size, count))
+        batch, target = as_input(model, part_of(images, part)), labels_of(labels, part, device)
         try:
             recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)
             for into, rules, at_logits in zip(sums, composites, starts, strict=True):
@@ -125,10 +136,9 @@ def attribute(
                 ) from None
             size = max(1, size // 2)
             continue
-        probabilities = _selected(recording.logits, task).softmax(1)
-        confidence.append(probabilities.gather(1, target[:, None])[:, 0].cpu())
+        confidences.append(confidence(_selected(recording.logits, task), target).cpu())
         first = part.stop
-    found = [into.relevance(torch.cat(confidence)) for into in sums]
+    found = [into.relevance(torch.cat(confidences)) for into in sums]
     return found[0] if isinstance(composite, Composite) else found
 
 
@@ -171,30 +181,27 @@ class _Sums:
 
 
 def initial_relevance(
-    logits: Tensor, target: Tensor, start: Start, task: SelectsLogits | None = None
+    logits: Tensor, target: Labels, start: Start, task: SelectsLogits | None = None
 ) -> Tensor:
     """Gradient-form relevance g of the logits, so that their relevance is R = g * logits.
 
     Args:
-        logits: (N, outputs).
-        target: (N,) index of the right class among the task's classes.
+        logits: (N, outputs), or (N, T, vocabulary).
+        target: (N,) index of the right class among the task's classes; (N, T) tokens; or pairs of them.
         start: As for `attribute`.
         task: Picks the task's logits; the gradient through ``task.select`` finds the outputs they come from.
 
     Returns:
-        (N, outputs).
+        As the logits.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        leaf, target = logits.detach().clone().requires_grad_(), target.clone()
+        leaf = logits.detach().clone().requires_grad_()
+        target = normal(target)
         selected = _selected(leaf, task)
-        z = selected.gather(1, target[:, None])[:, 0]
-        if start == "contrast":
-            objective = selected.log_softmax(1).gather(1, target[:, None]).sum()
-        elif start == "one":
-            objective = (z / stabilized(z.detach(), 1e-9)).sum()
-        else:
-            objective = z.sum()
-        return torch.autograd.grad(objective, leaf)[0]
+        z, weights = target_values(selected.log_softmax(-1) if start == "contrast" else selected, target)
+        if start == "one":
+            z = z / stabilized(z.detach(), 1e-9)
+        return torch.autograd.grad(weighted_sum(z, weights), leaf)[0]
 
 
 def _selected(logits: Tensor, task: SelectsLogits | None) -> Tensor:
@@ -207,44 +214,47 @@ def _taps(units: Sequence[UnitLayer]) -> list[TapPoint]:
 
 def _probe(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     weights: WeightCache,
     task: SelectsLogits | None,
     batch_size: int,
-) -> tuple[int, int, list[list[ImageAxis]] | None]:
+) -> tuple[int, list[list[ImageAxis]] | None]:
     """Record one image, check that the recorded forward is the plain one, and compare it with two images.
 
     The check catches what cannot be seen operation by operation, such as a view of a tensor that is changed
     in place later.
 
     Returns:
-        Bytes that one image takes, the number of classes, and which part of each tapped tensor belongs to
-        which image; None where images have to run one by one.
+        Bytes that one image takes, and which part of each tapped tensor belongs to which image; None where
+        images have to run one by one.
     """
     pair = as_input(model, images)
-    recording = Recording(model, pair[:1], _taps(units), weights=weights)
+    first = part_of(pair, slice(0, 1))
+    recording = Recording(model, first, _taps(units), weights=weights)
     with torch.no_grad(), as_found(model):
-        plain = logits_of(model(pair[:1]))
+        plain = logits_of(run(model, first))
     scale = plain.abs().max().clamp_min(1e-6)
     if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
         raise UnsupportedOperation(
             "the recorded forward of this model differs from its plain forward (an in-place change of a "
             "view, or randomness in eval mode); relevance would be wrong"
         )
-    per_image, classes = recording.bytes_per_image(), _selected(plain, task).shape[1]
+    check_fit(_selected(plain, task), labels)
+    per_image = recording.bytes_per_image()
     if batch_size == 1:
-        return per_image, classes, None
+        return per_image, None
     one = [recording.tapped(index) for index in range(len(units))]
     try:
         two = _first_of_two(model, pair, units, weights)
     except torch.OutOfMemoryError:
-        return per_image, classes, None
-    return per_image, classes, image_axes(units, one, two)
+        return per_image, None
+    return per_image, image_axes(units, one, two)
 
 
 def _first_of_two(
-    model: nn.Module, pair: Tensor, units: Sequence[UnitLayer], weights: WeightCache
+    model: nn.Module, pair: Inputs, units: Sequence[UnitLayer], weights: WeightCache
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """Activations of each unit layer, call by call, and there the gradient of the first image's logits."""
     recording = Recording(model, pair, _taps(units), weights=weights)
@@ -272,20 +282,15 @@ def _budget(memory_budget: int | None, device: torch.device) -> int:
 
 
 def _check(
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     composites: Sequence[Composite],
     starts: Sequence[str],
 ) -> None:
-    if len(images) == 0:
+    if count_of(images) == 0:
         raise XaipruneError("attribution needs reference images, got none; raise data.reference_per_class")
-    if len(images) != len(labels):
-        raise XaipruneError(f"attribution: {len(images)} images but {len(labels)} labels")
-    if labels.is_floating_point() or labels.dim() != 1:
-        raise XaipruneError(
-            f"attribution: labels must be (N,) class indices, got {tuple(labels.shape)} {labels.dtype}"
-        )
+    check_labels(labels, count_of(images))
     if not units:
         raise XaipruneError("attribution needs unit layers, got none; see units=...")
     if not composites:
@@ -297,6 +302,6 @@ def _check(
             raise XaipruneError(
                 f"attribution: start must be one of {', '.join(get_args(Start))}, got '{start}'"
             )
-    if not bool(images.isfinite().all()):
+    if isinstance(images, Tensor) and not bool(images.isfinite().all()):
         bad = int((~images.flatten(1).isfinite().all(1)).nonzero()[0])
         raise XaipruneError(f"attribution: reference image {bad} has NaN or infinite pixels")

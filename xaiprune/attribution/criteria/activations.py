@@ -24,6 +24,8 @@ from xaiprune.attribution.criteria.moments import (
 )
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
+from xaiprune.attribution.targets import Labels
+from xaiprune.forward import Inputs, count_of, run
 from xaiprune.registry import register_criterion
 from xaiprune.units import UnitLayer
 
@@ -31,8 +33,8 @@ from xaiprune.units import UnitLayer
 @register_criterion("activation")
 def activation(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -46,21 +48,23 @@ def activation(
         batch_size = independent_size(model, images, batch_size)
         for part, part_labels in batches(model, images, labels, batch_size):
             with captured(model, units, keep=torch.abs) as store:
-                right_logits(model(part), part_labels, task)  # labels are checked as by every other criterion
+                right_logits(
+                    run(model, part), part_labels, task
+                )  # labels are checked as by every other criterion
             require_all(store, units)
             for unit in units:
                 for tensor in store[unit.name]:
-                    positions = tensor.numel() / (unit.units * len(part) * len(store[unit.name]))
+                    positions = tensor.numel() / (unit.units * count_of(part) * len(store[unit.name]))
                     sums = by_unit(tensor, unit, 1).sum((0, 1, 3), dtype=torch.float64)  # whoever's they are
-                    scores[unit.name] += sums.cpu() / (positions * len(images))
+                    scores[unit.name] += sums.cpu() / (positions * count_of(images))
     return scores
 
 
 @register_criterion("variance")
 def variance(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,

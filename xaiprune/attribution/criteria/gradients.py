@@ -12,8 +12,10 @@ from xaiprune.attribution.criteria.batches import batches, check, right_logits, 
 from xaiprune.attribution.criteria.taps import captured, image_axes, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.image_axis import ImageAxis
+from xaiprune.attribution.targets import Labels, labels_of, normal
+from xaiprune.embedding import Leaves
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_found
+from xaiprune.forward import Inputs, as_found, count_of, part_of, run
 from xaiprune.registry import register_criterion
 from xaiprune.units import UnitLayer
 
@@ -27,8 +29,8 @@ Axes = dict[str, list[ImageAxis]]
 @register_criterion("taylor")
 def taylor(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -45,8 +47,8 @@ def taylor(
 @register_criterion("fisher")
 def fisher(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -64,8 +66,8 @@ def fisher(
 @register_criterion("gradient")
 def gradient(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -79,8 +81,8 @@ def gradient(
 @register_criterion("integrated_gradients")
 def integrated_gradients(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -90,9 +92,10 @@ def integrated_gradients(
 ) -> Scores:
     """Sum over images of |integrated gradient of each unit|, the path running over the inputs.
 
-    The image fades in from zero (the mean colour) along a straight line. A unit's share of the change of
-    the logit is the integral of gradient times change of activation, its conductance (Dhamdhere et al. 2019,
-    as summed by Shrikumar et al. 2018), by the trapezoidal rule over ``n_steps`` pieces:
+    The image fades in from zero (the mean colour) along a straight line; of text, the embeddings do. A unit's
+    share of the change of the logit is the integral of gradient times change of activation, its conductance
+    (Dhamdhere et al. 2019, as summed by Shrikumar et al. 2018), by the trapezoidal rule over ``n_steps``
+    pieces:
 
         sum_k (g_k + g_{k-1}) / 2 * (a_k - a_{k-1})
 
@@ -112,34 +115,37 @@ def integrated_gradients(
 
 def conductance(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     n_steps: int,
     axes: Axes | None = None,
 ) -> dict[str, Tensor]:
     """Integrated gradient of every unit for one batch, signed: unit layer name -> (N, units)."""
-    shares = {unit.name: images.new_zeros(len(images), unit.units) for unit in units}
-    before = activations_and_gradients(model, torch.zeros_like(images), labels, units, task)
+    count = count_of(images)
+    shares: dict[str, Tensor] = {}
+    before = activations_and_gradients(model, images, labels, units, task, scale=0.0)
     for step in range(1, n_steps + 1):
-        now = activations_and_gradients(model, images * (step / n_steps), labels, units, task)
+        now = activations_and_gradients(model, images, labels, units, task, scale=step / n_steps)
         for unit in units:
             calls = zip(now[unit.name], before[unit.name], strict=True)
             for call, ((a, g), (a_before, g_before)) in enumerate(calls):
                 step_sums = (g + g_before) * (a - a_before) / 2
-                shares[unit.name] += per_unit(step_sums, unit, len(images), _axis(axes, unit, call))
+                share = per_unit(step_sums, unit, count, _axis(axes, unit, call))
+                shares[unit.name] = shares[unit.name] + share if unit.name in shares else share
         before = now
     return shares
 
 
 def activations_and_gradients(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     of: int | None = None,
+    scale: float = 1.0,
 ) -> ActivationsAndGradients:
     """Activations at the taps and the right logits' gradients there, for one batch.
 
@@ -147,11 +153,12 @@ def activations_and_gradients(
 
     Args:
         model: In eval mode.
-        images: (N, 3, H, W).
-        labels: (N,).
+        images: (N, 3, H, W), or text.
+        labels: (N,), or of each position.
         units: Where to read.
         task: As for criteria.
         of: How many images' logits count; None: all.
+        scale: Multiplies the pixels, or the embeddings.
     """
     # Works inside a caller's no_grad or inference_mode; the images carry the graph, whether or not weights
     # require grad.
@@ -162,9 +169,8 @@ def activations_and_gradients(
         BatchNormWrittenOut(),
         captured(model, units) as store,
     ):
-        # clones: autograd saves no tensor that was made in inference_mode
-        outputs = model(images.detach().clone().requires_grad_())
-        total = right_logits(outputs, labels.clone(), task)[:of].sum()
+        outputs = Leaves(images, scale).run(model)
+        total = right_logits(outputs, normal(labels), task)[:of].sum()
     require_all(store, units)
     tensors = [tensor for unit in units for tensor in store[unit.name]]
     gradients = iter(torch.autograd.grad(total, tensors, allow_unused=True, materialize_grads=True))
@@ -173,19 +179,20 @@ def activations_and_gradients(
 
 def axes_and_size(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     batch_size: int,
 ) -> tuple[int, Axes | None]:
     """How many images a forward may take so that each one's share can be told, and how it is told."""
     check(images, labels, batch_size)
-    if min(len(images), batch_size) == 1:
+    if min(count_of(images), batch_size) == 1:
         return 1, None
-    pair, pair_labels = next(batches(model, images[:2], labels[:2], 2))
+    two = slice(0, 2)
+    pair, pair_labels = next(batches(model, part_of(images, two), labels_of(labels, two), 2))
     with torch.inference_mode(False), torch.no_grad(), captured(model, units, keep=torch.clone) as store:
-        model(pair[:1])
+        run(model, part_of(pair, slice(0, 1)))
     both = activations_and_gradients(model, pair, pair_labels, units, task, of=1)
     axes = image_axes(units, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
     return (1, None) if axes is None else (batch_size, {u.name: a for u, a in zip(units, axes, strict=True)})
@@ -197,8 +204,8 @@ def _axis(axes: Axes | None, unit: UnitLayer, call: int) -> ImageAxis:
 
 def _sum_over_images(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     batch_size: int,
@@ -213,7 +220,7 @@ def _sum_over_images(
             taken = activations_and_gradients(model, part, part_labels, units, task)
             for unit in units:
                 sums = [
-                    per_unit(product(a, g), unit, len(part), _axis(axes, unit, call))
+                    per_unit(product(a, g), unit, count_of(part), _axis(axes, unit, call))
                     for call, (a, g) in enumerate(taken[unit.name])
                 ]
                 scores[unit.name] += _over_images(size(torch.stack(sums).sum(0).double()))

@@ -20,6 +20,8 @@ from xaiprune.attribution.criteria.batches import (
 )
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import SelectsLogits
+from xaiprune.attribution.targets import Labels, labels_of
+from xaiprune.forward import Inputs, count_of, part_of, run
 from xaiprune.units import Links, UnitLayer, find_links
 
 
@@ -75,8 +77,8 @@ class Moments:
 
 def links_of(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None,
     batch_size: int,
@@ -87,15 +89,16 @@ def links_of(
         XaipruneError: As `batches`, or the unit layers are not of this network.
     """
     check(images, labels, batch_size)
-    example, label = next(batches(model, images[:1], labels[:1], 1))
+    one = slice(0, 1)
+    example, label = next(batches(model, part_of(images, one), labels_of(labels, one), 1))
     with untouched(model), torch.no_grad():
         with captured(model, units, keep=torch.Tensor.detach) as store:
-            right_logits(model(example), label, task)
+            right_logits(run(model, example), label, task)
         require_all(store, units)
         for unit in units:
             for tensor in store[unit.name]:
                 by_unit(tensor, unit, 1)
-        return find_links(model, units, example)
+        return find_links(model, units, example)  # type: ignore[arg-type]
 
 
 def has_consumers(links: Links, unit: UnitLayer) -> bool:
@@ -116,8 +119,8 @@ def input_of(model: nn.Module, module: str) -> Place:
 def moments_at(
     model: nn.Module,
     places: Sequence[Place],
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     task: SelectsLogits | None,
     batch_size: int,
 ) -> dict[Place, Moments]:
@@ -126,17 +129,17 @@ def moments_at(
     Args:
         model: The network.
         places: Where to read; the modules are called by the network.
-        images: (N, 3, H, W).
-        labels: (N,); checked, not used.
+        images: (N, 3, H, W), or text.
+        labels: Checked, not used.
         task: As for criteria.
         batch_size: Images in one forward.
     """
-    found = {place: Moments(images=len(images)) for place in places}
+    found = {place: Moments(images=count_of(images)) for place in places}
     with untouched(model), torch.no_grad():
         batch_size = independent_size(model, images, batch_size)
         with _adding(model, found):
             for part, part_labels in batches(model, images, labels, batch_size):
-                right_logits(model(part), part_labels, task)
+                right_logits(run(model, part), part_labels, task)
     return found
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from xaiprune.attribution.targets import Labels
+from xaiprune.forward import Inputs
 from xaiprune.units.layer import UnitLayer
 
 Scores = dict[str, Tensor]
@@ -33,8 +35,8 @@ class Criterion(Protocol):
     def __call__(
         self,
         model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
+        images: Inputs,
+        labels: Labels,
         units: Sequence[UnitLayer],
         task: SelectsLogits | None = None,
         *,
@@ -45,8 +47,8 @@ class Criterion(Protocol):
 
         Args:
             model: The network; left as it is found (weights, mode, hooks, gradients).
-            images: (N, 3, H, W) float, normalised.
-            labels: (N,) int64, indices into the task's classes.
+            images: (N, 3, H, W) float, normalised; or text, as ids (N, T) or a dict.
+            labels: (N,) int64, indices into the task's classes; of a language model (N, T), -100 for none.
             units: The unit layers to score.
             task: Picks the task's logits; None takes the network's outputs as the classes.
             seed: For criteria that draw random numbers.

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from xaiprune.attribution.criteria.moments import has_consumers, input_of, links_of, moments_at
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.criteria.weights import folded_weight
+from xaiprune.attribution.targets import Labels
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.registry import register_criterion
 from xaiprune.units import Links, UnitLayer
 
@@ -18,8 +20,8 @@ from xaiprune.units import Links, UnitLayer
 @register_criterion("wanda")
 def wanda(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,

@@ -10,7 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from xaiprune.attribution.criteria.taps import tap_module
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
+from xaiprune.attribution.targets import Labels
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.registry import register_criterion
 from xaiprune.units.layer import UnitLayer
 
@@ -18,8 +20,8 @@ from xaiprune.units.layer import UnitLayer
 @register_criterion("random")
 def random(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -34,8 +36,8 @@ def random(
 @register_criterion("magnitude_l1")
 def magnitude_l1(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,
@@ -49,8 +51,8 @@ def magnitude_l1(
 @register_criterion("magnitude_l2")
 def magnitude_l2(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Inputs,
+    labels: Labels,
     units: Sequence[UnitLayer],
     task: SelectsLogits | None = None,
     *,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.attribution.lrp.composite import Composite, LayerInfo
 from xaiprune.attribution.lrp.engine.recording import trace_layers
+from xaiprune.forward import Inputs
 
 
-def explain(composite: Composite, model: nn.Module, example: Tensor | None = None) -> str:
+def explain(composite: Composite, model: nn.Module, example: Inputs | None = None) -> str:
     """Which layer of a model gets which rule, and which no entry matches, as a table.
 
     Args:
         composite: Which layer gets which rule.
         model: In eval mode.
-        example: One image, (1, 3, H, W); zeros of the model's input size by default.
+        example: One image, (1, 3, H, W), or text; zeros of the model's input size by default.
 
     Raises:
         XaipruneError: A name pattern of the composite matches no layer.

@@ -7,7 +7,7 @@ refused by name, never guessed. The model is not changed: hooks are removed in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,8 +27,9 @@ from xaiprune.attribution.lrp.engine.tags import (
     set_tag,
     tag_of,
 )
+from xaiprune.embedding import TokenIds, copied
 from xaiprune.errors import UnsupportedOperation, XaipruneError
-from xaiprune.forward import as_found, logits_of
+from xaiprune.forward import Inputs, as_found, explained, logits_of, run
 from xaiprune.registry import OPERATIONS
 from xaiprune.tracing import is_in_place, plain_name, running_modules, short_name
 
@@ -70,8 +71,10 @@ class Recorder(TorchFunctionMode):
 
     Attributes:
         calls: Linear calls that are part of the network's function, in execution order.
-        starts: Tensors at which the graph begins (the lowest taps, or the image).
-        starts_at_image: Whether the first of `starts` is the image.
+        starts: Tensors at which the graph begins: the inputs, or the lowest taps.
+        inputs: Of each of the first of `starts`, the name of the input that it is, and the ids as their
+            embedding read them (None: pixels).
+        ids: The ids among the inputs.
         seen: Tap -> the tapped tensor of each of its calls.
         pass_: The pass that the graph's nodes ask how to propagate.
         weights: Derived weights of the network.
@@ -87,7 +90,9 @@ class Recorder(TorchFunctionMode):
         self.calls: dict[int, LinearCall] = {}
         self.starts: list[Tensor] = []
         self.seen: dict[int, list[Tensor]] = {}
-        self.starts_at_image = False
+        self.inputs: list[tuple[str, Tensor | None]] = []
+        self.ids = TokenIds({})
+        self._from_input = False
         self._running = [""]
         self._replaced: list[Tag] = []
         self._taps: dict[tuple[str, str], list[int]] = {}
@@ -96,22 +101,21 @@ class Recorder(TorchFunctionMode):
 
     # -- running -----------------------------------------------------------------------------------
 
-    def run(self, model: nn.Module, images: Tensor, from_image: bool = False) -> Tensor:
+    def run(self, model: nn.Module, inputs: Inputs, from_input: bool = False) -> Tensor:
         """The model's output, with a relevance-propagating graph from the taps on.
 
         Args:
             model: In eval mode; left exactly as it was.
-            images: (N, 3, H, W).
-            from_image: Let the graph begin at the image instead of at the lowest tap.
+            inputs: (N, 3, H, W), or text.
+            from_input: Let the graph begin at the image, or at the embedding of text, not at the lowest tap.
         """
         if model.training:
             raise XaipruneError("the model is in training mode; call model.eval() before attribution")
-        x = images.detach().clone()
-        if from_image:
-            x.requires_grad_()
-            self.starts.append(x)
-            self.starts_at_image = True
-        set_tag(x, Tag(raw_input=True))
+        own = copied(inputs)
+        self.ids, self._from_input = TokenIds(own), from_input
+        for name, x in explained(own).items():
+            if x.is_floating_point():
+                self._begin(x, Tag(raw_input=True), name, None)
         modules = running_modules(model, self._entering, self._leaving)
         try:
             with (
@@ -121,16 +125,27 @@ class Recorder(TorchFunctionMode):
                 modules as self._running,
                 self,
             ):
-                outputs = model(x)
+                outputs = run(model, own)
             logits = current(logits_of(outputs))
             if tag_of(logits) is None:
-                raise XaipruneError("the model's logits do not depend on the image: there is no relevance")
+                raise XaipruneError(
+                    "the model's logits do not depend on the image, or on an embedding of the ids: "
+                    "there is no relevance"
+                )
             return logits
         finally:
             # From a tensor to what replaced it, and from there through the graph back to the tensor: a circle
             # that would keep the activations of this batch in memory through many of the next.
             for tag in self._replaced:
                 tag.replaced_by = None
+
+    def _begin(self, x: Tensor, tag: Tag, name: str, index: Tensor | None) -> Tensor:
+        """An input, or what ids are embedded as: everything made of it depends on the input."""
+        if self._from_input:
+            x.requires_grad_()
+            self.starts.append(x)
+            self.inputs.append((name, index))
+        return set_tag(x, tag)
 
     def _entering(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if (name, "input") not in self._taps:
@@ -182,7 +197,7 @@ class Recorder(TorchFunctionMode):
         kwargs = {key: _each(value, current) for key, value in kwargs.items()}
         args = (*args, *(kwargs.pop(key) for key in ("input", "other") if key in kwargs))
         if not _depends_on_image(args) and not _depends_on_image(kwargs.values()):
-            return func(*args, **kwargs)
+            return self._embedding(name, args, kwargs, func(*args, **kwargs))
         op = Op(func, plain_name(name), self._running[-1])
         handler = OPERATIONS.get(op.name)
         if handler is None or kwargs.get("out") is not None:
@@ -197,6 +212,13 @@ class Recorder(TorchFunctionMode):
         if is_in_place(name) or kwargs.get("inplace") is True or _positional_inplace(op, args):
             self._replace(args[0], result)
         return result
+
+    def _embedding(self, name: str, args: Any, kwargs: Mapping[str, Any], result: Any) -> Any:
+        """What a call returns that no input has reached yet; if it embeds the ids, the graph begins here."""
+        found = self.ids.embedded(name, (*args, *kwargs.values())) if self.ids else None
+        if found is None or not isinstance(result, Tensor) or not result.is_floating_point():
+            return result
+        return self._begin(result.detach(), Tag(), *found)
 
     def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function as if the network had called it here: an operation that is made of others."""

@@ -13,7 +13,7 @@ from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.passes import Pass, Reader
 from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_input
+from xaiprune.forward import Inputs, as_input, explained, part_of
 from xaiprune.units import default_example
 
 # Top-level modules that timm puts between the last block and the logits, beside the classifier itself.
@@ -24,17 +24,17 @@ class Recording:
     """A recorded forward.
 
     Attributes:
-        logits: (N, classes), detached.
+        logits: (N, classes), or (N, T, vocabulary), detached.
         layers: The linear layers and convolutions that ran, in order.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        images: Tensor,
+        images: Inputs,
         taps: Sequence[TapPoint],
         *,
-        from_image: bool = False,
+        from_input: bool = False,
         weights: WeightCache | None = None,
         several: bool = False,
     ) -> None:
@@ -42,9 +42,9 @@ class Recording:
 
         Args:
             model: In eval mode.
-            images: (N, 3, H, W), normalised.
+            images: (N, 3, H, W), normalised, or text.
             taps: Where relevance will be read.
-            from_image: Propagate down to the pixels, not only to the lowest tap.
+            from_input: Propagate down to the pixels, or the embedding of text, not only to the lowest tap.
             weights: Derived weights kept from earlier recordings of the same model.
             several: Several composites will follow; sums that do not depend on rules are kept.
 
@@ -54,7 +54,7 @@ class Recording:
         """
         self._pass = Pass()
         self._recorder = Recorder(taps, self._pass, weights or WeightCache(), several)
-        self._output = self._recorder.run(model, images, from_image)
+        self._output = self._recorder.run(model, images, from_input)
         missing = [taps[i] for i in range(len(taps)) if i not in self._recorder.seen]
         if missing:
             raise XaipruneError(
@@ -65,29 +65,34 @@ class Recording:
 
     def backward(
         self, composite: Composite, initial: Tensor, read: Reader, *, last: bool = False
-    ) -> Tensor | None:
+    ) -> dict[str, Tensor]:
         """Propagate relevance from the logits down to the lowest tap.
 
         Args:
             composite: Rules; resolved against the layers that ran.
-            initial: (N, classes) gradient-form relevance of the logits, R = initial * logits.
+            initial: Gradient-form relevance of the logits, R = initial * logits.
             read: Called as ``read(tap index, number of its call, activation, g)``, with R = g * activation.
             last: Free the graph; no further composite follows.
 
         Returns:
-            Relevance of the image, (N, 3, H, W); None where the recording begins above it.
+            Relevance of each input by name: ``input``, or a key of the dict. Of an image, (N, 3, H, W); of
+            ids, (N, T), summed over the embedding's width. Empty where the recording begins above.
         """
         self._pass.begin(composite, composite.resolve(self.layers), read)
         starts = self._recorder.starts
         grads = torch.autograd.grad(
             self._output, starts, initial.to(self._output), retain_graph=not last, allow_unused=True
         )
-        if not self._recorder.starts_at_image:
-            return None
-        image = starts[0].detach()
-        relevance = torch.zeros_like(image) if grads[0] is None else image * grads[0]
+        found: dict[str, Tensor] = {}
+        for (name, index), start, g in zip(self._recorder.inputs, starts, grads, strict=False):
+            relevance = torch.zeros_like(start) if g is None else start.detach() * g
+            if index is not None:
+                relevance = self._recorder.ids.by_token(name, index, relevance)
+            found[name] = found[name] + relevance if name in found else relevance
         extra = self._pass.input_relevance
-        return relevance if extra is None else relevance + extra
+        if extra is not None:  # of a rule for layers that read the image, the only input
+            found = {name: relevance + extra for name, relevance in found.items()}
+        return found
 
     def tapped(self, index: int) -> list[Tensor]:
         """The activations at a tap, of each of its calls, detached."""
@@ -128,20 +133,21 @@ def _classifier(names: Sequence[str]) -> set[str]:
     }
 
 
-def trace_layers(model: nn.Module, example: Tensor | None = None) -> list[LayerInfo]:
+def trace_layers(model: nn.Module, example: Inputs | None = None) -> list[LayerInfo]:
     """The layers that a composite can give rules to, in execution order.
 
     Args:
         model: In eval mode.
-        example: One image, (1, 3, H, W); zeros of the model's input size by default.
+        example: One image, (1, 3, H, W), or text; zeros of the model's input size by default.
     """
-    example = default_example(model) if example is None else as_input(model, example[:1])
-    return Recording(model, example, ()).layers
+    if example is None:
+        return Recording(model, default_example(model), ()).layers
+    return Recording(model, as_input(model, part_of(example, slice(0, 1))), ()).layers
 
 
 def relevance_at(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     initial: Tensor,
     composite: Composite,
     modules: Sequence[str],
@@ -151,15 +157,16 @@ def relevance_at(
 
     Args:
         model: In eval mode.
-        images: (N, 3, H, W).
-        initial: (N, classes) gradient-form relevance of the logits (one-hot: the logit itself).
+        images: (N, 3, H, W), or text.
+        initial: Gradient-form relevance of the logits, of their shape (one-hot: the logit itself).
         composite: Rules.
-        modules: Qualified names; ``"input"`` stands for the image.
+        modules: Qualified names; ``"input"`` stands for the image or the ids, a key of a dict for its ids.
         where: At the modules' outputs or inputs.
     """
-    names = [name for name in modules if name != "input"]
-    from_image = len(names) < len(modules)
-    recording = Recording(model, images, [TapPoint(name, where) for name in names], from_image=from_image)
+    given = explained(images)
+    names = [name for name in modules if name not in given]
+    from_input = len(names) < len(modules)
+    recording = Recording(model, images, [TapPoint(name, where) for name in names], from_input=from_input)
     found: dict[str, Tensor] = {}
 
     def read(index: int, _: int, activation: Tensor, g: Tensor) -> None:
@@ -167,10 +174,8 @@ def relevance_at(
         name = names[index]
         found[name] = found[name] + relevance if name in found else relevance
 
-    image = recording.backward(composite, initial, read, last=True)
+    inputs = recording.backward(composite, initial, read, last=True)
     for index, name in enumerate(names):  # a branch that gets no relevance is not visited
         if name not in found:
             found[name] = torch.zeros_like(recording.tapped(index)[-1])
-    if image is not None:
-        found["input"] = image
-    return found
+    return found | {name: inputs[name] for name in modules if name in given}
