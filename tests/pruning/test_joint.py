@@ -1,5 +1,7 @@
 """The joint order follows the equations in its docstring, and removal by it loses less."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -10,9 +12,9 @@ from xaiprune.pruning import (
     JointOrder,
     compensate,
     iterative_plan,
-    joint_rank,
     make_plan,
     masked,
+    sensitivities,
     statistics_of,
 )
 from xaiprune.pruning.statistics.inputs import Inputs
@@ -123,36 +125,116 @@ def test_with_linear_what_the_kept_units_cannot_predict_counts(images) -> None:
 @pytest.mark.parametrize(
     ("method", "error_of"), [("none", uncompensated_error), ("linear", compensated_error)]
 )
-def test_by_error_a_layers_relevance_is_divided_by_what_each_unit_adds(images, method, error_of) -> None:
+def test_by_error_a_unit_is_worth_what_it_adds_times_the_layers_sensitivity(images, method, error_of) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
     units, error = neurons(model, images), error_of(model, images)
     joint = JointOrder.of(model, units, statistics_of(model, units, images), method)
-    found = joint.scores({"1": scores}, "error")["1"]
+    found = joint.errors({"1": scores}, {"1": 3.0})["1"]
     order = joint.scores({"1": scores})["1"].argsort().tolist()
     added = [error(order[: place + 1]) - error(order[:place]) for place in range(12)]
     highest = [max(0.0, *added[: place + 1]) for place in range(12)]
-    expected = torch.tensor(highest, dtype=torch.float64) / sum(highest) * scores.sum()
-    torch.testing.assert_close(found[order], expected)
-    assert not torch.allclose(expected, scores.sort().values, rtol=0.1)
+    torch.testing.assert_close(found[order], 3 * torch.tensor(highest, dtype=torch.float64))
+
+
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)
+    ).eval()
 
 
 def test_by_error_a_layer_that_nothing_can_replace_is_not_emptied() -> None:
     """The second of two layers has copies of one unit, and the higher scores."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)
-    )
+    model = two_layers()
     with torch.no_grad():
         model[3].weight[1:], model[3].bias[1:] = model[3].weight[0], model[3].bias[0]
     images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    units = find_units(model.eval(), "linear_outputs", include=["1", "3"], example=images[:1])
-    joint = JointOrder.of(model, units, statistics_of(model, units, images), "linear")
+    units = find_units(model, "linear_outputs", include=["1", "3"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "linear")
     scores = {"1": torch.linspace(0.5, 0.6, 12).double(), "3": torch.linspace(1, 1.1, 12).double()}
+    sensitive = sensitivities(model, units, images, joint, statistics, "linear")
     removed = {
-        order: make_plan(joint.scores(scores, order), units, 11 / 24).removed for order in ("joint", "error")
+        "joint": make_plan(joint.scores(scores), units, 11 / 24).removed,
+        "error": make_plan(joint.errors(scores, sensitive), units, 11 / 24).removed,
     }
     assert len(removed["joint"]["1"]) == 11
     assert len(removed["error"]["3"]) >= 10
+
+
+@pytest.mark.parametrize("method", ["none", "mean", "linear"])
+def test_a_sensitivity_is_the_divergence_of_the_answers_per_error(method) -> None:
+    model = two_layers()
+    images = torch.randn(130, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1", "3"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, method)
+    found = sensitivities(
+        model, units, images, joint, statistics, method, select=lambda logits: logits[:, :3]
+    )
+    order, added = joint.removal("1")
+    ratios = []
+    for count in (2, 5, 7, 10, 11):
+        plan = {"1": order[:count].tolist()}
+        smaller = compensate(model, plan, units, images, method, sequential=False)
+        with torch.no_grad(), masked(smaller, plan, units):
+            q = smaller(images[:128:2])[:, :3].log_softmax(1)
+            p = model(images[:128:2])[:, :3].log_softmax(1)
+        ratios.append(float((p.exp() * (p - q)).sum(1).mean()) / float(added[:count].sum()))
+    assert found["1"] == pytest.approx(math.exp(sum(map(math.log, ratios)) / 5), rel=1e-4)
+    assert set(found) == {"1", "3"}
+
+
+def test_with_batchnorm_recalibrated_both_networks_are() -> None:
+    """Where BatchNorm follows what is removed, rescaling its input is no error."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1, bias=False), nn.BatchNorm2d(1)),
+        *(nn.Flatten(), nn.Linear(4, 4)),
+    ).eval()
+    with torch.no_grad():  # all channels of the first convolution are one, several times
+        model[0].weight.copy_(model[0].weight[:1].expand(6, -1, -1, -1))
+        model[0].bias.copy_(model[0].bias[:1].expand(6))
+        model[2].weight.fill_(0.2)
+    images = torch.randn(64, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "filters", include=["0"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    kept, recalibrated = (
+        sensitivities(model, units, images, joint, statistics, "none", bn=bn)["0"]
+        for bn in ("keep", "recalibrate")
+    )
+    assert recalibrated < 1e-3 * kept
+    assert float(model[3].running_mean) == 0
+
+
+def test_a_layer_that_the_logits_do_not_notice_has_sensitivity_zero() -> None:
+    model = two_layers()
+    with torch.no_grad():
+        model[5].weight.zero_()
+    images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    assert sensitivities(model, units, images, joint, statistics, "none") == {"1": 0.0}
+
+
+def test_logits_that_are_not_finite_name_the_layer() -> None:
+    model = two_layers()
+    images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    with torch.no_grad():
+        model[5].bias[0] = torch.nan
+    with pytest.raises(XaipruneError, match="without 2 units of 1 the logits are not finite; set prune"):
+        sensitivities(model, units, images, joint, statistics, "none")
+
+
+def test_units_that_are_only_masked_have_no_place_in_the_order_by_error() -> None:
+    joint = JointOrder({})
+    with pytest.raises(XaipruneError, match=r"order=error: the units of 1 have no consumers of their own"):
+        joint.errors({"1": torch.ones(3)}, {})
 
 
 @pytest.mark.parametrize("method", ["none", "linear"])
@@ -216,8 +298,8 @@ def test_in_rounds_removed_units_stay_removed(images) -> None:
         with torch.no_grad():
             return {"1": network[:3](images).abs().mean(0).double()}
 
-    plan = iterative_plan(model, units, 0.5, joint_rank(rank, joint), 3)
-    first = make_plan(joint_rank(rank, joint)(model), units, 0.5 / 3)
+    plan = iterative_plan(model, units, 0.5, lambda network: joint.scores(rank(network)), 3)
+    first = make_plan(joint.scores(rank(model)), units, 0.5 / 3)
     assert set(first.removed["1"]) <= set(plan.removed["1"])
     assert plan.n_removed == 6
 

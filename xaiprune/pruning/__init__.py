@@ -11,7 +11,7 @@ from xaiprune.pruning.io import (
     load_pruned_plan,
     save_pruned,
 )
-from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
+from xaiprune.pruning.iterative import Rank, iterative_plan
 from xaiprune.pruning.joint import JOINT, ORDERS, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
@@ -23,6 +23,7 @@ from xaiprune.pruning.removal import (
     remove,
     remove_with_report,
 )
+from xaiprune.pruning.sensitivity import sensitivities
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
 
 __all__ = [
@@ -52,7 +53,6 @@ __all__ = [
     "has_batchnorm",
     "inputs_of",
     "iterative_plan",
-    "joint_rank",
     "load_pruned",
     "load_pruned_plan",
     "make_plan",
@@ -64,6 +64,7 @@ __all__ = [
     "remove_with_report",
     "samples_of",
     "save_pruned",
+    "sensitivities",
     "statistics_of",
     "why_no_joint_order",
 ]
