@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import as_found, as_input, logits_of
 from xaiprune.units import evaluating
+from xaiprune.units.batch_norm import BatchNormWrittenOut
 
 
 @contextmanager
