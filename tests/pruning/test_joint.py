@@ -136,6 +136,21 @@ def test_by_error_a_unit_is_worth_what_it_adds_times_the_layers_sensitivity(imag
     torch.testing.assert_close(found[order], 3 * torch.tensor(highest, dtype=torch.float64))
 
 
+def test_an_order_is_found_once_for_all_factors_of_a_layer(images, monkeypatch) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    units = neurons(model, images)
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), "linear")
+    found, whole = [], type(joint.losses["1"]).removal
+    monkeypatch.setattr(
+        type(joint.losses["1"]), "removal", lambda self, given: found.append(1) or whole(self, given)
+    )
+    first, second = joint.scores({"1": scores}), joint.scores({"1": 7 * scores})
+    torch.testing.assert_close(second["1"], 7 * first["1"])
+    assert len(found) == 1
+    assert not torch.equal(joint.scores({"1": scores.flip(0)})["1"], first["1"])
+    assert len(found) == 2
+
+
 def two_layers() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ ORDERS = ("score", "joint", "error")
 JOINT = ORDERS[1:]  # those that a `JointOrder` makes
 # Relative to the mean variance of the channels. An order serves all rates, so no rate chooses the strength.
 _RIDGE = DEFAULT_STRENGTH
+
+# The units in the order in which they are removed (int64), and the error that each adds (float64).
+RemovalOrder = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class JointOrder:
     """
 
     losses: Mapping[str, Loss]
+    _last: dict[str, tuple[Tensor, RemovalOrder]] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(model: nn.Module, units: Sequence[UnitLayer], statistics: Statistics, method: str) -> JointOrder:
@@ -140,7 +144,7 @@ class JointOrder:
             found[name][removed] = added.clamp_min(0).cummax(0).values * sensitivities[name]
         return found
 
-    def removal(self, layer: str, scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def removal(self, layer: str, scores: Tensor | None = None) -> RemovalOrder:
         """A layer's units in the order in which they are removed, and the error that each adds.
 
         Args:
@@ -154,8 +158,13 @@ class JointOrder:
         loss = self.losses[layer]
         values = torch.ones(loss.units) if scores is None else scores
         above = values.detach().to("cpu", torch.float64)
-        removed, added = loss.removal(above - above.min().clamp_max(0))
-        return torch.tensor(removed), added
+        above = above - above.min().clamp_max(0)
+        # A factor changes nothing, and searches of the layers' factors ask again and again.
+        relative = (above / above.max().clamp_min(torch.finfo(above.dtype).tiny)).float()
+        if layer not in self._last or not torch.equal(self._last[layer][0], relative):
+            removed, added = loss.removal(above)
+            self._last[layer] = relative, (torch.tensor(removed), added)
+        return self._last[layer][1]
 
     def ranks(self) -> dict[str, Tensor]:
         """Each layer's units numbered in the order in which they are removed where all scores are 1.
