@@ -1,7 +1,5 @@
 """The joint order follows the equations in its docstring, and removal by it loses less."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -11,12 +9,13 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning import (
     JointOrder,
     compensate,
+    divergences,
     iterative_plan,
     make_plan,
     masked,
-    sensitivities,
     statistics_of,
 )
+from xaiprune.pruning.joint import _divided
 from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.moments import Moments, Statistics
 from xaiprune.units import UnitLayer, find_units
@@ -125,15 +124,26 @@ def test_with_linear_what_the_kept_units_cannot_predict_counts(images) -> None:
 @pytest.mark.parametrize(
     ("method", "error_of"), [("none", uncompensated_error), ("linear", compensated_error)]
 )
-def test_by_error_a_unit_is_worth_what_it_adds_times_the_layers_sensitivity(images, method, error_of) -> None:
+def test_by_error_a_unit_is_worth_what_it_adds_to_the_divergence(images, method, error_of) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
     units, error = neurons(model, images), error_of(model, images)
     joint = JointOrder.of(model, units, statistics_of(model, units, images), method)
-    found = joint.errors({"1": scores}, {"1": 3.0})["1"]
+    found = joint.errors({"1": scores}, {"1": [(4, 0.5), (9, 4.0)]})["1"]
     order = joint.scores({"1": scores})["1"].argsort().tolist()
     added = [error(order[: place + 1]) - error(order[:place]) for place in range(12)]
     highest = [max(0.0, *added[: place + 1]) for place in range(12)]
-    torch.testing.assert_close(found[order], 3 * torch.tensor(highest, dtype=torch.float64))
+    expected = [0.5 * e / sum(highest[:4]) for e in highest[:4]]
+    expected += [3.5 * e / sum(highest[4:9]) for e in highest[4:]]
+    rising = [max(expected[: place + 1]) for place in range(12)]
+    torch.testing.assert_close(found[order], torch.tensor(rising, dtype=torch.float64))
+
+
+def test_where_errors_are_zero_a_divergence_is_divided_evenly() -> None:
+    errors = torch.tensor([0, 0, 0, 0, 2, 3], dtype=torch.float64)
+    even = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(_divided([(4, 0.4)], errors), even)
+    noise = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.4, 0.6], dtype=torch.float64)  # the second falls: noise
+    torch.testing.assert_close(_divided([(2, 0.2), (4, 0.1), (6, 1.2)], errors), noise)
 
 
 def test_an_order_is_found_once_for_all_factors_of_a_layer(images, monkeypatch) -> None:
@@ -168,36 +178,34 @@ def test_by_error_a_layer_that_nothing_can_replace_is_not_emptied() -> None:
     statistics = statistics_of(model, units, images)
     joint = JointOrder.of(model, units, statistics, "linear")
     scores = {"1": torch.linspace(0.5, 0.6, 12).double(), "3": torch.linspace(1, 1.1, 12).double()}
-    sensitive = sensitivities(model, units, images, joint, statistics, "linear")
+    measured = divergences(model, units, images, joint, statistics, "linear")
     removed = {
         "joint": make_plan(joint.scores(scores), units, 11 / 24).removed,
-        "error": make_plan(joint.errors(scores, sensitive), units, 11 / 24).removed,
+        "error": make_plan(joint.errors(scores, measured), units, 11 / 24).removed,
     }
     assert len(removed["joint"]["1"]) == 11
     assert len(removed["error"]["3"]) >= 10
 
 
 @pytest.mark.parametrize("method", ["none", "mean", "linear"])
-def test_a_sensitivity_is_the_divergence_of_the_answers_per_error(method) -> None:
+def test_a_divergence_is_that_of_the_shortened_networks_answers(method) -> None:
     model = two_layers()
     images = torch.randn(130, 3, 2, 2, generator=torch.Generator().manual_seed(1))
     units = find_units(model, "linear_outputs", include=["1", "3"], example=images[:1])
     statistics = statistics_of(model, units, images)
     joint = JointOrder.of(model, units, statistics, method)
-    found = sensitivities(
-        model, units, images, joint, statistics, method, select=lambda logits: logits[:, :3]
-    )
-    order, added = joint.removal("1")
-    ratios = []
-    for count in (2, 5, 7, 10, 11):
+    three = {"select": lambda logits: logits[:, :3]}
+    found = divergences(model, units, images, joint, statistics, method, **three)
+    assert set(found) == {"1", "3"}
+    assert [count for count, _ in found["1"]] == [2, 5, 7, 10, 11]
+    order, _ = joint.removal("1")
+    for count, divergence in found["1"]:
         plan = {"1": order[:count].tolist()}
         smaller = compensate(model, plan, units, images, method, sequential=False)
         with torch.no_grad(), masked(smaller, plan, units):
-            q = smaller(images[:128:2])[:, :3].log_softmax(1)
-            p = model(images[:128:2])[:, :3].log_softmax(1)
-        ratios.append(float((p.exp() * (p - q)).sum(1).mean()) / float(added[:count].sum()))
-    assert found["1"] == pytest.approx(math.exp(sum(map(math.log, ratios)) / 5), rel=1e-4)
-    assert set(found) == {"1", "3"}
+            q = smaller(images[:128:2])[:, :3].double().log_softmax(1)
+            p = model(images[:128:2])[:, :3].double().log_softmax(1)
+        assert divergence == pytest.approx(float((p.exp() * (p - q)).sum(1).mean()), rel=1e-4)
 
 
 def test_with_batchnorm_recalibrated_both_networks_are() -> None:
@@ -216,14 +224,14 @@ def test_with_batchnorm_recalibrated_both_networks_are() -> None:
     statistics = statistics_of(model, units, images)
     joint = JointOrder.of(model, units, statistics, "none")
     kept, recalibrated = (
-        sensitivities(model, units, images, joint, statistics, "none", bn=bn)["0"]
+        divergences(model, units, images, joint, statistics, "none", bn=bn)["0"]
         for bn in ("keep", "recalibrate")
     )
-    assert recalibrated < 1e-3 * kept
+    assert all(own < 1e-3 * other for (_, own), (_, other) in zip(recalibrated, kept, strict=True))
     assert float(model[3].running_mean) == 0
 
 
-def test_a_layer_that_the_logits_do_not_notice_has_sensitivity_zero() -> None:
+def test_a_layer_that_the_answers_do_not_notice_has_no_divergence() -> None:
     model = two_layers()
     with torch.no_grad():
         model[5].weight.zero_()
@@ -231,7 +239,8 @@ def test_a_layer_that_the_logits_do_not_notice_has_sensitivity_zero() -> None:
     units = find_units(model, "linear_outputs", include=["1"], example=images[:1])
     statistics = statistics_of(model, units, images)
     joint = JointOrder.of(model, units, statistics, "none")
-    assert sensitivities(model, units, images, joint, statistics, "none") == {"1": 0.0}
+    found = divergences(model, units, images, joint, statistics, "none")
+    assert {divergence for _, divergence in found["1"]} == {0.0}
 
 
 def test_logits_that_are_not_finite_name_the_layer() -> None:
@@ -243,7 +252,7 @@ def test_logits_that_are_not_finite_name_the_layer() -> None:
     with torch.no_grad():
         model[5].bias[0] = torch.nan
     with pytest.raises(XaipruneError, match="without 2 units of 1 the logits are not finite; set prune"):
-        sensitivities(model, units, images, joint, statistics, "none")
+        divergences(model, units, images, joint, statistics, "none")
 
 
 def test_units_that_are_only_masked_have_no_place_in_the_order_by_error() -> None:

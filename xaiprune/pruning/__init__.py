@@ -2,6 +2,7 @@
 
 from xaiprune.pruning.apply import BN, apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, inputs_of, samples_of, statistics_of
+from xaiprune.pruning.divergence import divergences
 from xaiprune.pruning.io import (
     ONNX,
     architecture_of,
@@ -12,7 +13,7 @@ from xaiprune.pruning.io import (
     save_pruned,
 )
 from xaiprune.pruning.iterative import Rank, iterative_plan
-from xaiprune.pruning.joint import JOINT, ORDERS, JointOrder, why_no_joint_order
+from xaiprune.pruning.joint import JOINT, ORDERS, Divergences, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import (
@@ -23,7 +24,6 @@ from xaiprune.pruning.removal import (
     remove,
     remove_with_report,
 )
-from xaiprune.pruning.sensitivity import sensitivities
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "PER",
     "SCOPES",
     "DenseSamples",
+    "Divergences",
     "ImageStream",
     "Inputs",
     "JointOrder",
@@ -49,6 +50,7 @@ __all__ = [
     "check_folder",
     "compensate",
     "couple",
+    "divergences",
     "export_onnx",
     "has_batchnorm",
     "inputs_of",
@@ -64,7 +66,6 @@ __all__ = [
     "remove_with_report",
     "samples_of",
     "save_pruned",
-    "sensitivities",
     "statistics_of",
     "why_no_joint_order",
 ]

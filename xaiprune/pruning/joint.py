@@ -19,6 +19,8 @@ JOINT = ORDERS[1:]  # those that a `JointOrder` makes
 # Relative to the mean variance of the channels. An order serves all rates, so no rate chooses the strength.
 _RIDGE = DEFAULT_STRENGTH
 
+# Units removed of a layer, ascending, and how far the network's answers then are from the dense one's.
+Divergences = list[tuple[int, float]]
 # The units in the order in which they are removed (int64), and the error that each adds (float64).
 RemovalOrder = tuple[Tensor, Tensor]
 
@@ -48,12 +50,13 @@ class JointOrder:
 
     How many units each layer loses at a rate depends on the values that its units get. With `joint` a layer
     keeps the values of its scores and only assigns them to its units in the new order (equal scores leave no
-    room for it). With `error` a unit's value is the error that it adds, d, times how far an error of this
-    layer moves the logits (`sensitivities`, measured). Scores then decide the order within a layer only. The
-    last units of a layer, which nothing can replace any more, are worth most, so no layer is emptied while
-    others have units to spare; and a layer beside a shortcut may lose nearly all of its units, where the
-    logits hardly notice. Layers whose units have no consumers of their own (those of a residual stream) keep
-    their scores with `joint`, and have no value with `error`.
+    room for it). With `error` a unit's value is what it adds to the divergence of the network's answers,
+    which is measured for each layer at a few sizes (`xaiprune.pruning.divergences`), and in between divided
+    in proportion to d. Scores then decide the order within a layer only. The last units of a layer, which
+    nothing can replace any more, are worth most, so no layer is emptied while others have units to spare; and
+    a layer beside a shortcut may lose nearly all of its units, where the answers hardly notice. Layers whose
+    units have no consumers of their own (those of a residual stream) keep their scores with `joint`, and have
+    no value with `error`.
 
     Attributes:
         losses: Unit layer -> the error that its consumers get.
@@ -118,19 +121,20 @@ class JointOrder:
                 found[name][removed] = values.sort().values
         return found
 
-    def errors(self, scores: Mapping[str, Tensor], sensitivities: Mapping[str, float]) -> dict[str, Tensor]:
-        """What each unit adds to the error of the logits (`error`).
+    def errors(
+        self, scores: Mapping[str, Tensor], divergences: Mapping[str, Divergences]
+    ) -> dict[str, Tensor]:
+        """What each unit adds to the divergence of the network's answers (`error`).
 
         A unit that comes later in the order must not be worth less, or it would be removed before: it counts
-        with the highest error so far.
+        with the highest value so far.
 
         Args:
             scores: As for `scores`.
-            sensitivities: Unit layer -> error of the logits per error of the layer's consumers
-                (`xaiprune.pruning.sensitivities`).
+            divergences: As `xaiprune.pruning.divergences` measures them.
 
         Returns:
-            Unit layer -> (units,) float64 on the CPU.
+            Unit layer -> (units,) float64 on the CPU, nats.
 
         Raises:
             XaipruneError: A layer has no consumers of its own.
@@ -141,7 +145,7 @@ class JointOrder:
                 raise XaipruneError(f"prune.order=error: {_without_consumers(name)}; set prune.order=joint")
             removed, added = self.removal(name, values)
             found[name] = torch.empty_like(added)
-            found[name][removed] = added.clamp_min(0).cummax(0).values * sensitivities[name]
+            found[name][removed] = _divided(divergences[name], added.clamp_min(0).cummax(0).values)
         return found
 
     def removal(self, layer: str, scores: Tensor | None = None) -> RemovalOrder:
@@ -210,6 +214,28 @@ def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer],
 
 def _without_consumers(layer: str) -> str:
     return f"the units of {layer} have no consumers of their own (they are only masked)"
+
+
+def _divided(divergences: Divergences, errors: Tensor) -> Tensor:
+    """What each unit adds to a layer's divergence.
+
+    Args:
+        divergences: Measured at some numbers of units.
+        errors: What each unit adds to the error of the consumers, (units,), ascending.
+
+    Returns:
+        (units,), ascending: between two measurements in proportion to the errors, and behind the last as
+        before it.
+    """
+    added, start, reached, rate = torch.zeros_like(errors), 0, 0.0, 0.0
+    for count, divergence in divergences:
+        part = errors[start:count]
+        step, whole = max(divergence - reached, 0.0), float(part.sum())
+        rate = step / whole if whole > 0 else rate
+        added[start:count] = part * rate if whole > 0 else step / len(part)
+        start, reached = count, max(divergence, reached)
+    added[start:] = errors[start:] * rate
+    return added.cummax(0).values
 
 
 def _weight(model: nn.Module, inputs: Inputs) -> Tensor:

@@ -21,7 +21,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
     pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, and so
     does the rate, because filters of early layers cost many times as much as those of late ones. How many
-    each layer loses is decided by the errors that this adds, weighed by how far they move the logits. After
+    each layer loses is decided by the errors that this adds, measured in the answers of the network. After
     compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
     predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
     the joint orders, which help filters, fit its references too closely.

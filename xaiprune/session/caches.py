@@ -13,14 +13,15 @@ from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
     DenseSamples,
+    Divergences,
     ImageStream,
     Inputs,
     JointOrder,
     Statistics,
     couple,
+    divergences,
     inputs_of,
     samples_of,
-    sensitivities,
     statistics_of,
 )
 from xaiprune.recipe import AttributionKey
@@ -86,7 +87,7 @@ class DenseNetwork:
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
-    _sensitivities: dict[Ordering, Mapping[str, float]] = field(default_factory=dict, init=False, repr=False)
+    _divergences: dict[Ordering, dict[str, Divergences]] = field(default_factory=dict, init=False, repr=False)
     _unit_costs: dict[str, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
     _coupled: Sequence[Sequence[str]] | None = field(default=None, init=False, repr=False)
     _costs: dict[bool, Cost] = field(default_factory=dict, init=False, repr=False)
@@ -166,14 +167,14 @@ class DenseNetwork:
         Args:
             scores: Of the units.
             how: The order is ``joint`` or ``error``.
-            scale: Factors of the layers' errors; their scores have them already.
+            scale: Factors of the layers' values by error; their scores have them already.
         """
         joint = self.joint_order(how.compensate)
         if how.order == "joint":
             return joint.scores(scores)
-        if how not in self._sensitivities:
-            log.info("Measuring how far the logits move with each layer's errors")
-            self._sensitivities[how] = sensitivities(
+        if how not in self._divergences:
+            log.info("Measuring how far the answers move when each layer loses units")
+            self._divergences[how] = divergences(
                 self.model,
                 self.units,
                 self.images,
@@ -184,8 +185,8 @@ class DenseNetwork:
                 select=self.select,
                 batch_size=self.batch.forward,
             )
-        measured, scale = self._sensitivities[how], scale or {}
-        return joint.errors(scores, {name: own * scale.get(name, 1.0) for name, own in measured.items()})
+        errors, scale = joint.errors(scores, self._divergences[how]), scale or {}
+        return {name: own * scale.get(name, 1.0) for name, own in errors.items()}
 
     def unit_costs(self, budget: str) -> Mapping[str, Tensor]:
         """Unit layer -> what each unit costs, for a budget of ``params`` or ``macs``."""
