@@ -161,7 +161,10 @@ def test_without_transformers_one_line_says_so() -> None:
 
 
 def test_nothing_imports_transformers_before_it_is_used() -> None:
-    code = "import sys, xaiprune.models, xaiprune.cli.attribute; print({'transformers', 'tokenizers'} & set(sys.modules))"
+    code = """
+import sys, xaiprune.models, xaiprune.cli.attribute
+print({"transformers", "tokenizers"} & set(sys.modules))
+"""
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
 

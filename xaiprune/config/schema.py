@@ -20,7 +20,7 @@ class ModelConfig:
 
     Attributes:
         name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``) or one of the
-            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``); ``hf``: see ``path``.
+            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
         path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with a
             GGUF file, or a name on the hub.
         pretrained: Take timm's weights from the hub.
