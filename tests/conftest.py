@@ -18,6 +18,7 @@ REPOSITORY = TESTS.parent
 # processes, servers or browsers. A single slow test elsewhere is marked `@pytest.mark.slow`.
 SLOW = (
     "attribution/test_architectures.py",
+    "attribution/test_language_models.py",
     "attribution/test_timm.py",
     "attribution/test_zennit.py",
     "cli",
