@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -18,6 +19,15 @@ def as_input(model: nn.Module, images: Tensor) -> Tensor:
     """Images on the network's device and in its precision."""
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
     return images.to(like.device, like.dtype)
+
+
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """What a network says of images, (N, classes), whatever their device and precision.
+
+    Raises:
+        XaipruneError: As `logits_of`.
+    """
+    return logits_of(model(as_input(model, images)))
 
 
 def logits_of(outputs: Any) -> Tensor:
@@ -34,6 +44,41 @@ def logits_of(outputs: Any) -> Tensor:
         "the model must return logits of shape (N, classes), or an object that has them as 'logits', "
         f"got {got}; wrap it in a module that returns them"
     )
+
+
+def input_channels(model: nn.Module, height: int, width: int) -> int:
+    """How many channels the images have that a network reads; 3 where nothing tells another number.
+
+    Its first convolution may read stacked pixels rather than channels, so where that reads other than 3, the
+    network is run on a blank image.
+
+    Args:
+        model: The network.
+        height: Of an image that it takes, in pixels.
+        width: Likewise.
+    """
+    convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    first = 3 if convolution is None else convolution.in_channels
+    if first == 3:
+        return 3
+    with torch.no_grad(), evaluating(model), as_found(model):
+        for channels in (3, 1, first, first // 4, first // 16):
+            with suppress(Exception):  # whatever a network raises that does not take it
+                model(as_input(model, torch.zeros(1, channels, height, width)))
+                return channels
+    return 3
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode while it lasts; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager
