@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import macs
+from xaiprune.forward import as_input
 from xaiprune.units import BatchNormWrittenOut, evaluating, find_links
 
 # Ratios are tried in these parts. Finer ones change no layer of up to 256 channels.
@@ -161,7 +162,7 @@ class OneShot:
         with evaluating(self._model), torch.enable_grad(), BatchNormWrittenOut():
             for start in range(0, len(images), batch_size):
                 part = slice(start, start + batch_size)
-                outputs = self._model(images[part].clone())
+                outputs = self._model(as_input(self._model, images[part]).clone())
                 logits = outputs if task is None else task.select(outputs)
                 target = labels[part].to(logits.device).clone()
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum") / len(images)

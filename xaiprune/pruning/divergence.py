@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits_of
+from xaiprune.forward import logits
 from xaiprune.pruning.compensation import compensate
 from xaiprune.pruning.joint import Divergences, JointOrder
 from xaiprune.pruning.mask import masked
@@ -63,9 +63,8 @@ def divergences(
         if bn == "recalibrate":
             recalibrate_bn_(network, chosen, batch_size)
         with torch.no_grad():
-            found = [logits_of(network(part)) for part in chosen.split(batch_size)]
-        logits = torch.cat(found) if select is None else select(torch.cat(found))
-        return logits.double().log_softmax(-1)
+            found = torch.cat([logits(network, part) for part in chosen.split(batch_size)])
+        return (found if select is None else select(found)).double().log_softmax(-1)
 
     dense, measured = log_probabilities(copied(model)), dict[str, Divergences]()
     for name in order.losses:

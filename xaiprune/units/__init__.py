@@ -1,5 +1,6 @@
 """Finds a network's unit layers (filters, neurons, heads) and the layers that read them."""
 
+from xaiprune.forward import evaluating
 from xaiprune.units.attention import Attention, find_attention
 from xaiprune.units.auto import AUTO, auto_kind
 from xaiprune.units.batch_norm import BatchNormWrittenOut
@@ -8,7 +9,7 @@ from xaiprune.units.copying import copied
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.cutting import FORWARD_ERRORS, cut_, merged
 from xaiprune.units.find import find_units
-from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
+from xaiprune.units.flow import Flow, Op, default_example, device_of, trace
 from xaiprune.units.heads import record_calls, shrink_heads_
 from xaiprune.units.image_axis import ImageAxis, find_image_axis, image_axes
 from xaiprune.units.layer import UnitLayer

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from xaiprune.forward import as_input
 from xaiprune.pruning.statistics import ImageStream
 from xaiprune.units import evaluating
 
@@ -31,7 +32,7 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
                 norm.momentum = None  # a plain average over batches
                 norm.training = True
             for part in _parts(ImageStream.of(images, batch_size)):
-                model(part)
+                model(as_input(model, part))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
