@@ -197,7 +197,7 @@ def test_a_divergence_is_that_of_the_shortened_networks_answers(method) -> None:
     three = {"select": lambda logits: logits[:, :3]}
     found = divergences(model, units, images, joint, statistics, method, **three)
     assert set(found) == {"1", "3"}
-    assert [count for count, _ in found["1"]] == [2, 5, 7, 10, 11]
+    assert [count for count, _ in found["1"]] == [5, 10, 11]
     order, _ = joint.removal("1")
     for count, divergence in found["1"]:
         plan = {"1": order[:count].tolist()}
@@ -227,8 +227,12 @@ def test_with_batchnorm_recalibrated_both_networks_are() -> None:
         divergences(model, units, images, joint, statistics, "none", bn=bn)["0"]
         for bn in ("keep", "recalibrate")
     )
-    assert all(own < 1e-3 * other for (_, own), (_, other) in zip(recalibrated, kept, strict=True))
+    assert all(own < 0.01 * other for (_, own), (_, other) in zip(recalibrated, kept, strict=True))
+    # Never one image alone: it has no statistics.
+    divergences(model, units, images[:3], joint, statistics, "none", bn="recalibrate", batch_size=1)
     assert float(model[3].running_mean) == 0
+    assert float(model[3].num_batches_tracked) == 0
+    assert not model[3].training
 
 
 def test_a_layer_that_the_answers_do_not_notice_has_no_divergence() -> None:
@@ -251,7 +255,7 @@ def test_logits_that_are_not_finite_name_the_layer() -> None:
     joint = JointOrder.of(model, units, statistics, "none")
     with torch.no_grad():
         model[5].bias[0] = torch.nan
-    with pytest.raises(XaipruneError, match="without 2 units of 1 the logits are not finite; set prune"):
+    with pytest.raises(XaipruneError, match="without 5 units of 1 the logits are not finite; set prune"):
         divergences(model, units, images, joint, statistics, "none")
 
 

@@ -1,6 +1,7 @@
 """Measures how far the answers move when one layer loses units, so that layers can be compared."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,13 @@ from xaiprune.forward import logits
 from xaiprune.pruning.compensation import compensate
 from xaiprune.pruning.joint import Divergences, JointOrder
 from xaiprune.pruning.mask import masked
-from xaiprune.pruning.removal import recalibrate_bn_
+from xaiprune.pruning.removal import batch_statistics
 from xaiprune.pruning.statistics import Statistics
-from xaiprune.units import UnitLayer, copied
+from xaiprune.units import UnitLayer
 
 # Fractions of a layer that are removed, and the images that tell what it does: on ImageNet networks more of
 # either change little.
-_REMOVED = (0.2, 0.4, 0.6, 0.8, 0.92)
+_REMOVED = (0.4, 0.8, 0.92)
 _IMAGES = 64
 
 
@@ -32,7 +33,7 @@ def divergences(
     select: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = 50,
 ) -> dict[str, Divergences]:
-    """How far the answers move when each layer alone loses 20, 40, 60, 80 and 92 % of its units.
+    """How far the answers move when each layer alone loses 40, 80 and 92 % of its units.
 
     Units are removed in the joint order that uses no scores, and compensated for. The distance is the mean
     KL(p, q) over images, where p are the dense network's probabilities and q the shortened network's. Unlike
@@ -46,9 +47,9 @@ def divergences(
         order: Of the network, under the same compensation; other layers than its own have no entry.
         statistics: The dense network's, from `statistics_of`.
         method: How removed units are compensated for: ``none``, ``mean`` or ``linear``.
-        bn: ``keep``, or ``recalibrate`` BatchNorm's statistics of both networks, on the images that are used.
+        bn: ``keep``, or ``recalibrate``: both networks then answer with BatchNorm's statistics of each batch.
         select: The task's logits, of all (its ``select``); None: all.
-        batch_size: Images in one forward.
+        batch_size: Images in one forward, at most.
 
     Returns:
         Unit layer -> (units removed, divergence in nats) for each fraction, ascending in units.
@@ -58,15 +59,16 @@ def divergences(
     """
     apart = max(1, len(images) // _IMAGES)  # evenly, because they may be sorted by class
     chosen = images[: apart * _IMAGES : apart]
+    # BatchNorm's statistics need batches of about one size, and of two images at least.
+    batches = chosen.chunk(min(-(-len(chosen) // batch_size), max(1, len(chosen) // 2)))
 
     def log_probabilities(network: nn.Module) -> Tensor:
-        if bn == "recalibrate":
-            recalibrate_bn_(network, chosen, batch_size)
-        with torch.no_grad():
-            found = torch.cat([logits(network, part) for part in chosen.split(batch_size)])
+        normalised = batch_statistics(network) if bn == "recalibrate" else nullcontext()
+        with torch.no_grad(), normalised:
+            found = torch.cat([logits(network, part) for part in batches])
         return (found if select is None else select(found)).double().log_softmax(-1)
 
-    dense, measured = log_probabilities(copied(model)), dict[str, Divergences]()
+    dense, measured = log_probabilities(model), dict[str, Divergences]()
     for name in order.losses:
         removed, _ = order.removal(name)
         measured[name] = []

@@ -1,6 +1,7 @@
 """Recalibrates BatchNorm's statistics on the pruned network."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,23 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Inside the block, every BatchNorm normalises by the batch at hand, and its running statistics stay.
+
+    The answers are those of a network whose statistics were recalibrated on this batch, for one forward.
+    """
+    norms = _norms(model)
+    before = [(norm.momentum, norm.training, norm.num_batches_tracked) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum, norm.training, norm.num_batches_tracked = 0.0, True, None
+        yield
+    finally:
+        for norm, (momentum, training, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.training, norm.num_batches_tracked = momentum, training, count
 
 
 def has_batchnorm(model: nn.Module) -> bool:
