@@ -292,7 +292,8 @@ class Config:
         threads: CPU threads (None: torch's default, or a worker's share of the processor).
         worker: Number of this process among several that work on one study (None: it works alone). It decides
             the GPU and the sampler's seed.
-        output_dir: Folder for what a task writes (None: ``studies/<name>``; for train: ``outputs``).
+        output_dir: Folder for what a task writes (None: ``studies/<name>``, for prune ``pruned`` in
+            it; for train: ``outputs``).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
