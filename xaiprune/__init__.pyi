@@ -6,8 +6,11 @@ from .attribution import (
     Composite,
     Match,
     Relevance,
+    TokenTargets,
     aggregate,
     attribute,
+    attribute_text,
+    conservation,
     criterion,
     explain,
     heatmaps,
@@ -21,7 +24,7 @@ from .config import compose
 from .data import Dataset, LabelledImages, Task
 from .errors import UnsupportedOperation, XaipruneError
 from .evaluation import accuracy, cost
-from .models import load_data, load_model, load_training_data
+from .models import load_data, load_model, load_training_data, open_language_model
 from .pruning import Plan, compensate, export_onnx, load_pruned, make_plan, masked, remove, save_pruned
 from .recipe import PRESETS, Recipe, load_recipe, save_recipe
 from .registry import (
@@ -55,6 +58,7 @@ __all__ = [
     "Relevance",
     "Rule",
     "Task",
+    "TokenTargets",
     "UnsupportedOperation",
     "WSquare",
     "XaipruneError",
@@ -64,11 +68,13 @@ __all__ = [
     "accuracy",
     "aggregate",
     "attribute",
+    "attribute_text",
     "best_recipe",
     "best_trial",
     "compare",
     "compensate",
     "compose",
+    "conservation",
     "cost",
     "criterion",
     "explain",
@@ -84,6 +90,7 @@ __all__ = [
     "make_plan",
     "make_rule",
     "masked",
+    "open_language_model",
     "prune",
     "recipe_of",
     "register_criterion",

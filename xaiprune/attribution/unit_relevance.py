@@ -233,15 +233,8 @@ def _probe(
     pair = as_input(model, images)
     first = part_of(pair, slice(0, 1))
     recording = Recording(model, first, _taps(units), weights=weights)
-    with torch.no_grad(), as_found(model):
-        plain = logits_of(run(model, first))
-    scale = plain.abs().max().clamp_min(1e-6)
-    if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
-        raise UnsupportedOperation(
-            "the recorded forward of this model differs from its plain forward (an in-place change of a "
-            "view, or randomness in eval mode); relevance would be wrong"
-        )
-    check_fit(_selected(plain, task), labels)
+    same_as_plain(recording, model, first)
+    check_fit(_selected(recording.logits, task), labels)
     per_image = recording.bytes_per_image()
     if batch_size == 1:
         return per_image, None
@@ -251,6 +244,22 @@ def _probe(
     except torch.OutOfMemoryError:
         return per_image, None
     return per_image, image_axes([unit.dim for unit in units], one, two)
+
+
+def same_as_plain(recording: Recording, model: nn.Module, inputs: Inputs) -> None:
+    """Check that a recorded forward is the plain one.
+
+    Raises:
+        UnsupportedOperation: It is not.
+    """
+    with torch.no_grad(), as_found(model):
+        plain = logits_of(run(model, inputs))
+    scale = plain.abs().max().clamp_min(1e-6)
+    if not bool(((recording.logits - plain).abs().max() / scale) < 1e-3):
+        raise UnsupportedOperation(
+            "the recorded forward of this model differs from its plain forward (an in-place change of a "
+            "view, or randomness in eval mode); relevance would be wrong"
+        )
 
 
 def _first_of_two(

@@ -12,6 +12,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from xaiprune.attribution import Scores, explanation, heatmaps
+from xaiprune.cli.common.texts import attribute_texts, attributes_text
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
 from xaiprune.pruning import masked
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def run(config: AttributeConfig) -> None:
-    """Attribute the reference images; write a table, arrays and a picture."""
+    """Attribute the reference images; write a table, arrays and a picture. Of text, a page of its tokens."""
+    if attributes_text(config):
+        attribute_texts(config)
+        return
     session = open_session(config)
     recipe = session.recipe
     print(explanation(recipe.composite, session.layers))

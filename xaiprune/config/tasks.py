@@ -193,6 +193,25 @@ class EvaluateConfig(Config):
 
 @dataclass
 class AttributeConfig(Config):
+    """The keys of `xaiprune attribute`.
+
+    Attributes:
+        attribute: What is written beside the relevance of every unit.
+        text: With ``model=hf``: every token of this text is explained by those before it, or ``target`` as
+            the one that comes next.
+        prompt: With ``model=hf``: what the model writes after this is explained, token by token.
+        texts: With ``model=hf``: file of several, one in each line.
+        target: A single token, or a classifier's class, that is explained.
+        against: A token that ``target`` is compared with.
+        generate: How many tokens the model writes and has explained (None: one after a ``prompt``).
+    """
+
+    text: str | None = None
+    prompt: str | None = None
+    texts: str | None = None
+    target: str | None = None
+    against: str | None = None
+    generate: int | None = within(None, 1)
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
 
 

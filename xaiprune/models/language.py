@@ -40,7 +40,7 @@ class LanguageModel:
         tokenizer: transformers' own.
         head: ``causal`` foretells the next token, ``encoder_decoder`` writes an answer to a text,
             ``classifier`` gives a text a class.
-        name: As it was asked for.
+        name: Of its folder, or on the hub.
     """
 
     model: nn.Module
@@ -162,7 +162,8 @@ def open_language_model(path: str | Path) -> LanguageModel:
             f"model.path: {path} has no weights for {missing}; it is no {type(model).__name__}"
         )
     _check_tokenizer(model, tokenizer, path)
-    return LanguageModel(model.eval(), tokenizer, head, Path(source).name if options else str(path))
+    name = Path(source).name if Path(source).is_dir() else str(path)
+    return LanguageModel(model.eval(), tokenizer, head, name)
 
 
 def _transformers() -> Any:
@@ -263,7 +264,9 @@ def _no_tokenizer(path: str | Path) -> XaipruneError:
     )
 
 
-def _as_text(tokenizer: Any, token: int, piece: str) -> str:
+def _as_text(tokenizer: Any, token: int, piece: str | None) -> str:
+    if piece is None:  # models embed more ids than their tokenizer has, to round sizes up
+        return f"<{token}>"
     if token in tokenizer.all_special_ids:
         return piece
     if piece.startswith(("▁", "Ġ", " ")):  # how tokenizers spell a leading space

@@ -58,7 +58,7 @@ class SoftmaxNode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, s: Tensor, dim: int, pass_: Pass) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.x, ctx.s, ctx.dim, ctx.pass_ = x, s, dim, pass_
+        ctx.x, ctx.s, ctx.dim, ctx.pass_, ctx.module = x, s, dim, pass_, pass_.module
         return s.view_as(s)
 
     @staticmethod
@@ -67,8 +67,13 @@ class SoftmaxNode(torch.autograd.Function):
         if g is None or softmax == "cp":
             return None, None, None, None
         if softmax == "zplus":
-            return softmax_zplus_backward(ctx.x, ctx.s, g, ctx.dim), None, None, None
-        return softmax_backward(ctx.s, g, ctx.dim), None, None, None
+            found = softmax_zplus_backward(ctx.x, ctx.s, g, ctx.dim)
+        else:
+            found = softmax_backward(ctx.s, g, ctx.dim)
+        if ctx.pass_.account is not None:
+            # a masked key has the logit -inf and takes nothing
+            ctx.pass_.account(ctx.module, "softmax", g * ctx.s, (found * ctx.x).nan_to_num(0.0, 0.0, 0.0))
+        return found, None, None, None
 
 
 class AttentionNode(torch.autograd.Function):
@@ -101,6 +106,7 @@ class AttentionNode(torch.autograd.Function):
                 options = {**options, "attn_mask": inner[3]}
             out = F.scaled_dot_product_attention(inner[0], inner[1], inner[2], **options)
         ctx.inner, ctx.out, ctx.options, ctx.pass_ = inner, out, options, pass_
+        ctx.module = pass_.module
         return out.detach()
 
     @staticmethod
@@ -124,6 +130,12 @@ class AttentionNode(torch.autograd.Function):
         else:
             plain = torch.autograd.grad(ctx.out, ctx.inner, g, retain_graph=True)
         scaled = [_scaled(grad, part) for grad, part in zip(plain, parts, strict=False)]
+        if ctx.pass_.account is not None:
+            active = zip(ctx.inner, scaled, (*ctx.depends, True), strict=False)
+            below = [
+                (t.detach() * s).nan_to_num(0.0, 0.0, 0.0).sum() for t, s, d in active if d and s is not None
+            ]
+            ctx.pass_.account(ctx.module, "softmax", g * ctx.out.detach(), sum(below, g.new_zeros(())))
         return (*scaled, *[None] * (7 - len(scaled)))
 
 

@@ -53,7 +53,10 @@ class LinearNode(torch.autograd.Function):
         call, g = ctx.call, grads[0]
         rule = ctx.pass_.rules[call.name]
         if not rule.input_only:
-            return rule.propagate(call, g), None, None, None
+            found = rule.propagate(call, g)
+            if ctx.pass_.account_layer is not None:
+                ctx.pass_.account_layer(call, rule, g, found)
+            return found, None, None, None
         if not call.raw_input:
             others = [name for name, other in RULES.items() if not other.input_only]
             raise XaipruneError(
@@ -61,7 +64,10 @@ class LinearNode(torch.autograd.Function):
                 f"choose from {', '.join(others)}"
             )
         # Relevance, not gradient form: it does not vanish where a pixel is zero.
-        ctx.pass_.add_input_relevance(rule.propagate(call, g))
+        relevance = rule.propagate(call, g)
+        if ctx.pass_.account_layer is not None:
+            ctx.pass_.account_layer(call, rule, g, relevance)
+        ctx.pass_.add_input_relevance(relevance)
         return torch.zeros_like(call.x), None, None, None
 
 
@@ -112,16 +118,19 @@ class ActivationNode(torch.autograd.Function):
     ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.x, ctx.y, ctx.f, ctx.limit, ctx.pass_ = x, y, f, limit, pass_
+        ctx.module = pass_.module
         return y.view_as(y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
-        g = grads[0]
+        above = g = grads[0]
         if g is not None:
             if ctx.pass_.composite.activation == "gradient":
                 g = plain_gradient(ctx.f, ctx.x, g)
             else:
                 g = _identity(g, ctx.x, ctx.y, ctx.limit)
+            if ctx.pass_.account is not None:
+                ctx.pass_.account(ctx.module, "activation", above * ctx.y, g * ctx.x)
         return g, None, None, None, None
 
 
@@ -151,16 +160,19 @@ class NormNode(torch.autograd.Function):
     ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.x, ctx.f, ctx.detached, ctx.pass_ = x, f, detached, pass_
+        ctx.module = pass_.module
         return y.view_as(y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
-        g = grads[0]
+        above = g = grads[0]
         if g is not None:
             if ctx.pass_.composite.norm == "gradient":
                 g = plain_gradient(ctx.f, ctx.x, g)
             else:
                 g = ctx.detached(g)
+            if ctx.pass_.account is not None:
+                ctx.pass_.account(ctx.module, "norm", above * ctx.f(ctx.x.detach()), g * ctx.x)
         return g, None, None, None, None
 
 

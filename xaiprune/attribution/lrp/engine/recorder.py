@@ -205,6 +205,7 @@ class Recorder(TorchFunctionMode):
                 f"operation '{name}' has no relevance rule; use a network without it, or add one with "
                 f"xaiprune.register_operation (docs/extending.md)"
             )
+        self.pass_.module = op.module
         result = handler(self, op, *args, **kwargs)
         if isinstance(result, Constant):
             return result.value

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xaiprune.attribution.lrp.composite import Composite, LayerInfo
 from xaiprune.attribution.lrp.engine.linear_call import LinearCall, WeightCache
-from xaiprune.attribution.lrp.engine.passes import Pass, Reader
+from xaiprune.attribution.lrp.engine.passes import Account, LayerAccount, Pass, Reader
 from xaiprune.attribution.lrp.engine.recorder import Recorder, TapPoint
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, as_input, explained, part_of
@@ -93,6 +93,15 @@ class Recording:
         if extra is not None:  # of a rule for layers that read the image, the only input
             found = {name: relevance + extra for name, relevance in found.items()}
         return found
+
+    def follow(self, account: Account, account_layer: LayerAccount) -> None:
+        """Let everything that passes relevance by a rule say what it is given and what it passes on.
+
+        Args:
+            account: For what is between layers.
+            account_layer: For layers.
+        """
+        self._pass.account, self._pass.account_layer = account, account_layer
 
     def tapped(self, index: int) -> list[Tensor]:
         """The activations at a tap, of each of its calls, detached."""

@@ -1,0 +1,7 @@
+"""Relevance of the tokens of a text, and how it is shown."""
+
+from xaiprune.attribution.text.attribute import ATTNLRP, attribute_text
+from xaiprune.attribution.text.found import Answer, TextAttribution
+from xaiprune.attribution.text.page import page, section
+
+__all__ = ["ATTNLRP", "Answer", "TextAttribution", "attribute_text", "page", "section"]
