@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, overload
 
 import torch
@@ -77,6 +77,15 @@ def explained(inputs: Inputs) -> dict[str, Tensor]:
     return {key: inputs[key] for key in _EXPLAINED if key in inputs}
 
 
+def logits(model: nn.Module, inputs: Inputs) -> Tensor:
+    """What a network says of inputs, as `logits_of`, whatever their device and precision.
+
+    Raises:
+        XaipruneError: As `logits_of`.
+    """
+    return logits_of(run(model, as_input(model, inputs)))
+
+
 def logits_of(outputs: Any) -> Tensor:
     """The logits of what a network returns: a tensor, or an object or mapping with ``logits``.
 
@@ -99,6 +108,41 @@ def no_logits(got: str) -> XaipruneError:
         "the model must return logits of shape (N, classes), or an object that has them as 'logits' (for "
         f"labels of (N, T), (N, T, vocabulary)), got {got}; wrap it in a module that returns them"
     )
+
+
+def input_channels(model: nn.Module, height: int, width: int) -> int:
+    """How many channels the images have that a network reads; 3 where nothing tells another number.
+
+    Its first convolution may read stacked pixels rather than channels, so where that reads other than 3, the
+    network is run on a blank image.
+
+    Args:
+        model: The network.
+        height: Of an image that it takes, in pixels.
+        width: Likewise.
+    """
+    convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    first = 3 if convolution is None else convolution.in_channels
+    if first == 3:
+        return 3
+    with torch.no_grad(), evaluating(model), as_found(model):
+        for channels in (3, 1, first, first // 4, first // 16):
+            with suppress(Exception):  # whatever a network raises that does not take it
+                model(as_input(model, torch.zeros(1, channels, height, width)))
+                return channels
+    return 3
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode while it lasts; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -46,8 +47,8 @@ def methods_of(case: Case, seed: int) -> tuple[list[Method | NetworkMethod], dic
     relevances = session.relevances(list(recipes.values()))
     for (name, recipe), relevance in zip(recipes.items(), relevances, strict=True):
         scores = session.scores(recipe, relevance)
-        how = recipe.prune | {"budget": "macs"}
-        methods.append(Method(name, "best" if name in OURS else "preset", scores, prune=how))
+        method = Method.of(name, "best" if name in OURS else "preset", recipe, scores, session)
+        methods.append(replace(method, prune=recipe.prune | {"budget": "macs"}))
     left_out: dict[str, str] = {}
     for name in CRITERIA:
         try:

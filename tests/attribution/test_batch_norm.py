@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import attribute, criterion
-from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.lrp import Composite, Epsilon, relevance_at
 from xaiprune.testing.small_networks import RESNET_UNITS, images_and_labels, seeded, small_resnet
 from xaiprune.units import UnitLayer
+from xaiprune.units.batch_norm import BatchNormWrittenOut
 
 
 class ThenTokens(nn.Module):

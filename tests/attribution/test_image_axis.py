@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import CRITERIA, attribute, criterion, heatmaps
-from xaiprune.attribution.image_axis import ImageAxis, find_image_axis
 from xaiprune.attribution.lrp import Composite, Gamma
 from xaiprune.testing.small_networks import images_and_labels, seeded
-from xaiprune.units import UnitLayer
+from xaiprune.units import ImageAxis, UnitLayer, find_image_axis
 
 
 class TokensFirst(nn.Module):

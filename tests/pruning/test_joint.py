@@ -9,12 +9,13 @@ from xaiprune.errors import XaipruneError
 from xaiprune.pruning import (
     JointOrder,
     compensate,
+    divergences,
     iterative_plan,
-    joint_rank,
     make_plan,
     masked,
     statistics_of,
 )
+from xaiprune.pruning.joint import _divided
 from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.moments import Moments, Statistics
 from xaiprune.units import UnitLayer, find_units
@@ -123,36 +124,145 @@ def test_with_linear_what_the_kept_units_cannot_predict_counts(images) -> None:
 @pytest.mark.parametrize(
     ("method", "error_of"), [("none", uncompensated_error), ("linear", compensated_error)]
 )
-def test_by_error_a_layers_relevance_is_divided_by_what_each_unit_adds(images, method, error_of) -> None:
+def test_by_error_a_unit_is_worth_what_it_adds_to_the_divergence(images, method, error_of) -> None:
     model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
     units, error = neurons(model, images), error_of(model, images)
     joint = JointOrder.of(model, units, statistics_of(model, units, images), method)
-    found = joint.scores({"1": scores}, "error")["1"]
+    found = joint.errors({"1": scores}, {"1": [(4, 0.5), (9, 4.0)]})["1"]
     order = joint.scores({"1": scores})["1"].argsort().tolist()
     added = [error(order[: place + 1]) - error(order[:place]) for place in range(12)]
     highest = [max(0.0, *added[: place + 1]) for place in range(12)]
-    expected = torch.tensor(highest, dtype=torch.float64) / sum(highest) * scores.sum()
-    torch.testing.assert_close(found[order], expected)
-    assert not torch.allclose(expected, scores.sort().values, rtol=0.1)
+    expected = [0.5 * e / sum(highest[:4]) for e in highest[:4]]
+    expected += [3.5 * e / sum(highest[4:9]) for e in highest[4:]]
+    rising = [max(expected[: place + 1]) for place in range(12)]
+    torch.testing.assert_close(found[order], torch.tensor(rising, dtype=torch.float64))
+
+
+def test_where_errors_are_zero_a_divergence_is_divided_evenly() -> None:
+    errors = torch.tensor([0, 0, 0, 0, 2, 3], dtype=torch.float64)
+    even = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(_divided([(4, 0.4)], errors), even)
+    noise = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.4, 0.6], dtype=torch.float64)  # the second falls: noise
+    torch.testing.assert_close(_divided([(2, 0.2), (4, 0.1), (6, 1.2)], errors), noise)
+
+
+def test_an_order_is_found_once_for_all_factors_of_a_layer(images, monkeypatch) -> None:
+    model, scores = mlp(), torch.rand(12, dtype=torch.float64) + 0.1
+    units = neurons(model, images)
+    joint = JointOrder.of(model, units, statistics_of(model, units, images), "linear")
+    found, whole = [], type(joint.losses["1"]).removal
+    monkeypatch.setattr(
+        type(joint.losses["1"]), "removal", lambda self, given: found.append(1) or whole(self, given)
+    )
+    first, second = joint.scores({"1": scores}), joint.scores({"1": 7 * scores})
+    torch.testing.assert_close(second["1"], 7 * first["1"])
+    assert len(found) == 1
+    assert not torch.equal(joint.scores({"1": scores.flip(0)})["1"], first["1"])
+    assert len(found) == 2
+
+
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)
+    ).eval()
 
 
 def test_by_error_a_layer_that_nothing_can_replace_is_not_emptied() -> None:
     """The second of two layers has copies of one unit, and the higher scores."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)
-    )
+    model = two_layers()
     with torch.no_grad():
         model[3].weight[1:], model[3].bias[1:] = model[3].weight[0], model[3].bias[0]
     images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    units = find_units(model.eval(), "linear_outputs", include=["1", "3"], example=images[:1])
-    joint = JointOrder.of(model, units, statistics_of(model, units, images), "linear")
+    units = find_units(model, "linear_outputs", include=["1", "3"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "linear")
     scores = {"1": torch.linspace(0.5, 0.6, 12).double(), "3": torch.linspace(1, 1.1, 12).double()}
+    measured = divergences(model, units, images, joint, statistics, "linear")
     removed = {
-        order: make_plan(joint.scores(scores, order), units, 11 / 24).removed for order in ("joint", "error")
+        "joint": make_plan(joint.scores(scores), units, 11 / 24).removed,
+        "error": make_plan(joint.errors(scores, measured), units, 11 / 24).removed,
     }
     assert len(removed["joint"]["1"]) == 11
     assert len(removed["error"]["3"]) >= 10
+
+
+@pytest.mark.parametrize("method", ["none", "mean", "linear"])
+def test_a_divergence_is_that_of_the_shortened_networks_answers(method) -> None:
+    model = two_layers()
+    images = torch.randn(130, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1", "3"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, method)
+    three = {"select": lambda logits: logits[:, :3]}
+    found = divergences(model, units, images, joint, statistics, method, **three)
+    assert set(found) == {"1", "3"}
+    assert [count for count, _ in found["1"]] == [5, 10]
+    order, _ = joint.removal("1")
+    for count, divergence in found["1"]:
+        plan = {"1": order[:count].tolist()}
+        smaller = compensate(model, plan, units, images, method, sequential=False)
+        with torch.no_grad(), masked(smaller, plan, units):
+            q = smaller(images[:128:2])[:, :3].double().log_softmax(1)
+            p = model(images[:128:2])[:, :3].double().log_softmax(1)
+        assert divergence == pytest.approx(float((p.exp() * (p - q)).sum(1).mean()), rel=1e-4)
+
+
+def test_with_batchnorm_recalibrated_both_networks_are() -> None:
+    """Where BatchNorm follows what is removed, rescaling its input is no error."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1, bias=False), nn.BatchNorm2d(1)),
+        *(nn.Flatten(), nn.Linear(4, 4)),
+    ).eval()
+    with torch.no_grad():  # all channels of the first convolution are one, several times
+        model[0].weight.copy_(model[0].weight[:1].expand(6, -1, -1, -1))
+        model[0].bias.copy_(model[0].bias[:1].expand(6))
+        model[2].weight.fill_(0.2)
+    images = torch.randn(64, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "filters", include=["0"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    kept, recalibrated = (
+        divergences(model, units, images, joint, statistics, "none", bn=bn)["0"]
+        for bn in ("keep", "recalibrate")
+    )
+    assert all(own < 0.01 * other for (_, own), (_, other) in zip(recalibrated, kept, strict=True))
+    # Never one image alone: it has no statistics.
+    divergences(model, units, images[:3], joint, statistics, "none", bn="recalibrate", batch_size=1)
+    assert float(model[3].running_mean) == 0
+    assert float(model[3].num_batches_tracked) == 0
+    assert not model[3].training
+
+
+def test_a_layer_that_the_answers_do_not_notice_has_no_divergence() -> None:
+    model = two_layers()
+    with torch.no_grad():
+        model[5].weight.zero_()
+    images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    found = divergences(model, units, images, joint, statistics, "none")
+    assert {divergence for _, divergence in found["1"]} == {0.0}
+
+
+def test_logits_that_are_not_finite_name_the_layer() -> None:
+    model = two_layers()
+    images = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    units = find_units(model, "linear_outputs", include=["1"], example=images[:1])
+    statistics = statistics_of(model, units, images)
+    joint = JointOrder.of(model, units, statistics, "none")
+    with torch.no_grad():
+        model[5].bias[0] = torch.nan
+    with pytest.raises(XaipruneError, match="without 5 units of 1 the logits are not finite; set prune"):
+        divergences(model, units, images, joint, statistics, "none")
+
+
+def test_units_that_are_only_masked_have_no_place_in_the_order_by_error() -> None:
+    joint = JointOrder({})
+    with pytest.raises(XaipruneError, match=r"order=error: the units of 1 have no consumers of their own"):
+        joint.errors({"1": torch.ones(3)}, {})
 
 
 @pytest.mark.parametrize("method", ["none", "linear"])
@@ -216,8 +326,8 @@ def test_in_rounds_removed_units_stay_removed(images) -> None:
         with torch.no_grad():
             return {"1": network[:3](images).abs().mean(0).double()}
 
-    plan = iterative_plan(model, units, 0.5, joint_rank(rank, joint), 3)
-    first = make_plan(joint_rank(rank, joint)(model), units, 0.5 / 3)
+    plan = iterative_plan(model, units, 0.5, lambda network: joint.scores(rank(network)), 3)
+    first = make_plan(joint.scores(rank(model)), units, 0.5 / 3)
     assert set(first.removed["1"]) <= set(plan.removed["1"])
     assert plan.n_removed == 6
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -49,13 +50,9 @@ def test_auto_by_what_a_network_is_made_of(small_cnn: nn.Module) -> None:
     filters = auto_recipe(small_cnn, xp.find_units(small_cnn, "inner_filters", example=example), example)
     assert (filters.relevance_per, filters.budget, filters.order) == ("macs", "macs", "error")
     assert (filters.compensate, filters.sequential, filters.bn) == ("linear", False, "recalibrate")
-    depthwise = nn.Sequential(
-        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
-        *(nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8), nn.ReLU()),
-        *(nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)),
-    ).eval()
-    units = xp.find_units(depthwise, "inner_filters", example=example)
-    assert auto_recipe(depthwise, units, example) == replace(filters, order="joint")
+    residual = timm.create_model("resnet18", num_classes=10).eval()  # its streams' channels are only masked
+    with_streams = xp.find_units(residual, "filters", example=example)
+    assert auto_recipe(residual, with_streams, example) == replace(filters, order="joint")
     vit = digits_vit().eval()
     neurons = auto_recipe(vit, xp.find_units(vit, "neurons"))
     assert (neurons.relevance_per, neurons.budget, neurons.order) == ("unit", "units", "score")

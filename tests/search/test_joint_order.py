@@ -16,7 +16,7 @@ from xaiprune.comparison import Method, rank
 from xaiprune.comparison.evaluator import TestEvaluator
 from xaiprune.comparison.run import compare_on_test
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import JointOrder, Plan, joint_rank, statistics_of
+from xaiprune.pruning import JointOrder, Plan, statistics_of
 from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.session import PruningSession
 from xaiprune.study import open_search, open_study, search
@@ -36,7 +36,8 @@ def by_hand(setup: SearchSetup, recipe: Recipe, method: str, steps: int) -> Plan
     size = setup.config.data.batch_size
     statistics = statistics_of(setup.session.model, setup.session.units, setup.session.reference_images, size)
     joint = JointOrder.of(setup.session.model, setup.session.units, statistics, method)
-    return plan_in_rounds(setup, joint_rank(setup.session.ranker(recipe), joint), method, steps)
+    rank = setup.session.ranker(recipe)
+    return plan_in_rounds(setup, lambda network: joint.scores(rank(network)), method, steps)
 
 
 @pytest.mark.parametrize(("method", "steps"), [("none", 1), ("mean", 1), ("linear", 1), ("linear", 3)])

@@ -8,9 +8,8 @@ from typing import Literal, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.taps import image_axes, images_first
+from xaiprune.attribution.criteria.taps import images_first
 from xaiprune.attribution.criteria.types import SelectsLogits
-from xaiprune.attribution.image_axis import ImageAxis
 from xaiprune.attribution.lrp.composite import PLAIN_GRADIENT, Composite
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.attribution.lrp.engine.recorder import TapPoint
@@ -30,6 +29,7 @@ from xaiprune.attribution.targets import (
 from xaiprune.errors import UnsupportedOperation, XaipruneError
 from xaiprune.forward import Inputs, as_found, as_input, count_of, logits_of, part_of, run
 from xaiprune.units.flow import device_of
+from xaiprune.units.image_axis import ImageAxis, image_axes
 from xaiprune.units.layer import UnitLayer
 
 Start = Literal["one", "logit", "contrast"]
@@ -243,7 +243,7 @@ def _probe(
         two = _first_of_two(model, pair, units, weights)
     except torch.OutOfMemoryError:
         return per_image, None
-    return per_image, image_axes(units, one, two)
+    return per_image, image_axes([unit.dim for unit in units], one, two)
 
 
 def same_as_plain(recording: Recording, model: nn.Module, inputs: Inputs) -> None:

@@ -31,6 +31,7 @@ class Method:
         seed: Of a random ranking.
         prune: Keys of the ``prune`` section that the method sets itself.
         rerank: Ranks the pruned network in further rounds; None: the scores hold there, too.
+        scale: Unit layer -> factor that its scores have.
     """
 
     name: str
@@ -39,9 +40,10 @@ class Method:
     seed: int | None = None
     prune: Mapping[str, Any] = field(default_factory=dict)
     rerank: Rank | None = None
+    scale: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, rerank: Rank | None = None) -> Method:
+    def of(cls, name: str, kind: str, recipe: Recipe, scores: Scores, session: PruningSession) -> Method:
         """A recipe as a method.
 
         Args:
@@ -49,9 +51,10 @@ class Method:
             kind: As above.
             recipe: Says how the ranking is used.
             scores: The recipe's.
-            rerank: Ranks in further rounds.
+            session: Of its network.
         """
-        return cls(name, kind, scores, prune=recipe.prune, rerank=rerank)
+        scale, rerank = recipe.factors(session.units, session.layers), session.ranker(recipe)
+        return cls(name, kind, scores, prune=recipe.prune, rerank=rerank, scale=scale)
 
     def under(self, session: PruningSession) -> PruningSession:
         """The session with the method's own settings."""
@@ -59,7 +62,7 @@ class Method:
 
     def plan(self, session: PruningSession, rate: float) -> Plan:
         """The units that the method removes at a rate."""
-        return self.under(session).plan(self.scores, rate, rerank=self.rerank)
+        return self.under(session).plan(self.scores, rate, rerank=self.rerank, scale=self.scale)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def rank(
             left_out[method] = f"on this network the same as {twin}"
             continue
         kind = "best" if method == name else "preset"
-        ranked.append(Method.of(method, kind, recipe, scores, session.ranker(recipe)))
+        ranked.append(Method.of(method, kind, recipe, scores, session))
     for of in criteria:
         try:
             rerank = baseline(session, of)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import macs
-from xaiprune.units import evaluating, find_links
+from xaiprune.forward import as_input
+from xaiprune.units import BatchNormWrittenOut, evaluating, find_links
 
 # Ratios are tried in these parts. Finer ones change no layer of up to 256 channels.
 _PARTS = 256
@@ -158,10 +159,10 @@ class OneShot:
         self, images: Tensor, labels: Tensor, task: Task | None, batch_size: int
     ) -> None:
         """Gradients of the mean cross-entropy over the images, at the weights."""
-        with evaluating(self._model), torch.enable_grad():
+        with evaluating(self._model), torch.enable_grad(), BatchNormWrittenOut():
             for start in range(0, len(images), batch_size):
                 part = slice(start, start + batch_size)
-                outputs = self._model(images[part].clone())
+                outputs = self._model(as_input(self._model, images[part]).clone())
                 logits = outputs if task is None else task.select(outputs)
                 target = labels[part].to(logits.device).clone()
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum") / len(images)

@@ -20,9 +20,9 @@ class ModelConfig:
 
     Attributes:
         name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``) or one of the
-            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``); or ``hf``.
-        path: With ``model=hf``: a language model of transformers with its tokenizer, as a folder, a folder
-            with a GGUF file, or a name on the hub.
+            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
+        path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with
+            a GGUF file, or a name on the hub.
         pretrained: Take timm's weights from the hub.
         checkpoint: Weights file, safetensors or torch (opened with ``weights_only``).
         kwargs: Further arguments of ``timm.create_model``, for example ``{num_classes: 10}``.

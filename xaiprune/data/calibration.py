@@ -59,12 +59,13 @@ def load_calibration(
         unreadable.note(source.name, found.bad)
         candidates = [picture for picture in candidates if picture not in found.bad]
     unreadable.report()
+    mean, std = preprocess.normalisation
     return PixelImages(
         pixels=found.pixels,
         labels=torch.full((len(found.kept),), UNLABELLED),
         files=tuple(picture.file for picture in found.kept),
-        mean=preprocess.mean,
-        std=preprocess.std,
+        mean=mean,
+        std=std,
         digests=found.digests,
     )
 

@@ -88,7 +88,7 @@ class PixelImages(LabelledImages):
     """Images of a data source: uint8 pixels that are normalised when they are asked for.
 
     Attributes:
-        pixels: (N, H, W, 3) uint8, usually memory-mapped.
+        pixels: (N, H, W, channels) uint8, usually memory-mapped.
         labels: (N,) int64, indices into the task's classes; `UNLABELLED` where there are none.
         files: Where each image came from, relative to the source's root.
         mean: Subtracted per channel, in 0..1 units.
@@ -99,8 +99,8 @@ class PixelImages(LabelledImages):
     pixels: np.ndarray
     labels: torch.Tensor
     files: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -118,16 +118,17 @@ class PixelImages(LabelledImages):
         return self.pixels.shape[1], self.pixels.shape[2]
 
     def tensor(self, index: Index = slice(None), device: torch.device | str = "cpu") -> torch.Tensor:
-        """Normalised images, (n, 3, H, W) float32."""
+        """Normalised images, (n, channels, H, W) float32."""
         chosen = np.array(self.pixels[_numpy(index)])  # a copy: torch wants writable memory
         images = torch.from_numpy(chosen).to(device).permute(0, 3, 1, 2).float().div_(255).contiguous()
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
         return images.sub_(mean).div_(std)
 
     def pictures(self, index: Index = slice(None)) -> np.ndarray:
-        """The pixels, (n, H, W, 3) uint8."""
-        return self.pixels[_numpy(index)]
+        """The pixels, (n, H, W, 3) uint8; grey ones in all three channels."""
+        chosen = self.pixels[_numpy(index)]
+        return np.broadcast_to(chosen, (*chosen.shape[:3], 3))
 
     def subset(self, index: Index) -> "PixelImages":
         """Only these images, in the order given. A slice keeps the memory map."""
@@ -151,7 +152,7 @@ class PixelImages(LabelledImages):
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
-    """Hash of one image's pixels, (H, W, 3) uint8."""
+    """Hash of one image's pixels, (H, W, channels) uint8."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=8).hexdigest()
 
 

@@ -110,12 +110,13 @@ class _Reader:
         self._tell_of_few(pool, found.kept, part, per_class)
         self.chosen[part] = found.kept
         known = [UNLABELLED if p.label == UNLABELLED else labels[classes[p.label]] for p in found.kept]
+        mean, std = self.preprocess.normalisation
         return PixelImages(
             pixels=found.pixels,
             labels=torch.tensor(known, dtype=torch.int64),
             files=tuple(pool.name(picture) for picture in found.kept),
-            mean=self.preprocess.mean,
-            std=self.preprocess.std,
+            mean=mean,
+            std=std,
             digests=found.digests,
         )
 

@@ -26,6 +26,7 @@ class Preprocess:
         std: Divided by, per channel.
         crop_mode: timm's ``center``, ``squash`` or ``border``.
         resize: Shorter side before a centre crop, in pixels; overrides ``crop_pct`` and ``crop_mode``.
+        channels: 3, or 1 for a network that reads grey pictures.
     """
 
     size: tuple[int, int]
@@ -35,6 +36,14 @@ class Preprocess:
     std: Triple
     crop_mode: str = "center"
     resize: int | None = None
+    channels: int = 3
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel; grey has the average of the three colours'."""
+        if self.channels == 3:
+            return self.mean, self.std
+        return (sum(self.mean) / 3,), (sum(self.std) / 3,)
 
     def override(self, data: DataConfig) -> "Preprocess":
         """The same, with what ``data.*`` sets."""
@@ -50,15 +59,16 @@ class Preprocess:
         return replace(self, **changes)
 
     def pixels(self) -> Callable[[Image.Image], np.ndarray]:
-        """The transform of an RGB picture to (H, W, 3) uint8: what timm does before normalising."""
+        """The transform of an RGB picture to (H, W, channels) uint8: what timm does before normalising."""
+        mean, std = self.normalisation
         if self.resize is None:
             to_tensor = create_transform(
-                (3, *self.size),
+                (self.channels, *self.size),
                 is_training=False,
                 use_prefetcher=True,  # makes timm stop at uint8; normalisation is done per batch
                 interpolation=self.interpolation,
-                mean=self.mean,
-                std=self.std,
+                mean=mean,
+                std=std,
                 crop_pct=self.crop_pct,
                 crop_mode=self.crop_mode,
             )
@@ -72,6 +82,7 @@ class Preprocess:
             )
 
         def apply(image: Image.Image) -> np.ndarray:
+            image = image if self.channels == 3 else image.convert("L")
             return np.ascontiguousarray(np.asarray(to_tensor(image)).transpose(1, 2, 0))
 
         return apply
@@ -82,5 +93,5 @@ class Preprocess:
         fill = f" fill={self.mean}" if self.crop_mode == "border" else ""
         return (
             f"size={self.size} resize={self.resize} crop={self.crop_pct:.6g} {self.crop_mode} "
-            f"{self.interpolation}{fill}"
+            f"{self.interpolation}{fill}{' grey' if self.channels == 1 else ''}"
         )

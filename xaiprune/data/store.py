@@ -35,7 +35,7 @@ class Decoded:
     """The readable ones of some pictures.
 
     Attributes:
-        pixels: (n, H, W, 3) uint8, memory-mapped, read-only.
+        pixels: (n, H, W, channels) uint8, memory-mapped, read-only.
         kept: The n pictures, in the order asked for.
         digests: Hash of each one's pixels.
         bad: Unreadable picture -> what was wrong.
@@ -75,7 +75,7 @@ def decoded(source: Source, pictures: Sequence[Picture], preprocess: Preprocess,
 
 
 def decode(source: Source, picture: Picture, preprocess: Preprocess) -> np.ndarray | str:
-    """One picture's pixels, (H, W, 3) uint8, or what is wrong with its file."""
+    """One picture's pixels, (H, W, channels) uint8, or what is wrong with its file."""
     try:
         image = source.open(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -97,7 +97,7 @@ def _write(folder: Path, source: Source, pictures: Sequence[Picture], preprocess
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        shape = (len(pictures), *preprocess.size, 3)
+        shape = (len(pictures), *preprocess.size, preprocess.channels)
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         digests: list[str] = []
         bad: dict[int, str] = {}

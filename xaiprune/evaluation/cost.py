@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from xaiprune.forward import as_input
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -67,7 +69,7 @@ def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_sec
 
     Args:
         model: The network, in eval mode.
-        example: One input (1, 3, H, W); only its shape and device matter.
+        example: One input (1, 3, H, W); only its shape matters.
         batches: Batch sizes to time; none by default, because timing takes seconds.
         min_seconds: Time to measure for, for each batch size.
     """
@@ -85,7 +87,7 @@ def macs(model: nn.Module, example: Tensor) -> int:
     shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), _no_fused_attention(), counter:
-        shadow(torch.empty(1, *example.shape[1:], device="meta", dtype=example.dtype))
+        shadow(as_input(shadow, torch.empty(1, *example.shape[1:], device="meta")))
     return int(counter.get_total_flops()) // 2
 
 
@@ -105,18 +107,18 @@ def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: floa
 
     Args:
         model: The network, in eval mode.
-        example: One input (1, 3, H, W); its shape and device are used.
+        example: One input (1, 3, H, W); only its shape matters.
         batch: Images in a forward.
         min_seconds: Time to measure for.
     """
     # Imported here: the import looks for a compiler and CUDA, and may log that there is none.
     from torch.utils.benchmark import Timer
 
-    images = torch.zeros(batch, *example.shape[1:], device=example.device, dtype=example.dtype)
+    images = as_input(model, torch.zeros(batch, *example.shape[1:], device=example.device))
     timer = Timer(
         "model(images)", globals={"model": model, "images": images}, num_threads=torch.get_num_threads()
     )
     with torch.inference_mode():
         model(images)
         times = timer.blocked_autorange(min_run_time=min_seconds)
-    return Latency(batch, torch.get_num_threads(), str(example.device), times.median, times.iqr)
+    return Latency(batch, torch.get_num_threads(), str(images.device), times.median, times.iqr)

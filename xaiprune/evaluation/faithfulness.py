@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from xaiprune.data import Task
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits_of
+from xaiprune.forward import logits
 
 PATCHES = 14  # a side by default; on 224 x 224 images these are a ViT's patches of 16 pixels
 
@@ -110,13 +110,13 @@ def faithfulness(
     def curve(order: Tensor) -> np.ndarray:
         rows = []
         for count in counts:
-            logits = [
+            values = [
                 _right_logits(model, _flip(part, first[:, :count], side), right, task)
                 for part, first, right in zip(
                     images.split(batch_size), order.split(batch_size), labels.split(batch_size), strict=True
                 )
             ]
-            rows.append(torch.cat(logits).double().cpu().numpy())
+            rows.append(torch.cat(values).double().cpu().numpy())
         return np.stack(rows)
 
     return Faithfulness(counts / patches, curve(order), curve(order.flip(1)))
@@ -143,4 +143,4 @@ def _flip(images: Tensor, patches: Tensor, side: int) -> Tensor:
 
 @torch.inference_mode()
 def _right_logits(model: nn.Module, images: Tensor, labels: Tensor, task: Task) -> Tensor:
-    return task.select(logits_of(model(images))).gather(1, labels.to(images.device)[:, None])[:, 0]
+    return task.select(logits(model, images)).gather(1, labels.to(images.device)[:, None])[:, 0]

@@ -5,7 +5,8 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from xaiprune.data import Preprocess
-from xaiprune.forward import logits_of
+from xaiprune.errors import XaipruneError
+from xaiprune.forward import input_channels, logits
 
 
 def preprocess(model: nn.Module) -> Preprocess:
@@ -16,6 +17,9 @@ def preprocess(model: nn.Module) -> Preprocess:
 
     Returns:
         What `xaiprune.data.load` needs; ``data.*`` of the configuration overrides parts of it.
+
+    Raises:
+        XaipruneError: The network reads neither coloured nor grey pictures.
     """
     config = resolve_data_config(model=model, verbose=False)
     size = config["input_size"][1:]
@@ -23,13 +27,21 @@ def preprocess(model: nn.Module) -> Preprocess:
     built_for = getattr(getattr(model, "patch_embed", None), "img_size", None)
     if built_for is not None:
         size = built_for
+    height, width = int(size[0]), int(size[1])
+    channels = input_channels(model, height, width)
+    if channels not in (1, 3):
+        raise XaipruneError(
+            f"{type(model).__name__} reads images of {channels} channels, pictures have 3 (or 1, if it reads "
+            "grey ones); set model.kwargs.in_chans, or give tensors to xaiprune.prune in Python"
+        )
     return Preprocess(
-        size=(int(size[0]), int(size[1])),
+        size=(height, width),
         crop_pct=float(config["crop_pct"]),
         interpolation=str(config["interpolation"]),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         crop_mode=str(config["crop_mode"]),
+        channels=channels,
     )
 
 
@@ -46,4 +58,4 @@ def outputs(model: nn.Module, example: torch.Tensor | None = None) -> int | None
     if example is None:
         return None
     with torch.inference_mode():
-        return int(logits_of(model.eval()(example)).shape[1])
+        return int(logits(model.eval(), example).shape[1])

@@ -10,7 +10,7 @@ from timm.scheduler import CosineLRScheduler
 from torch import nn
 
 from xaiprune.data import LabelledImages, Task, progress
-from xaiprune.forward import logits_of
+from xaiprune.forward import logits
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def train_(
     batches = _batches(images, settings, generator)
     shown = progress(batches, f"training {settings.epochs} epochs", total=steps)
     for step, (batch, labels) in enumerate(shown, start=1):
-        logits = task.select(logits_of(model(batch.to(device))))
-        loss = F.cross_entropy(logits, labels.to(device), label_smoothing=settings.label_smoothing)
+        selected = task.select(logits(model, batch))
+        loss = F.cross_entropy(selected, labels.to(device), label_smoothing=settings.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -2,6 +2,7 @@
 
 from xaiprune.pruning.apply import BN, apply_plan
 from xaiprune.pruning.compensation import COMPENSATIONS, compensate, inputs_of, samples_of, statistics_of
+from xaiprune.pruning.divergence import divergences
 from xaiprune.pruning.io import (
     ONNX,
     architecture_of,
@@ -11,8 +12,8 @@ from xaiprune.pruning.io import (
     load_pruned_plan,
     save_pruned,
 )
-from xaiprune.pruning.iterative import Rank, iterative_plan, joint_rank
-from xaiprune.pruning.joint import JOINT, ORDERS, JointOrder, why_no_joint_order
+from xaiprune.pruning.iterative import Rank, iterative_plan
+from xaiprune.pruning.joint import JOINT, ORDERS, Divergences, JointOrder, why_no_joint_order
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import (
@@ -35,6 +36,7 @@ __all__ = [
     "PER",
     "SCOPES",
     "DenseSamples",
+    "Divergences",
     "ImageStream",
     "Inputs",
     "JointOrder",
@@ -48,11 +50,11 @@ __all__ = [
     "check_folder",
     "compensate",
     "couple",
+    "divergences",
     "export_onnx",
     "has_batchnorm",
     "inputs_of",
     "iterative_plan",
-    "joint_rank",
     "load_pruned",
     "load_pruned_plan",
     "make_plan",

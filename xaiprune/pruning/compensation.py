@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import as_input
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal import add_to_output_, replace_multihead_
@@ -25,8 +26,9 @@ from xaiprune.pruning.statistics import (
     moments_by_part,
     ridge_map,
     samples_of_input,
+    told_apart,
 )
-from xaiprune.units import Links, UnitLayer, copied, find_links
+from xaiprune.units import ImageAxis, Links, UnitLayer, copied, find_links
 
 COMPENSATIONS = ("none", "mean", "linear")
 
@@ -87,7 +89,7 @@ def compensate(
         if isinstance(images, ImageStream):
             _sequential_streamed_(compensated, model, removed, units, images, method)
         else:
-            _sequential_(compensated, removed, units, images, method, dense, batch_size)
+            _sequential_(compensated, model, removed, units, images, method, dense, batch_size)
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
@@ -175,6 +177,7 @@ def _replace_multiheads_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
 
 def _sequential_(
     model: nn.Module,
+    source: nn.Module,
     removed: Mapping[str, Sequence[int]],
     units: Sequence[UnitLayer],
     images: Tensor,
@@ -184,24 +187,33 @@ def _sequential_(
 ) -> None:
     """Compensate consumer after consumer during one forward of all images through the pruned network.
 
+    Where it cannot be told what a consumer reads of which image, the images are streamed one by one.
+
     When a consumer is about to run, everything before it is pruned and compensated already. Its weights are
     changed at that moment, and it runs with the new ones.
     """
     stream = ImageStream.of(images, batch_size)
     links, inputs = _to_compensate(model, removed, units, stream)
+    dense = dense or all_samples(model, inputs, stream)
+    if dense.axes is None:
+        _sequential_streamed_(model, source, removed, units, stream, method)
+        return
+    axes = dense.axes
     # A copy of the dictionary: samples that were collected here are freed as soon as they have been used.
-    seen = dict((dense or all_samples(model, inputs, stream)).seen)
+    seen = dict(dense.seen)
+    del dense
     with ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
         for name, own in inputs.items():
 
             def fold(module: nn.Module, args: tuple[Tensor, ...], own: Inputs = own) -> None:
                 kept, numbers = own.kept(removed), torch.arange(len(images))
                 x, weight = seen.pop(own.module)
-                y = samples_of_input(module, args[0], own, len(images), len(images))[:, kept]
+                axis = axes[own.module]
+                y = samples_of_input(module, args[0], own, len(images), len(images), axis)[:, kept]
                 _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method, links)
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
-        model(images)
+        model(as_input(model, images))
 
 
 def _sequential_streamed_(
@@ -216,18 +228,20 @@ def _sequential_streamed_(
     links, inputs = _to_compensate(model, removed, units, images)
     source = copied(dense)
     _replace_multiheads_(source, units)
+    images, axes = told_apart(source, inputs, images)
     for name, own in inputs.items():
         kept = own.kept(removed)
         fit: Moments | None = None
         checked: Moments | None = None
         read: list[Tensor] = []
         consumer = model.get_submodule(name)
-        passes = zip(images.numbered(), dense_samples(source, {name: own}, images), strict=True)
+        passes = zip(images.numbered(), dense_samples(source, {name: own}, images, axes), strict=True)
         for (numbers, part), (_, seen) in passes:
             hook = consumer.register_forward_pre_hook(lambda _, args, into=read: into.append(args[0]))
             with hook, torch.no_grad(), masked(model, removed, units):
-                model(part)
-            y = samples_of_input(consumer, read.pop(), own, len(part), len(images))[:, kept]
+                model(as_input(model, part))
+            axis = ImageAxis() if axes is None else axes[name]
+            y = samples_of_input(consumer, read.pop(), own, len(part), len(images), axis)[:, kept]
             more = _split(numbers, *seen[name], y, kept)
             fit, checked = _sum(fit, more[0]), _sum(checked, more[1])
         _fold_(model, own, kept, fit, checked, method, links)

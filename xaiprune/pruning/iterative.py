@@ -6,7 +6,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning.joint import JointOrder
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import Plan, make_plan
 from xaiprune.units import UnitLayer
@@ -15,14 +14,6 @@ from xaiprune.units import UnitLayer
 Rank = Callable[[nn.Module], dict[str, Tensor]]
 # A plan -> the dense network, compensated for it.
 Compensator = Callable[[Plan], nn.Module]
-
-
-def joint_rank(rank: Rank, joint: JointOrder, order: str = "joint") -> Rank:
-    """A ranking in a joint order, ``joint`` or ``error``.
-
-    In later rounds the units removed so far have relevance zero, so they come first in the joint order.
-    """
-    return lambda model: joint.scores(rank(model), order)
 
 
 def iterative_plan(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.pruning.joint_errors import CompensatedLoss, Loss, PlainLoss, Read
 from xaiprune.pruning.statistics import DEFAULT_STRENGTH, Inputs, Statistics, means
 from xaiprune.units import UnitLayer
 
@@ -18,9 +18,11 @@ ORDERS = ("score", "joint", "error")
 JOINT = ORDERS[1:]  # those that a `JointOrder` makes
 # Relative to the mean variance of the channels. An order serves all rates, so no rate chooses the strength.
 _RIDGE = DEFAULT_STRENGTH
-# With linear compensation 1/64 of the remaining units is removed at a time. One by one, a wide layer would
-# take minutes.
-_PART = 64
+
+# Units removed of a layer, ascending, and how far the network's answers then are from the dense one's.
+Divergences = list[tuple[int, float]]
+# The units in the order in which they are removed (int64), and the error that each adds (float64).
+RemovalOrder = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,20 @@ class JointOrder:
 
     How many units each layer loses at a rate depends on the values that its units get. With `joint` a layer
     keeps the values of its scores and only assigns them to its units in the new order (equal scores leave no
-    room for it). With `error` a layer keeps the sum of its scores, and divides it among its units in
-    proportion to d: the last units of a layer, which nothing can replace any more, are then worth most, and
-    no layer is emptied while others have units to spare. Layers whose units have no consumers of their own
-    (those of a residual stream) keep their scores as they are.
+    room for it). With `error` a unit's value is what it adds to the divergence of the network's answers,
+    which is measured for each layer at a few sizes (`xaiprune.pruning.divergences`), and in between divided
+    in proportion to d. Scores then decide the order within a layer only. The last units of a layer, which
+    nothing can replace any more, are worth most, so no layer is emptied while others have units to spare; and
+    a layer beside a shortcut may lose nearly all of its units, where the answers hardly notice. Layers whose
+    units have no consumers of their own (those of a residual stream) keep their scores with `joint`, and have
+    no value with `error`.
 
     Attributes:
         losses: Unit layer -> the error that its consumers get.
     """
 
-    losses: Mapping[str, _Loss]
+    losses: Mapping[str, Loss]
+    _last: dict[str, tuple[Tensor, RemovalOrder]] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(model: nn.Module, units: Sequence[UnitLayer], statistics: Statistics, method: str) -> JointOrder:
@@ -82,28 +88,26 @@ class JointOrder:
             centred = not inputs.padded if linear else method == "mean"
             second = _second_moment(statistics, name, centred)
             forms[name] = _inverse(second) if linear else second
-        losses: dict[str, _Loss] = {}
+        losses: dict[str, Loss] = {}
         for layer in units:
-            read = [r for inputs in statistics.inputs.values() if (r := _Read.of(inputs, layer)) is not None]
+            read = [r for inputs in statistics.inputs.values() if (r := Read.of(inputs, layer)) is not None]
             if not read:
                 continue
             own_weights = [weights[r.inputs.module] for r in read]
             own_forms = [forms[r.inputs.module] for r in read]
-            loss = _CompensatedLoss if linear else _PlainLoss
+            loss = CompensatedLoss if linear else PlainLoss
             losses[layer.name] = loss.of(layer.units, read, own_weights, own_forms)
         return JointOrder(losses)
 
     def __repr__(self) -> str:
         return f"JointOrder({len(self.losses)} unit layers)"
 
-    def scores(self, scores: Mapping[str, Tensor], order: str = "joint") -> dict[str, Tensor]:
-        """Values for the units of each layer that ascend in the joint order.
+    def scores(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scores (`joint`): each layer's, assigned to its units so that they ascend in the joint order.
 
         Args:
             scores: Unit layer -> (units,), higher = more relevant. Where some are negative, the lowest of the
                 layer counts as zero.
-            order: ``joint``: the layer's scores themselves. ``error``: the sum of the layer's scores, divided
-                among its units by the error that each adds (where it falls again, by the highest so far).
 
         Returns:
             Unit layer -> (units,), as the scores.
@@ -112,13 +116,59 @@ class JointOrder:
         for name, values in scores.items():
             found[name] = values
             if name in self.losses:
-                above = values.detach().to("cpu", torch.float64)
-                above = above - above.min().clamp_max(0)
-                removed, added = self.losses[name].removal(above)
+                removed, _ = self.removal(name, values)
                 found[name] = torch.empty_like(values)
-                ascending = values.sort().values if order == "joint" else _shares(added, float(above.sum()))
-                found[name][torch.tensor(removed)] = ascending.to(values)
+                found[name][removed] = values.sort().values
         return found
+
+    def errors(
+        self, scores: Mapping[str, Tensor], divergences: Mapping[str, Divergences]
+    ) -> dict[str, Tensor]:
+        """What each unit adds to the divergence of the network's answers (`error`).
+
+        A unit that comes later in the order must not be worth less, or it would be removed before: it counts
+        with the highest value so far.
+
+        Args:
+            scores: As for `scores`.
+            divergences: As `xaiprune.pruning.divergences` measures them.
+
+        Returns:
+            Unit layer -> (units,) float64 on the CPU, nats.
+
+        Raises:
+            XaipruneError: A layer has no consumers of its own.
+        """
+        found = {}
+        for name, values in scores.items():
+            if name not in self.losses:
+                raise XaipruneError(f"prune.order=error: {_without_consumers(name)}; set prune.order=joint")
+            removed, added = self.removal(name, values)
+            found[name] = torch.empty_like(added)
+            found[name][removed] = _divided(divergences[name], added.clamp_min(0).cummax(0).values)
+        return found
+
+    def removal(self, layer: str, scores: Tensor | None = None) -> RemovalOrder:
+        """A layer's units in the order in which they are removed, and the error that each adds.
+
+        Args:
+            layer: Its name; it has consumers of its own.
+            scores: (units,), as for `scores`; None: all are 1, as in ThiNet and the Optimal Brain Surgeon.
+
+        Returns:
+            (units,) int64, and (units,) float64 in the same order, the mean square that each adds in the
+            outputs of the consumers together.
+        """
+        loss = self.losses[layer]
+        values = torch.ones(loss.units) if scores is None else scores
+        above = values.detach().to("cpu", torch.float64)
+        above = above - above.min().clamp_max(0)
+        # A factor changes nothing, and searches of the layers' factors ask again and again.
+        relative = (above / above.max().clamp_min(torch.finfo(above.dtype).tiny)).float()
+        if layer not in self._last or not torch.equal(self._last[layer][0], relative):
+            removed, added = loss.removal(above)
+            self._last[layer] = relative, (torch.tensor(removed), added)
+        return self._last[layer][1]
 
     def ranks(self) -> dict[str, Tensor]:
         """Each layer's units numbered in the order in which they are removed where all scores are 1.
@@ -131,19 +181,20 @@ class JointOrder:
             consumers of their own have no entry.
         """
         found = {}
-        for name, loss in self.losses.items():
-            order, _ = loss.removal(torch.ones(loss.units, dtype=torch.float64))
-            found[name] = torch.empty(loss.units, dtype=torch.float64)
-            found[name][torch.tensor(order)] = torch.arange(loss.units, dtype=torch.float64)
+        for name in self.losses:
+            order, added = self.removal(name)
+            found[name] = torch.empty_like(added)
+            found[name][order] = torch.arange(len(order), dtype=torch.float64)
         return found
 
 
-def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer]) -> str:
+def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer], order: str = "joint") -> str:
     """Why units cannot be ordered jointly; empty where they can.
 
     Args:
         inputs: What each consumer of removable units reads (`inputs_of`).
         units: The network's unit layers.
+        order: ``joint``, or ``error``, for which every layer needs consumers.
     """
     if not inputs:
         return "no unit layer has consumers of its own (units of residual streams are only masked)"
@@ -155,45 +206,36 @@ def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer])
                     f"{consumer.module} reads some units of {layer.name} at more channels than others, which "
                     "has no joint order yet (units.exclude leaves a layer out)"
                 )
+    if order == "error":
+        read = {owner[0] for consumer in inputs.values() for owner in consumer.unit if owner is not None}
+        return next((_without_consumers(layer.name) for layer in units if layer.name not in read), "")
     return ""
 
 
-def _shares(added: Tensor, total: float) -> Tensor:
-    """A total divided by the error that each unit adds, (units,), ascending.
+def _without_consumers(layer: str) -> str:
+    return f"the units of {layer} have no consumers of their own (they are only masked)"
 
-    A unit that comes later in the order must not be worth less, or it would be removed before: it counts with
-    the highest error so far.
+
+def _divided(divergences: Divergences, errors: Tensor) -> Tensor:
+    """What each unit adds to a layer's divergence.
+
+    Args:
+        divergences: Measured at some numbers of units.
+        errors: What each unit adds to the error of the consumers, (units,), ascending.
+
+    Returns:
+        (units,), ascending: between two measurements in proportion to the errors, and behind the last as
+        before it.
     """
-    rising = added.clamp_min(0).cummax(0).values
-    whole = float(rising.sum())
-    return rising * (total / whole) if whole > 0 else torch.full_like(rising, total / len(rising))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """How one consumer reads the units of one layer.
-
-    Attributes:
-        inputs: The consumer's.
-        units: The units that it reads, (r,).
-        channels: The channels at which it reads each of them, (r, w).
-    """
-
-    inputs: Inputs
-    units: Tensor
-    channels: Tensor
-
-    @staticmethod
-    def of(inputs: Inputs, layer: UnitLayer) -> _Read | None:
-        """None if the consumer reads none of the layer's units."""
-        channels: dict[int, list[int]] = {}
-        for channel, owner in enumerate(inputs.unit):
-            if owner is not None and owner[0] == layer.name:
-                channels.setdefault(owner[1], []).append(channel)
-        if not channels:
-            return None
-        units = sorted(channels)
-        return _Read(inputs, torch.tensor(units), torch.tensor([channels[unit] for unit in units]))
+    added, start, reached, rate = torch.zeros_like(errors), 0, 0.0, 0.0
+    for count, divergence in divergences:
+        part = errors[start:count]
+        step, whole = max(divergence - reached, 0.0), float(part.sum())
+        rate = step / whole if whole > 0 else rate
+        added[start:count] = part * rate if whole > 0 else step / len(part)
+        start, reached = count, max(divergence, reached)
+    added[start:] = errors[start:] * rate
+    return added.cummax(0).values
 
 
 def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
@@ -214,105 +256,6 @@ def _second_moment(statistics: Statistics, consumer: str, centred: bool) -> Tens
     return means(moments, centred)[0].to("cpu", torch.float64)
 
 
-class _Loss(Protocol):
-    """The error that the consumers of one layer get when its units are removed."""
-
-    @property
-    def units(self) -> int:
-        """How many units the layer has."""
-
-    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
-        """The units in the order in which they are removed, and the error that each adds.
-
-        Args:
-            scores: (units,) float64, from 0.
-
-        Returns:
-            The units, and (units,) float64 in the same order.
-        """
-
-
-@dataclass(frozen=True)
-class _PlainLoss:
-    """Without compensation the kept units do not change: the error is the sum of the removed contributions.
-
-    Attributes:
-        gram: G, (units, units): the mean product of what two units contribute to the consumers' outputs.
-    """
-
-    gram: Tensor
-
-    @staticmethod
-    def of(
-        count: int, read: Sequence[_Read], weights: Sequence[Tensor], seconds: Sequence[Tensor]
-    ) -> _PlainLoss:
-        gram = torch.zeros(count, count, dtype=torch.float64)
-        for r, weight, second in zip(read, weights, seconds, strict=True):
-            line = r.channels.flatten()
-            own = weight[line]
-            products = second[line][:, line] * (own @ own.T)
-            size, width = r.channels.shape
-            gram[r.units[:, None], r.units] += products.reshape(size, width, size, width).sum((1, 3))
-        return _PlainLoss(gram)
-
-    @property
-    def units(self) -> int:
-        """How many units the layer has."""
-        return len(self.gram)
-
-    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
-        added = self.gram.diagonal().clone()
-        # Where the error falls, dividing by the score removes the less relevant unit first, too.
-        inverse = 1 / scores.clamp_min(torch.finfo(scores.dtype).tiny)
-        barred = torch.zeros_like(scores)
-        removed: list[int] = []
-        errors = torch.empty_like(scores)
-        for place in range(len(scores)):
-            cost = torch.where(added >= 0, added * scores, added * inverse) + barred
-            removed.append(int(cost.argmin()))
-            errors[place] = added[removed[-1]]
-            barred[removed[-1]] = torch.inf
-            added += 2 * self.gram[removed[-1]]
-        return removed, errors
-
-
-@dataclass(frozen=True)
-class _CompensatedLoss:
-    """With linear compensation the kept units take over what they can: the error is what they cannot predict.
-
-    Attributes:
-        units: How many there are.
-        consumers: The layer's, before any unit is removed.
-    """
-
-    units: int
-    consumers: Sequence[_Consumer]
-
-    @staticmethod
-    def of(
-        count: int, read: Sequence[_Read], weights: Sequence[Tensor], inverses: Sequence[Tensor]
-    ) -> _CompensatedLoss:
-        return _CompensatedLoss(count, list(map(_Consumer.of, read, inverses, weights)))
-
-    def removal(self, scores: Tensor) -> tuple[list[int], Tensor]:
-        consumers = self.consumers
-        removed: list[int] = []
-        errors: list[Tensor] = []
-        while len(removed) < self.units:
-            added = torch.zeros(self.units, dtype=torch.float64)
-            for consumer in consumers:
-                added[consumer.units] += consumer.added_errors()
-            cost = added * scores
-            cost[removed] = torch.inf
-            remaining = self.units - len(removed)
-            next_units = cost.argsort(stable=True)[: -(-remaining // _PART)]
-            removed += next_units.tolist()
-            errors.append(added[next_units])
-            after = [consumer.without(next_units) for consumer in consumers]
-            consumers = [consumer for consumer in after if consumer is not None]
-        return removed, torch.cat(errors)
-
-
 def _inverse(second: Tensor) -> Tensor:
     """The inverse of a covariance plus the smallest ridge, from `_RIDGE` up, that makes it invertible."""
     scale = second.diagonal().mean()
@@ -322,56 +265,3 @@ def _inverse(second: Tensor) -> Tensor:
         factor, info = torch.linalg.cholesky_ex(second + ridge * regular)
         ridge, failed = 10 * ridge, int(info)
     return torch.cholesky_inverse(factor)
-
-
-@dataclass(frozen=True)
-class _Consumer:
-    """A consumer whose remaining channels have taken over what they can from the removed ones.
-
-    Attributes:
-        units: The units that it still reads, (r,).
-        inverse: The rows and columns of these units' channels in the inverse covariance of all remaining
-            channels, (r w, r w).
-        weight: The weights of these channels, including what they have taken over, (r w, any); possibly
-            rotated, because only lengths and angles matter.
-    """
-
-    units: Tensor
-    inverse: Tensor
-    weight: Tensor
-
-    @staticmethod
-    def of(read: _Read, inverse: Tensor, weight: Tensor) -> _Consumer:
-        """Before any unit is removed; the inverse covariance and the weight are of all channels."""
-        line = read.channels.flatten()
-        own = weight[line]
-        if own.shape[1] > len(own):  # a kernel with many taps
-            own = torch.linalg.qr(own.T, mode="r").R.T
-        return _Consumer(read.units, inverse[line][:, line], own)
-
-    def added_errors(self) -> Tensor:
-        """What removing each unit adds to the error, (r,): tr W_u^T ((C^-1)_uu)^-1 W_u."""
-        count = len(self.units)
-        width = len(self.weight) // count
-        blocks = self.inverse.reshape(count, width, count, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        own = self.weight.reshape(count, width, -1)
-        return (own * torch.linalg.solve(blocks, own)).sum((1, 2))
-
-    def without(self, units: Tensor) -> _Consumer | None:
-        """The consumer after these units are removed, in any order; None if it then reads none."""
-        chosen = torch.isin(self.units, units)
-        if not bool(chosen.any()):
-            return self
-        if bool(chosen.all()):
-            return None
-        out = chosen.repeat_interleave(len(self.weight) // len(self.units))
-        # The Schur complement: the inverse covariance of the remaining channels.
-        column = self.inverse[~out][:, out]
-        right = torch.cat([column.T, self.weight[out]], 1)
-        taken = column @ torch.linalg.solve(self.inverse[out][:, out], right)
-        kept = len(column)
-        return _Consumer(
-            self.units[~chosen],
-            self.inverse[~out][:, ~out] - taken[:, :kept],
-            self.weight[~out] - taken[:, kept:],
-        )

@@ -21,11 +21,10 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
     pictures of other classes (docs/recipes.md has the figures). Of filters relevance counts per MAC, and so
     does the rate, because filters of early layers cost many times as much as those of late ones. How many
-    each layer loses is decided by the errors that this adds; in networks with depthwise convolutions, whose
-    wide layers look more redundant on the references than they are, by the scores. After compensation
-    BatchNorm's statistics are measured again, because a prediction varies less than what it predicts, and
-    each layer would add to that. A transformer's neurons are ranked each by its own relevance: the joint
-    orders, which help filters, fit its references too closely.
+    each layer loses is decided by the errors that this adds, measured in the answers of the network. After
+    compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
+    predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
+    the joint orders, which help filters, fit its references too closely.
 
     Args:
         model: The network.
@@ -36,13 +35,12 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
         A recipe that sets everything but the rate.
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
-    jointly = "joint" if _has_depthwise(model) else "error"
     recipe = replace(
         PRESETS["taylor"],
         budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
-        order=jointly if filters and _can_order_jointly(model, units, example) else "score",
+        order=_joint_order(model, units, example) if filters else "score",
         compensate="linear",
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",
@@ -51,13 +49,9 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     return recipe.renamed(AUTO)
 
 
-def _has_depthwise(model: nn.Module) -> bool:
-    return any(
-        isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels
-        for module in model.modules()
+def _joint_order(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> str:
+    """``error`` where the network has it, else ``joint``, else ``score``."""
+    inputs = inputs_of(model, units, default_example(model) if example is None else example)
+    return next(
+        (order for order in ("error", "joint") if not why_no_joint_order(inputs, units, order)), "score"
     )
-
-
-def _can_order_jointly(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> bool:
-    example = default_example(model) if example is None else example
-    return not why_no_joint_order(inputs_of(model, units, example), units)

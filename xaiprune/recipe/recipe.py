@@ -153,12 +153,21 @@ class Recipe:
             XaipruneError: Relevance is not finite, a factor belongs to no unit layer, or one belongs to a
                 depth group and a unit layer belongs to no layer.
         """
-        scores = aggregate(relevance, self.aggregation)
+        factors = self.factors(units, layers)
+        return {name: own * factors[name] for name, own in aggregate(relevance, self.aggregation).items()}
+
+    def factors(self, units: Sequence[UnitLayer], layers: Sequence[LayerInfo]) -> dict[str, float]:
+        """Unit layer -> its factor times that of its depth group.
+
+        Raises:
+            XaipruneError: As `scores`.
+        """
         check_scale("scale", self.scale, units)
-        if any(name in get_args(DepthGroup) for name in self.scale):
-            groups = unit_groups(self.composite, units, layers)
-            scores = {name: score * self.scale.get(groups[name], 1.0) for name, score in scores.items()}
-        return {name: score * self.scale.get(name, 1.0) for name, score in scores.items()}
+        own = {unit.name: self.scale.get(unit.name, 1.0) for unit in units}
+        if not any(name in get_args(DepthGroup) for name in self.scale):
+            return own
+        groups = unit_groups(self.composite, units, layers)
+        return {name: factor * self.scale.get(groups[name], 1.0) for name, factor in own.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored with a trial."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -12,11 +13,13 @@ from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
     DenseSamples,
+    Divergences,
     ImageStream,
     Inputs,
     JointOrder,
     Statistics,
     couple,
+    divergences,
     inputs_of,
     samples_of,
     statistics_of,
@@ -24,9 +27,22 @@ from xaiprune.pruning import (
 from xaiprune.recipe import AttributionKey
 from xaiprune.units import UnitLayer, unit_costs
 
+log = logging.getLogger(__name__)
+
+Scale = Mapping[str, float] | None  # unit layer -> factor; 1 where it has none
+
 LATENCY_BATCH = 32
 # Samples of the dense network, for compensation layer by layer, are kept in memory up to this size, bytes.
 _SHARED_SAMPLES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """How units are ordered, and after what an error counts: three settings of the ``prune`` section."""
+
+    order: str
+    compensate: str
+    bn: str
 
 
 @dataclass
@@ -58,6 +74,7 @@ class DenseNetwork:
         images: (N, 3, H, W) reference images, normalised, on the model's device.
         batch: Images in one pass.
         calibration: What statistics are taken of, in place of the reference images, if it is not None.
+        select: The task's logits, of all; None: all.
     """
 
     model: nn.Module
@@ -65,10 +82,12 @@ class DenseNetwork:
     images: Tensor
     batch: BatchSizes = field(default_factory=BatchSizes)
     calibration: LabelledImages | None = None
+    select: Callable[[Tensor], Tensor] | None = None
     _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
+    _divergences: dict[Ordering, dict[str, Divergences]] = field(default_factory=dict, init=False, repr=False)
     _unit_costs: dict[str, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
     _coupled: Sequence[Sequence[str]] | None = field(default=None, init=False, repr=False)
     _costs: dict[bool, Cost] = field(default_factory=dict, init=False, repr=False)
@@ -142,6 +161,33 @@ class DenseNetwork:
             self._joint_orders[compensation] = order
         return self._joint_orders[compensation]
 
+    def in_order(self, scores: Scores, how: Ordering, scale: Scale) -> Scores:
+        """Values that rank units in a joint order.
+
+        Args:
+            scores: Of the units.
+            how: The order is ``joint`` or ``error``.
+            scale: Factors of the layers' values by error; their scores have them already.
+        """
+        joint = self.joint_order(how.compensate)
+        if how.order == "joint":
+            return joint.scores(scores)
+        if how not in self._divergences:
+            log.info("Measuring how far the answers move when each layer loses units")
+            self._divergences[how] = divergences(
+                self.model,
+                self.units,
+                self.images,
+                joint,
+                self.statistics,
+                how.compensate,
+                bn=how.bn,
+                select=self.select,
+                batch_size=self.batch.forward,
+            )
+        errors, scale = joint.errors(scores, self._divergences[how]), scale or {}
+        return {name: own * scale.get(name, 1.0) for name, own in errors.items()}
+
     def unit_costs(self, budget: str) -> Mapping[str, Tensor]:
         """Unit layer -> what each unit costs, for a budget of ``params`` or ``macs``."""
         if budget not in self._unit_costs:
@@ -169,18 +215,18 @@ class Caches:
 
     Attributes:
         relevances: Relevance of the last recipes that were attributed.
-        ordered: The last scores that were ordered jointly: (scores, (order, compensation), ordered scores).
+        ordered: The last scores that were ordered jointly: (scores, how, ordered scores).
         accuracy: Precision -> top-1 of the dense network on the validation images.
     """
 
     relevances: dict[AttributionKey, Relevance] = field(default_factory=dict)
-    ordered: tuple[Scores, tuple[str, str], Scores] | None = None
+    ordered: tuple[Scores, Ordering, Scores] | None = None
     accuracy: dict[str, Accuracy] = field(default_factory=dict)
 
-    def in_joint_order(self, scores: Scores, order: str, method: str, dense: DenseNetwork) -> Scores:
-        """Scores in a joint order under a compensation; the result of the last call is reused."""
+    def in_order(self, scores: Scores, dense: DenseNetwork, how: Ordering, scale: Scale) -> Scores:
+        """As `DenseNetwork.in_order`; the result of the last call is reused."""
         last = self.ordered
-        if last is None or last[0] is not scores or last[1] != (order, method):
-            last = (scores, (order, method), dense.joint_order(method).scores(scores, order))
+        if last is None or last[0] is not scores or last[1] != how:
+            last = (scores, how, dense.in_order(scores, how, scale))
             self.ordered = last
         return last[2]

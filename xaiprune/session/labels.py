@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits_of
+from xaiprune.forward import logits
 from xaiprune.session.caches import BatchSizes
 from xaiprune.units import device_of
 
@@ -32,10 +32,10 @@ def predicted(model: nn.Module, images: LabelledImages, task: Task, batch: Batch
         found = [torch.empty(0, dtype=torch.int64)]
         with torch.inference_mode():
             for pixels, _ in images.batches(batch.forward, device_of(model)) if len(images) else ():
-                logits = task.select(logits_of(model(pixels)))
-                if bool(logits.isnan().any()):
+                selected = task.select(logits(model, pixels))
+                if bool(selected.isnan().any()):
                     raise XaipruneError("the network gives NaN; its weights are broken")
-                found.append(logits.argmax(1).cpu())
+                found.append(selected.argmax(1).cpu())
         # A tensor of inference mode could not take part in a backward.
         return torch.cat(found).clone()
 

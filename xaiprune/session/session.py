@@ -24,7 +24,6 @@ from xaiprune.pruning import (
     apply_plan,
     compensate,
     iterative_plan,
-    joint_rank,
     make_plan,
     masked,
     per_cost,
@@ -38,7 +37,7 @@ from xaiprune.recipe import (
     pruning_as,
     relevances_of,
 )
-from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork
+from xaiprune.session.caches import BatchSizes, Caches, DenseNetwork, Ordering, Scale
 from xaiprune.session.labels import with_targets
 from xaiprune.session.pruned import Pruned
 from xaiprune.units import UnitLayer, device_of
@@ -166,7 +165,7 @@ class PruningSession:
         whole = complete_recipe(recipe, model, units, images[:1])
         if prune is None:
             prune = PruneConfig() if whole.rate is None else PruneConfig(rate=whole.rate)
-        dense = DenseNetwork(model, units, images, batch, calibration)
+        dense = DenseNetwork(model, units, images, batch, calibration, dataset.task.select)
         whole = replace(pruning_as(whole, prune), units=unit_kind)
         layers = trace_layers(model, dense.example)
         check_fits(whole, units, layers)
@@ -236,26 +235,26 @@ class PruningSession:
 
     # -- plans -------------------------------------------------------------------------------------------
 
-    def plan(self, scores: Scores, rate: float, *, rerank: Rank | None = None) -> Plan:
+    def plan(self, scores: Scores, rate: float, *, rerank: Rank | None = None, scale: Scale = None) -> Plan:
         """The units to remove at a rate, under the session's ``prune`` settings.
 
         Args:
             scores: Of the dense network's units.
             rate: Fraction removed.
             rerank: Ranks the pruned network in each further round; None: the scores hold for it, too.
+            scale: Factors that the layers' scores have; in the order by error their errors get them, too.
         """
         prune = self.prune
         options: dict[str, Any] = {
-            "budget": prune.budget,
-            "scope": prune.scope,
-            "min_units": prune.min_units,
+            **{key: getattr(prune, key) for key in ("budget", "scope", "min_units")},
             "costs": None if prune.budget == "units" else self.dense.unit_costs(prune.budget),
             "network": self.network,
             "groups": self.dense.coupled if prune.coupled == "group" else (),
         }
         if prune.order in JOINT:
-            scores = self.caches.in_joint_order(scores, prune.order, prune.compensate, self.dense)
-            rerank = rerank and joint_rank(rerank, self.dense.joint_order(prune.compensate), prune.order)
+            how, own = Ordering(prune.order, prune.compensate, prune.bn), rerank
+            scores = self.caches.in_order(scores, self.dense, how, scale)
+            rerank = None if own is None else lambda model: self.dense.in_order(own(model), how, scale)
         if prune.relevance_per != "unit":
             costs = self.dense.unit_costs(prune.relevance_per), options["groups"]
             scores, ranked = per_cost(scores, *costs), rerank
@@ -278,7 +277,8 @@ class PruningSession:
         if rate is None:
             rate = self.prune.rate if recipe.rate is None else recipe.rate
         scores = self.scores(recipe) if scores is None else scores
-        return self.under(recipe).plan(scores, rate, rerank=self.ranker(recipe))
+        scale = recipe.factors(self.units, self.layers)
+        return self.under(recipe).plan(scores, rate, rerank=self.ranker(recipe), scale=scale)
 
     def plan_key(self, plan: Plan) -> str:
         """Equal for plans whose networks give the same answers: what is removed and what is fitted."""
@@ -298,10 +298,9 @@ class PruningSession:
         """
         if not plan.n_removed:
             return Pruned(self.model)
-        if self.only_removes and not smaller:
-            count = len(self.validation) if images is None else images
-            if self.dense.cost().macs * count <= _WORTH_REMOVING:
-                return Pruned(self.model, plan.removed)
+        count = len(self.validation) if images is None else images
+        if self.only_removes and not smaller and self.dense.cost().macs * count <= _WORTH_REMOVING:
+            return Pruned(self.model, plan.removed)
         return Pruned(self.remove(plan).model)
 
     @property

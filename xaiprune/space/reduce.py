@@ -102,20 +102,26 @@ def _priced(session: PruningSession, per: Sequence[str]) -> bool:
 
 
 def _without_joint_order(space: Space, session: PruningSession) -> Space:
-    """The space less the joint orders, where the network has none.
+    """The space less the joint orders that the network does not have.
 
     Raises:
         XaipruneError: It has no other order.
     """
     orders = space["order"].choices
-    jointly = [order for order in orders if order in JOINT]
-    reason = why_no_joint_order(session.dense.inputs, session.units) if jointly else ""
-    if not reason:
+    reasons = {
+        order: why_no_joint_order(session.dense.inputs, session.units, order)
+        for order in orders
+        if order in JOINT
+    }
+    missing = {order: reason for order, reason in reasons.items() if reason}
+    if not missing:
         return space
-    others = tuple(order for order in orders if order not in JOINT)
+    others = tuple(order for order in orders if order not in missing)
     if not others:
-        raise XaipruneError(f"space.order={jointly[0]}: {reason}; set space.order=score")
-    log.info("space.order without %s: %s", " and ".join(jointly), reason)
+        order, reason = next(iter(missing.items()))
+        raise XaipruneError(f"space.order={order}: {reason}; set space.order=score")
+    for order, reason in missing.items():
+        log.info("space.order without %s: %s", order, reason)
     return replace(space, choices={**space.choices, "order": Choice(others)})
 
 

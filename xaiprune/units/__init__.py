@@ -1,14 +1,17 @@
 """Finds a network's unit layers (filters, neurons, heads) and the layers that read them."""
 
+from xaiprune.forward import evaluating
 from xaiprune.units.attention import Attention, find_attention
 from xaiprune.units.auto import AUTO, auto_kind
+from xaiprune.units.batch_norm import BatchNormWrittenOut
 from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
 from xaiprune.units.copying import copied
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.cutting import FORWARD_ERRORS, cut_, merged
 from xaiprune.units.find import find_units
-from xaiprune.units.flow import Flow, Op, default_example, device_of, evaluating, trace
+from xaiprune.units.flow import Flow, Op, default_example, device_of, trace
 from xaiprune.units.heads import record_calls, shrink_heads_
+from xaiprune.units.image_axis import ImageAxis, find_image_axis, image_axes
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
@@ -19,9 +22,11 @@ __all__ = [
     "AUTO",
     "FORWARD_ERRORS",
     "Attention",
+    "BatchNormWrittenOut",
     "Consumer",
     "Cuts",
     "Flow",
+    "ImageAxis",
     "Links",
     "Op",
     "Reach",
@@ -34,9 +39,11 @@ __all__ = [
     "device_of",
     "evaluating",
     "find_attention",
+    "find_image_axis",
     "find_links",
     "find_streams",
     "find_units",
+    "image_axes",
     "in_execution_order",
     "is_classifier",
     "layer_calls",

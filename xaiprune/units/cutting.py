@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import evaluating
 from xaiprune.tracing import running_modules
 from xaiprune.units.copying import copied
-from xaiprune.units.flow import Flow, evaluating
+from xaiprune.units.flow import Flow
 from xaiprune.units.slices import Cuts, Slices
 
 # What forwards raise when sizes do not fit.

@@ -5,8 +5,7 @@ made of overridable functions (``torch.overrides``), no matter which library the
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits_of
+from xaiprune.forward import as_input, evaluating, input_channels, logits_of
 from xaiprune.tracing import plain_name, running_modules, short_name
 
 
@@ -133,18 +132,6 @@ class _Recorder(TorchFunctionMode):
         return result
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The network in eval mode while it lasts; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def trace(model: nn.Module, example: Tensor) -> Flow:
     """Run one forward and record it.
 
@@ -164,6 +151,7 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
     try:
         with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
             recorder.running = running
+            example = as_input(model, example)
             recorder.new_value(example)
             output = model(example)
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -194,14 +182,10 @@ def default_example(model: nn.Module) -> Tensor:
 def _input_size(model: nn.Module) -> tuple[int, ...]:
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     size = config.get("input_size") if isinstance(config, Mapping) else getattr(config, "input_size", None)
-    size = tuple(size) if size else None
-    channels = size[0] if size else 3
-    for module in model.modules():
-        side = getattr(module, "img_size", None)
-        if isinstance(side, tuple) and len(side) == 2 and getattr(module, "strict_img_size", True):
-            return (channels, *side)
-    if size:
-        return size
-    side = getattr(model, "image_size", 224)
-    height, width = side if isinstance(side, tuple) else (side, side)
-    return (channels, int(height), int(width))
+    if size and size[0] != 3:
+        return tuple(size)
+    fixed = (getattr(m, "img_size", None) for m in model.modules() if getattr(m, "strict_img_size", True))
+    side: Any = next((side for side in fixed if isinstance(side, tuple) and len(side) == 2), None)
+    side = side or (size[1:] if size else getattr(model, "image_size", 224))
+    height, width = map(int, side if isinstance(side, (tuple, list)) else (side, side))
+    return (input_channels(model, height, width), height, width)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import evaluating
 from xaiprune.units.copying import copied
 from xaiprune.units.cutting import FORWARD_ERRORS
-from xaiprune.units.flow import Flow, evaluating
+from xaiprune.units.flow import Flow
 from xaiprune.units.layer import UnitLayer
 
 _HEAD_COUNTS = ("num_heads", "n_heads", "heads")

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.batch_norm import BatchNormWrittenOut
 from xaiprune.attribution.criteria.batches import batches, check, right_logits, untouched
-from xaiprune.attribution.criteria.taps import captured, image_axes, per_unit, require_all
+from xaiprune.attribution.criteria.taps import captured, per_unit, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
-from xaiprune.attribution.image_axis import ImageAxis
 from xaiprune.attribution.targets import Labels, labels_of, normal
 from xaiprune.embedding import Leaves
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, as_found, count_of, part_of, run
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer
+from xaiprune.units import ImageAxis, UnitLayer, image_axes
+from xaiprune.units.batch_norm import BatchNormWrittenOut
 
 ActivationsAndGradients = dict[str, list[tuple[Tensor, Tensor]]]
 """Unit layer name -> (activation, gradient of the right logit) of every call of its tap."""
@@ -194,7 +193,8 @@ def axes_and_size(
     with torch.inference_mode(False), torch.no_grad(), captured(model, units, keep=torch.clone) as store:
         run(model, part_of(pair, slice(0, 1)))
     both = activations_and_gradients(model, pair, pair_labels, units, task, of=1)
-    axes = image_axes(units, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
+    channels = [unit.dim for unit in units]
+    axes = image_axes(channels, [store[unit.name] for unit in units], [both[unit.name] for unit in units])
     return (1, None) if axes is None else (batch_size, {u.name: a for u, a in zip(units, axes, strict=True)})
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.image_axis import ImageAxis, find_image_axis
 from xaiprune.errors import XaipruneError
-from xaiprune.units.layer import UnitLayer
+from xaiprune.units import ImageAxis, UnitLayer
 
 Captured = dict[str, list[Tensor]]
 """Unit layer name -> the tapped tensor of every call of the tap, in order (a shared module has several)."""
@@ -93,35 +92,6 @@ def by_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTE
 def per_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTERMOST) -> Tensor:
     """Sum a tapped tensor over everything but images and units, (N, units); see `by_unit`."""
     return by_unit(tensor, unit, count, axis).sum((1, 3))
-
-
-def image_axes(
-    units: Sequence[UnitLayer],
-    one: Sequence[Sequence[Tensor]],
-    two: Sequence[Sequence[tuple[Tensor, Tensor]]],
-) -> list[list[ImageAxis]] | None:
-    """Which part of each tapped tensor belongs to which image.
-
-    Args:
-        units: The unit layers.
-        one: What was tapped at each of them, call by call, for one image.
-        two: For the same image and another in one batch, each with the gradient of the first image's logits.
-
-    Returns:
-        For each unit layer the axis of each call; None where one cannot be found, or where one image's logits
-        depend on the other image: only batches of one image are what they seem.
-    """
-    found: list[list[ImageAxis]] = []
-    for unit, alone, both in zip(units, one, two, strict=True):
-        if len(alone) != len(both):
-            return None
-        found.append([])
-        for a, (b, g) in zip(alone, both, strict=True):
-            axis = find_image_axis(a, b, unit.dim)
-            if axis is None or bool(axis.first(g, 2, unit.dim)[1].any()):
-                return None
-            found[-1].append(axis)
-    return found
 
 
 def tap_module(model: nn.Module, unit: UnitLayer) -> nn.Module:

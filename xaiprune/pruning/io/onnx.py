@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.forward import logits_of
+from xaiprune.forward import as_input, logits_of
 
 ONNX = "model.onnx"
 
@@ -26,14 +26,14 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
 
     Raises:
         XaipruneError: If the ``onnx`` extra is not installed, the network returns no logits, or it cannot be
-            exported.
+            exported, or onnxruntime does not run it in its precision.
     """
     try:
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise XaipruneError(f"ONNX needs {error.name}; pip install 'xaiprune[onnx]'") from error
-    images = torch.randn(2, *example.shape[1:])
+    images = as_input(model, torch.randn(2, *example.shape[1:]))
     with torch.no_grad():
         expected = logits_of(model(images))
     try:
@@ -51,8 +51,15 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
                     external_data=False,
                     verbose=False,
                 )
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+            try:
+                session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+                found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+            except Exception as error:  # its own, which have no common base, and numpy's of bfloat16
+                advice = "" if images.dtype == torch.float32 else "; export model.float()"
+                raise XaipruneError(
+                    f"onnxruntime does not run {type(model).__name__} in {images.dtype} "
+                    f"({_line(error)}){advice}"
+                ) from error
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise XaipruneError(f"{type(model).__name__} cannot be exported to ONNX: {_line(error)}") from error
     return float((expected - found).abs().max())

@@ -1,10 +1,12 @@
 """Recalibrates BatchNorm's statistics on the pruned network."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from xaiprune.forward import as_input
 from xaiprune.pruning.statistics import ImageStream
 from xaiprune.units import evaluating
 
@@ -31,10 +33,27 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
                 norm.momentum = None  # a plain average over batches
                 norm.training = True
             for part in _parts(ImageStream.of(images, batch_size)):
-                model(part)
+                model(as_input(model, part))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Inside the block, every BatchNorm normalises by the batch at hand, and its running statistics stay.
+
+    The answers are those of a network whose statistics were recalibrated on this batch, for one forward.
+    """
+    norms = _norms(model)
+    before = [(norm.momentum, norm.training, norm.num_batches_tracked) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum, norm.training, norm.num_batches_tracked = 0.0, True, None
+        yield
+    finally:
+        for norm, (momentum, training, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.training, norm.num_batches_tracked = momentum, training, count
 
 
 def has_batchnorm(model: nn.Module) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits_of
+from xaiprune.forward import as_input, logits_of
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal.attention import replace_multihead_
@@ -107,7 +107,7 @@ def remove_with_report(
     """
     if coupled not in ("mask", "group"):
         raise XaipruneError(f"prune.coupled={coupled} is unknown; choose mask or group")
-    example = default_example(model) if example is None else example[:1]
+    example = default_example(model) if example is None else as_input(model, example[:1])
     layers = {layer.name: layer for layer in units}
     removed = units_to_remove(plan, units)
     for name, chosen in removed.items():

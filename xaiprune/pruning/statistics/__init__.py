@@ -9,6 +9,7 @@ from xaiprune.pruning.statistics.samples import (
     bytes_of_samples,
     dense_samples,
     samples_of_input,
+    told_apart,
 )
 from xaiprune.pruning.statistics.stream import ImageStream
 
@@ -29,4 +30,5 @@ __all__ = [
     "moments_by_part",
     "ridge_map",
     "samples_of_input",
+    "told_apart",
 ]

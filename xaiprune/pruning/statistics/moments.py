@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.pruning.statistics.inputs import Inputs
-from xaiprune.pruning.statistics.samples import dense_samples
+from xaiprune.pruning.statistics.samples import dense_samples, told_apart
 from xaiprune.pruning.statistics.stream import ImageStream
 
 HELD_OUT = 5  # every fifth image is held out to choose the ridge strength
@@ -111,7 +111,8 @@ def collect_moments(model: nn.Module, inputs: dict[str, Inputs], images: ImageSt
         images: Two or more.
     """
     found = Statistics(inputs)
-    for numbers, seen in dense_samples(model, inputs, images):
+    images, axes = told_apart(model, inputs, images)
+    for numbers, seen in dense_samples(model, inputs, images, axes):
         for name, (lines, weight) in seen.items():
             parts = moments_by_part(numbers, lines, weight)
             for moments, into in zip(parts, (found.fit, found.held_out), strict=True):

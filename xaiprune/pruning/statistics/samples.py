@@ -1,23 +1,28 @@
 """Samples of consumers' inputs, weighted by how much the network's answer depends on each of them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xaiprune.forward import as_found, logits_of
+from xaiprune.forward import as_found, as_input, logits_of
 from xaiprune.pruning.statistics.inputs import Inputs
 from xaiprune.pruning.statistics.stream import ImageStream
+from xaiprune.units import BatchNormWrittenOut, ImageAxis, image_axes
 
 _MIN_SAMPLES, _PER_CHANNEL = 8192, 12
 # Part of a sample's weight that follows the answer's gradient; the rest is the same for all samples, so that
 # every position has some weight.
 _BY_GRADIENT = 0.9
+
+Axes = Mapping[str, ImageAxis]
+_Kept = TypeVar("_Kept")
 
 
 @dataclass
@@ -26,9 +31,11 @@ class DenseSamples:
 
     Attributes:
         seen: Consumer -> (samples (n, C), weights (n,)), image after image, as `dense_samples` gives them.
+        axes: Consumer -> which part of its input belongs to which image; None where images run one by one.
     """
 
     seen: dict[str, tuple[Tensor, Tensor]]
+    axes: Axes | None
 
     @property
     def nbytes(self) -> int:
@@ -44,24 +51,58 @@ def _nbytes(seen: Mapping[str, tuple[Tensor, Tensor]]) -> int:
 
 
 def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> DenseSamples:
-    """`dense_samples` of all images."""
-    parts = [seen for _, seen in dense_samples(model, inputs, images)]
+    """`dense_samples` of all images; none where these have to run one by one."""
+    images, axes = told_apart(model, inputs, images)
+    if axes is None:
+        return DenseSamples({}, None)
+    parts = [seen for _, seen in dense_samples(model, inputs, images, axes)]
     whole = {}
     for name in inputs:
         lines, weights = zip(*(part.pop(name) for part in parts), strict=True)
         whole[name] = torch.cat(lines), torch.cat(weights)
-    return DenseSamples(whole)
+    return DenseSamples(whole, axes)
 
 
 def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> int:
     """What `all_samples` would take, estimated from the samples of one image."""
-    with torch.inference_mode(False), torch.enable_grad():
-        seen = _weighted(model, inputs, next(images.open())[:1].clone().requires_grad_(), len(images))
-    return len(images) * _nbytes(seen)
+    return len(images) * _nbytes(_weighted(model, inputs, next(images.open())[:1], len(images), None))
+
+
+def told_apart(
+    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream
+) -> tuple[ImageStream, Axes | None]:
+    """Images in batches of which can be told what each consumer reads of each image, and how.
+
+    Args:
+        model: The dense network, in eval mode.
+        inputs: Consumer -> its channels.
+        images: Two or more.
+
+    Returns:
+        The images and consumer -> which part of its input belongs to which image; or the images one by one
+        and None, where that cannot be told or one image's logits depend on another image.
+    """
+    pair = images.first(2)
+
+    def keep(_: str, read: Tensor) -> Tensor:
+        return read.clone()
+
+    try:
+        one, two = _entering(model, inputs, pair[:1], keep), _entering(model, inputs, pair, keep, of=1)
+    except torch.OutOfMemoryError:
+        return images.one_by_one(), None
+    found = image_axes(
+        [_channels(model.get_submodule(name)) for name in inputs],
+        [[read] for read, _ in one.values()],
+        [[(read, torch.zeros_like(read) if g is None else g)] for read, g in two.values()],
+    )
+    if found is None:
+        return images.one_by_one(), None
+    return images, {name: axis for name, (axis,) in zip(inputs, found, strict=True)}
 
 
 def dense_samples(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream
+    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream, axes: Axes | None
 ) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
     """Samples of every consumer's input, batch by batch, with weights.
 
@@ -74,67 +115,95 @@ def dense_samples(
         model: The dense network, in eval mode.
         inputs: Consumer -> its channels.
         images: One forward and backward for each of its batches.
+        axes: Which part of a consumer's input belongs to which image; None: images come one by one.
 
     Yields:
         Numbers of the batch's images, and consumer -> (samples (n, C), weights (n,)).
     """
     for numbers, part in images.numbered():
-        with torch.inference_mode(False), torch.enable_grad():
-            seen = _weighted(model, inputs, part.clone().requires_grad_(), len(images))
-        yield numbers, seen
+        yield numbers, _weighted(model, inputs, part, len(images), axes)
+
+
+def _entering(
+    model: nn.Module,
+    inputs: Mapping[str, Inputs],
+    images: Tensor,
+    keep: Callable[[str, Tensor], _Kept],
+    of: int | None = None,
+) -> dict[str, tuple[_Kept, Tensor | None]]:
+    """What consumers read of a batch, and the gradient of the top logits at their outputs.
+
+    Args:
+        model: The dense network, in eval mode.
+        inputs: Consumer -> its channels.
+        images: The batch.
+        keep: Called with a consumer and its input; the network may overwrite that afterwards.
+        of: How many images' logits count; None: all.
+
+    Returns:
+        Consumer -> what `keep` returned, and the gradient; None where the logits do not depend on the output.
+    """
+    kept: dict[str, _Kept] = {}
+    gradients: dict[str, Tensor] = {}
+
+    def after(name: str, _: nn.Module, args: Any, output: Tensor) -> None:
+        kept[name] = keep(name, args[0].detach())
+        # A tensor's hook is not affected by later in-place changes.
+        output.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()))
+
+    with torch.inference_mode(False), torch.enable_grad(), as_found(model), ExitStack() as block:
+        for name in inputs:
+            block.enter_context(model.get_submodule(name).register_forward_hook(partial(after, name)))
+        if len(images) == 1:  # PyTorch's own backward of BatchNorm is wrong there
+            block.enter_context(BatchNormWrittenOut())
+        leaf = as_input(model, images).detach().clone().requires_grad_()
+        torch.autograd.grad(logits_of(model(leaf)).max(1).values[:of].sum(), leaf)
+    return {name: (kept[name], gradients.get(name)) for name in inputs}
 
 
 def _weighted(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, total: int
+    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, total: int, axes: Axes | None
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    lines: dict[str, Tensor] = {}
-    grids: dict[str, torch.Size] = {}
-    gradients: dict[str, Tensor] = {}
-    with ExitStack() as hooks:
-        for name, own in inputs.items():
+    modules = {name: model.get_submodule(name) for name in inputs}
+    axis = {name: ImageAxis() if axes is None else axes[name] for name in inputs}
+    count = len(images)
 
-            def keep(module: nn.Module, args: Any, output: Tensor, own: Inputs = own) -> None:
-                entering = args[0].detach()
-                lines[own.module] = samples_of_input(module, entering, own, len(images), total)
-                grids[own.module] = entering.shape
+    def keep(name: str, read: Tensor) -> tuple[Tensor, torch.Size]:
+        return samples_of_input(modules[name], read, inputs[name], count, total, axis[name]), read.shape
 
-                def take(
-                    gradient: Tensor,
-                ) -> None:  # a tensor's hook is not affected by later in-place changes
-                    gradients[own.module] = gradient.detach()
-
-                output.register_hook(take)
-
-            hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
-        hooks.enter_context(as_found(model))
-        answer = logits_of(model(images)).max(1).values.sum()
-        torch.autograd.grad(answer, images)
     found = {}
-    for name, own in inputs.items():
-        module = model.get_submodule(name)
-        weight = _weights(module, gradients.get(name), grids[name], own, len(images), total)
-        found[name] = (lines[name], weight.expand(len(lines[name])) if weight.numel() == 1 else weight)
+    for name, ((lines, shape), gradient) in _entering(model, inputs, images, keep).items():
+        weight = _weights(modules[name], gradient, shape, inputs[name], count, total, axis[name])
+        found[name] = (lines, weight.expand(len(lines)) if weight.numel() == 1 else weight)
     return found
 
 
 def _weights(
-    module: nn.Module, gradient: Tensor | None, grid: torch.Size, inputs: Inputs, batch: int, total: int
+    module: nn.Module,
+    gradient: Tensor | None,
+    shape: torch.Size,
+    inputs: Inputs,
+    batch: int,
+    total: int,
+    axis: ImageAxis,
 ) -> Tensor:
     """The samples' weights, (n,); one for all where the consumer sees a whole image at once."""
     if gradient is None or inputs.repeat > 1:
         return torch.ones(1)
+    channels = _channels(module)
+    square = gradient.square().sum(channels, keepdim=True)
     if isinstance(module, nn.Conv2d):
-        square = gradient.square().sum(1, keepdim=True)
-        weight = F.interpolate(square, size=grid[2:], mode="area").reshape(batch, -1)
-    else:
-        weight = gradient.square().sum(-1).reshape(batch, -1)
+        square = F.interpolate(square, size=shape[2:], mode="area")
+    weight = axis.first(square, batch, channels).reshape(batch, -1)
     mean = weight.mean(1, keepdim=True)
     weight = torch.where(mean > 0, weight / mean.clamp_min(torch.finfo(weight.dtype).tiny), 1.0)
     weight = (1 - _BY_GRADIENT) + _BY_GRADIENT * weight
     return weight[:, :: _stride(weight.shape[1], inputs, total)].reshape(-1)
 
 
-def samples_of_input(module: nn.Module, tensor: Tensor, inputs: Inputs, batch: int, total: int) -> Tensor:
+def samples_of_input(
+    module: nn.Module, tensor: Tensor, inputs: Inputs, batch: int, total: int, axis: ImageAxis
+) -> Tensor:
     """A consumer's input as (n, C), image after image, at evenly spread positions.
 
     Neighbouring pixels are nearly alike, so no more positions are used than the moments need. The choice
@@ -142,19 +211,22 @@ def samples_of_input(module: nn.Module, tensor: Tensor, inputs: Inputs, batch: i
 
     Args:
         module: The consumer.
-        tensor: Its input; images come first, possibly as several rows each (windows of attention).
+        tensor: Its input.
         inputs: Its channels.
         batch: Images in this forward.
         total: Reference images in all.
+        axis: Which part of the input belongs to which image.
     """
-    if isinstance(module, nn.Conv2d):
-        lines = tensor.flatten(2).transpose(1, 2)  # (N, HW, C)
-    elif inputs.repeat > 1:
-        lines = tensor.reshape(batch, inputs.channels, inputs.repeat).transpose(1, 2)
-    else:
-        lines = tensor
+    lines = axis.first(tensor, batch, _channels(module))  # (N, ..., channels)
+    if inputs.repeat > 1:
+        lines = lines.unflatten(-1, (inputs.channels, inputs.repeat)).transpose(-1, -2)
     lines = lines.reshape(batch, -1, inputs.channels)
     return lines[:, :: _stride(lines.shape[1], inputs, total)].reshape(-1, inputs.channels).clone()
+
+
+def _channels(module: nn.Module) -> int:
+    """The dimension of a consumer's input and output that runs over channels."""
+    return 1 if isinstance(module, nn.Conv2d) else -1
 
 
 def _stride(positions: int, inputs: Inputs, total: int) -> int:

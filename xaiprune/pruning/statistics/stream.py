@@ -51,6 +51,19 @@ class ImageStream:
         if start != self.count:
             raise XaipruneError(f"{self.count} images were counted, but a pass over them gave {start}")
 
+    def first(self, count: int) -> Tensor:
+        """The first images, (count, 3, H, W), or all if there are fewer."""
+        found: list[Tensor] = []
+        for images in self.open():
+            found.append(images)
+            if sum(map(len, found)) >= count:
+                break
+        return torch.cat(found)[:count]
+
+    def one_by_one(self) -> ImageStream:
+        """The same images in batches of one."""
+        return ImageStream(self.count, lambda: (image for images in self.open() for image in images.split(1)))
+
     def blank(self) -> Tensor:
         """One blank image of the same size, (1, 3, H, W)."""
-        return torch.zeros_like(next(self.open())[:1])
+        return torch.zeros_like(self.first(1))

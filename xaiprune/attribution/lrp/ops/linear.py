@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xaiprune.attribution.batch_norm import affine, scale_and_shift
 from xaiprune.attribution.lrp.engine.linear_call import ConvGeometry, LinearCall, WeightCache
 from xaiprune.attribution.lrp.engine.nodes import LinearNode
 from xaiprune.attribution.lrp.engine.recorder import Op, Recorder
 from xaiprune.attribution.lrp.engine.tags import Tag, constants, set_tag, tag_of
 from xaiprune.registry import register_operation
+from xaiprune.units.batch_norm import affine, scale_and_shift
 
 
 @register_operation("linear")

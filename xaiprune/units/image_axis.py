@@ -6,6 +6,7 @@ into windows, or append mirrored copies to the batch. So one image is compared w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -64,3 +65,33 @@ def find_image_axis(one: Tensor, two: Tensor, channels: int) -> ImageAxis | None
         found[axis] = float(difference.norm() / alone.norm().clamp_min(1e-30))
     best = min(found, key=lambda axis: found[axis])
     return best if found[best] <= _TOLERANCE else None
+
+
+def image_axes(
+    channels: Sequence[int],
+    one: Sequence[Sequence[Tensor]],
+    two: Sequence[Sequence[tuple[Tensor, Tensor]]],
+) -> list[list[ImageAxis]] | None:
+    """Which part of each of several activations belongs to which image.
+
+    Args:
+        channels: Of each activation, the dimension that runs over channels.
+        one: The activations of one image; a module that runs several times has several.
+        two: Those of the same image and another in one batch, each with the gradient of the first image's
+            logits.
+
+    Returns:
+        For each activation the axis of each call; None where one cannot be found, or where one image's logits
+        depend on the other image: only batches of one image are what they seem.
+    """
+    found: list[list[ImageAxis]] = []
+    for dim, alone, both in zip(channels, one, two, strict=True):
+        if len(alone) != len(both):
+            return None
+        found.append([])
+        for a, (b, g) in zip(alone, both, strict=True):
+            axis = find_image_axis(a, b, dim)
+            if axis is None or bool(axis.first(g, 2, dim)[1].any()):
+                return None
+            found[-1].append(axis)
+    return found
