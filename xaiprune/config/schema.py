@@ -20,9 +20,9 @@ class ModelConfig:
 
     Attributes:
         name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``) or one of the
-            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``); or ``hf``.
-        path: With ``model=hf``: a language model of transformers with its tokenizer, as a folder, a folder
-            with a GGUF file, or a name on the hub.
+            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
+        path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with
+            a GGUF file, or a name on the hub.
         pretrained: Take timm's weights from the hub.
         checkpoint: Weights file, safetensors or torch (opened with ``weights_only``).
         kwargs: Further arguments of ``timm.create_model``, for example ``{num_classes: 10}``.
@@ -292,8 +292,7 @@ class Config:
         threads: CPU threads (None: torch's default, or a worker's share of the processor).
         worker: Number of this process among several that work on one study (None: it works alone). It decides
             the GPU and the sampler's seed.
-        output_dir: Folder for what a task writes (None: ``studies/<name>``, for prune ``pruned`` in
-            it; for train: ``outputs``).
+        output_dir: Folder for what a task writes (None: ``studies/<name>``; for train: ``outputs``).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
