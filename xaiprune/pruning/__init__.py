@@ -23,7 +23,7 @@ from xaiprune.pruning.removal import (
     remove,
     remove_with_report,
 )
-from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
+from xaiprune.pruning.statistics import ConsumerInputs, DenseSamples, ImageStream, Statistics
 
 __all__ = [
     "BN",
@@ -34,9 +34,9 @@ __all__ = [
     "ORDERS",
     "PER",
     "SCOPES",
+    "ConsumerInputs",
     "DenseSamples",
     "ImageStream",
-    "Inputs",
     "JointOrder",
     "Plan",
     "PlanLike",

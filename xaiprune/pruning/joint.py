@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning.statistics import DEFAULT_STRENGTH, Inputs, Statistics, means
-from xaiprune.units import UnitLayer
+from xaiprune.pruning.statistics import DEFAULT_STRENGTH, ConsumerInputs, Statistics, means
+from xaiprune.units import UnitLayer, weight_of
 
 ORDERS = ("score", "joint", "error")
 JOINT = ORDERS[1:]  # those that a `JointOrder` makes
@@ -138,7 +138,7 @@ class JointOrder:
         return found
 
 
-def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer]) -> str:
+def why_no_joint_order(inputs: Mapping[str, ConsumerInputs], units: Sequence[UnitLayer]) -> str:
     """Why units cannot be ordered jointly; empty where they can.
 
     Args:
@@ -179,12 +179,12 @@ class _Read:
         channels: The channels at which it reads each of them, (r, w).
     """
 
-    inputs: Inputs
+    inputs: ConsumerInputs
     units: Tensor
     channels: Tensor
 
     @staticmethod
-    def of(inputs: Inputs, layer: UnitLayer) -> _Read | None:
+    def of(inputs: ConsumerInputs, layer: UnitLayer) -> _Read | None:
         """None if the consumer reads none of the layer's units."""
         channels: dict[int, list[int]] = {}
         for channel, owner in enumerate(inputs.unit):
@@ -196,10 +196,9 @@ class _Read:
         return _Read(inputs, torch.tensor(units), torch.tensor([channels[unit] for unit in units]))
 
 
-def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
+def _weight(model: nn.Module, inputs: ConsumerInputs) -> Tensor:
     """A consumer's weight as (channels, outputs x taps), float64 on the CPU."""
-    weight: Tensor = model.get_submodule(inputs.module).weight  # type: ignore[assignment]
-    taps = inputs.taps(weight).cpu()
+    taps = inputs.taps(weight_of(model.get_submodule(inputs.module))).cpu()
     return taps.transpose(0, 1).reshape(inputs.channels, -1)
 
 

@@ -11,9 +11,9 @@ from xaiprune.attribution import Relevance, Scores
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
+    ConsumerInputs,
     DenseSamples,
     ImageStream,
-    Inputs,
     JointOrder,
     Statistics,
     couple,
@@ -65,7 +65,7 @@ class DenseNetwork:
     images: Tensor
     batch: BatchSizes = field(default_factory=BatchSizes)
     calibration: LabelledImages | None = None
-    _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
+    _inputs: Mapping[str, ConsumerInputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
@@ -96,7 +96,7 @@ class DenseNetwork:
         return ImageStream(len(calibration), batches)
 
     @property
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, ConsumerInputs]:
         """Which units each consumer reads; only those that can be removed have consumers of their own."""
         if self._inputs is None:
             self._inputs = inputs_of(self.model, self.units, self.example)

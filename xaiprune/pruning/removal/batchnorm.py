@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from xaiprune.forward import Inputs, count_of, is_text, run
 from xaiprune.pruning.statistics import ImageStream
 from xaiprune.units import evaluating
 
 
-def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: int = 50) -> None:
+def recalibrate_bn_(model: nn.Module, images: Inputs | ImageStream, batch_size: int = 50) -> None:
     """Replace every BatchNorm's running statistics by those of the images, in place.
 
     On a network that is only masked, call it inside ``masked``. The statistics are averaged over batches; a
@@ -31,7 +32,7 @@ def recalibrate_bn_(model: nn.Module, images: Tensor | ImageStream, batch_size: 
                 norm.momentum = None  # a plain average over batches
                 norm.training = True
             for part in _parts(ImageStream.of(images, batch_size)):
-                model(part)
+                run(model, part)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
@@ -47,12 +48,12 @@ def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [norm for norm in norms if norm.track_running_stats]
 
 
-def _parts(images: ImageStream) -> Iterator[Tensor]:
-    last: Tensor | None = None
+def _parts(images: ImageStream) -> Iterator[Inputs]:
+    last: Inputs | None = None
     for _, part in images.numbered():
-        if last is not None and len(part) > 1:
+        if last is not None and (count_of(part) > 1 or is_text(part)):
             yield last
             last = None
-        last = part if last is None else torch.cat([last, part])
+        last = part if last is None else torch.cat([last, part])  # type: ignore[list-item]
     if last is not None:
         yield last

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xaiprune.forward import as_found, logits_of
-from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.embedding import Leaves
+from xaiprune.forward import Inputs, as_found, count_of, logits_of, part_of, real_positions
+from xaiprune.pruning.statistics.inputs import ConsumerInputs
 from xaiprune.pruning.statistics.stream import ImageStream
 
 _MIN_SAMPLES, _PER_CHANNEL = 8192, 12
@@ -43,7 +44,7 @@ def _nbytes(seen: Mapping[str, tuple[Tensor, Tensor]]) -> int:
     return sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
 
 
-def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> DenseSamples:
+def all_samples(model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream) -> DenseSamples:
     """`dense_samples` of all images."""
     parts = [seen for _, seen in dense_samples(model, inputs, images)]
     whole = {}
@@ -53,15 +54,15 @@ def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStr
     return DenseSamples(whole)
 
 
-def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> int:
+def bytes_of_samples(model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream) -> int:
     """What `all_samples` would take, estimated from the samples of one image."""
     with torch.inference_mode(False), torch.enable_grad():
-        seen = _weighted(model, inputs, next(images.open())[:1].clone().requires_grad_(), len(images))
+        seen = _weighted(model, inputs, part_of(next(images.open()), slice(0, 1)), len(images))
     return len(images) * _nbytes(seen)
 
 
 def dense_samples(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream
+    model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream
 ) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
     """Samples of every consumer's input, batch by batch, with weights.
 
@@ -80,22 +81,23 @@ def dense_samples(
     """
     for numbers, part in images.numbered():
         with torch.inference_mode(False), torch.enable_grad():
-            seen = _weighted(model, inputs, part.clone().requires_grad_(), len(images))
+            seen = _weighted(model, inputs, part, len(images))
         yield numbers, seen
 
 
 def _weighted(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, total: int
+    model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: Inputs, total: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
     lines: dict[str, Tensor] = {}
     grids: dict[str, torch.Size] = {}
     gradients: dict[str, Tensor] = {}
+    count = count_of(images)
     with ExitStack() as hooks:
         for name, own in inputs.items():
 
-            def keep(module: nn.Module, args: Any, output: Tensor, own: Inputs = own) -> None:
+            def keep(module: nn.Module, args: Any, output: Tensor, own: ConsumerInputs = own) -> None:
                 entering = args[0].detach()
-                lines[own.module] = samples_of_input(module, entering, own, len(images), total)
+                lines[own.module] = samples_of_input(module, entering, own, count, total)
                 grids[own.module] = entering.shape
 
                 def take(
@@ -107,20 +109,34 @@ def _weighted(
 
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keep))
         hooks.enter_context(as_found(model))
-        answer = logits_of(model(images)).max(1).values.sum()
-        torch.autograd.grad(answer, images)
+        leaves = Leaves(images)
+        answers = logits_of(leaves.run(model)).max(-1).values  # one for each image, or position of a text
+        counted = real_positions(images, answers.shape)
+        leaves.gradients((answers if counted is None else answers[counted]).sum())
     found = {}
     for name, own in inputs.items():
         module = model.get_submodule(name)
-        weight = _weights(module, gradients.get(name), grids[name], own, len(images), total)
+        counted = real_positions(images, grids[name][:-1])
+        weight = _weights(module, gradients.get(name), grids[name], own, count, total, counted)
         found[name] = (lines[name], weight.expand(len(lines[name])) if weight.numel() == 1 else weight)
     return found
 
 
 def _weights(
-    module: nn.Module, gradient: Tensor | None, grid: torch.Size, inputs: Inputs, batch: int, total: int
+    module: nn.Module,
+    gradient: Tensor | None,
+    grid: torch.Size,
+    inputs: ConsumerInputs,
+    batch: int,
+    total: int,
+    counted: Tensor | None,
 ) -> Tensor:
-    """The samples' weights, (n,); one for all where the consumer sees a whole image at once."""
+    """The samples' weights, (n,); one for all where the consumer sees a whole image at once.
+
+    Padding of texts has the weight zero.
+    """
+    if gradient is None and counted is not None:
+        return counted[:, :: _stride(grid[1], inputs, total)].reshape(-1).float()
     if gradient is None or inputs.repeat > 1:
         return torch.ones(1)
     if isinstance(module, nn.Conv2d):
@@ -128,13 +144,19 @@ def _weights(
         weight = F.interpolate(square, size=grid[2:], mode="area").reshape(batch, -1)
     else:
         weight = gradient.square().sum(-1).reshape(batch, -1)
-    mean = weight.mean(1, keepdim=True)
+    if counted is None:
+        mean = weight.mean(1, keepdim=True)
+    else:
+        mean = (weight * counted).sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp_min(1)
     weight = torch.where(mean > 0, weight / mean.clamp_min(torch.finfo(weight.dtype).tiny), 1.0)
     weight = (1 - _BY_GRADIENT) + _BY_GRADIENT * weight
+    weight = weight if counted is None else weight * counted
     return weight[:, :: _stride(weight.shape[1], inputs, total)].reshape(-1)
 
 
-def samples_of_input(module: nn.Module, tensor: Tensor, inputs: Inputs, batch: int, total: int) -> Tensor:
+def samples_of_input(
+    module: nn.Module, tensor: Tensor, inputs: ConsumerInputs, batch: int, total: int
+) -> Tensor:
     """A consumer's input as (n, C), image after image, at evenly spread positions.
 
     Neighbouring pixels are nearly alike, so no more positions are used than the moments need. The choice
@@ -157,7 +179,7 @@ def samples_of_input(module: nn.Module, tensor: Tensor, inputs: Inputs, batch: i
     return lines[:, :: _stride(lines.shape[1], inputs, total)].reshape(-1, inputs.channels).clone()
 
 
-def _stride(positions: int, inputs: Inputs, total: int) -> int:
+def _stride(positions: int, inputs: ConsumerInputs, total: int) -> int:
     """The distance between two positions of an image that are sampled."""
     enough = max(_MIN_SAMPLES, _PER_CHANNEL * inputs.channels)
     step = max(1, positions * total // enough)
