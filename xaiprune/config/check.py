@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule
-from xaiprune.config.options import DIGITS_NETWORKS, check_model_name
+from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, check_model_name
 from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
 from xaiprune.config.schema import Config, DataConfig
@@ -136,6 +136,8 @@ def _check_files(config: Config) -> None:
         )
     if config.model.checkpoint is not None and config.model.pretrained:
         raise XaipruneError("model.checkpoint and model.pretrained=true both name weights; set one of them")
+    if config.model.path is not None and config.model.name != HUGGING_FACE and config.model.pruned is None:
+        raise XaipruneError("model.path has no effect without model=hf, a language model of transformers")
 
 
 def _check_digits(config: Config) -> None:

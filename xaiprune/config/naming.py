@@ -43,7 +43,8 @@ def default_storage(name: str) -> str:
 
 def study_name(config: Config, label: str = "") -> str:
     """``<model>-<data>-<units>-<rate>``, then ``-<label>`` if there is one; safe as a file name."""
-    network = Path(config.model.pruned).name if config.model.pruned else config.model.name
+    folder = config.model.pruned or config.model.path
+    network = Path(folder).name if folder else config.model.name
     root = config.data.root or next(iter(split_roots(config.data).values()), None)
     data = Path(root).expanduser().resolve().name if root else config.data.source
     parts = [network, data, config.units.kind, f"{config.prune.rate:g}", *([label] if label else [])]

@@ -6,6 +6,7 @@ from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 DIGITS_NETWORKS = ("digits_vgg", "digits_resnet", "digits_vit")
+HUGGING_FACE = "hf"  # a language model of transformers, which model.path has
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 # Group -> the key that its option sets, and what the option may be.
 _REGISTERED = {
@@ -37,7 +38,7 @@ def check_model_name(name: str) -> None:
     Raises:
         XaipruneError: Names the closest valid one.
     """
-    if name in DIGITS_NETWORKS or name.startswith(_ELSEWHERE):
+    if name in (*DIGITS_NETWORKS, HUGGING_FACE) or name.startswith(_ELSEWHERE):
         return
     import timm  # takes seconds, and is needed only if a timm network is asked for
 

@@ -20,7 +20,9 @@ class ModelConfig:
 
     Attributes:
         name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``) or one of the
-            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``).
+            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``); ``hf``: see ``path``.
+        path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with a
+            GGUF file, or a name on the hub.
         pretrained: Take timm's weights from the hub.
         checkpoint: Weights file, safetensors or torch (opened with ``weights_only``).
         kwargs: Further arguments of ``timm.create_model``, for example ``{num_classes: 10}``.
@@ -28,6 +30,7 @@ class ModelConfig:
     """
 
     name: str = MISSING
+    path: str | None = None
     pretrained: bool = False
     checkpoint: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)

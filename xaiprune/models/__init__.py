@@ -5,13 +5,15 @@ from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.device import device_of_worker, resolve_device
 from xaiprune.models.digits import TRAINING_RECIPES, save_weights, train_digits, trained_weights
 from xaiprune.models.fingerprint import fingerprint
-from xaiprune.models.load import create, load
+from xaiprune.models.language import LanguageModel, open_language_model
+from xaiprune.models.load import create, load, required_path
 from xaiprune.models.preprocess import outputs, preprocess
 from xaiprune.models.setup import Setup, setup
 from xaiprune.models.train import TrainingRecipe, train_
 
 __all__ = [
     "TRAINING_RECIPES",
+    "LanguageModel",
     "Setup",
     "TrainingRecipe",
     "create",
@@ -22,8 +24,10 @@ __all__ = [
     "load_data",
     "load_model",
     "load_training_data",
+    "open_language_model",
     "outputs",
     "preprocess",
+    "required_path",
     "resolve_device",
     "save_weights",
     "setup",

@@ -6,11 +6,12 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
-from xaiprune.config import ModelConfig
+from xaiprune.config import HUGGING_FACE, ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.digits import TRAINING_RECIPES, trained_weights
 from xaiprune.models.hub import without_retries
+from xaiprune.models.language import open_language_model
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     Raises:
         XaipruneError: Names the key (``model.name``, ``model.checkpoint``, ...) and what to do.
     """
+    if config.name == HUGGING_FACE:
+        return open_language_model(required_path(config)).model
     model = create(config, num_classes)
     if config.checkpoint is not None:
         load_checkpoint_(model, config.checkpoint)
@@ -34,6 +37,17 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     elif not config.pretrained:
         log.warning("%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name)
     return model.float().eval()
+
+
+def required_path(config: ModelConfig) -> str:
+    """Where a language model lies.
+
+    Raises:
+        XaipruneError: ``model.path`` is not set.
+    """
+    if config.path is None:
+        raise XaipruneError("model=hf needs model.path=FOLDER (or a name on the hub)")
+    return config.path
 
 
 def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
