@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, overload
 
@@ -14,6 +14,10 @@ from xaiprune.errors import XaipruneError
 
 _OWN = frozenset(vars(nn.Module())) - {"_buffers"}  # what torch keeps in every module; caches may be buffers
 
+IGNORED = -100
+"""The label of a position that has none, as in PyTorch's and transformers' losses."""
+
+_MASKS = ("attention_mask", "decoder_attention_mask")
 # What of a dict of inputs relevance can reach; masks, positions and token types are constants.
 _EXPLAINED = ("input_ids", "decoder_input_ids", "inputs_embeds", "decoder_inputs_embeds", "pixel_values")
 
@@ -37,6 +41,11 @@ def _as_input(model: nn.Module, tensor: Tensor) -> Tensor:
     like = next((p for p in model.parameters() if p.is_floating_point()), tensor)
     converted = tensor.is_floating_point() or tensor.dtype == torch.uint8  # bytes are pixels
     return tensor.to(like.device, like.dtype if converted else tensor.dtype)
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The type of a network's numbers."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def run(model: nn.Module, inputs: Inputs) -> Any:
@@ -63,6 +72,71 @@ def count_of(inputs: Inputs) -> int:
 def part_of(inputs: Inputs, part: slice) -> Inputs:
     """Some images or windows of a batch."""
     return inputs[part] if isinstance(inputs, Tensor) else {key: value[part] for key, value in inputs.items()}
+
+
+def joined(batches: Sequence[Inputs]) -> Inputs:
+    """Batches as one."""
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return torch.cat([batch for batch in batches if isinstance(batch, Tensor)])
+    return {key: torch.cat([batch[key] for batch in batches]) for key in first}  # type: ignore[index]
+
+
+def random_inputs(model: nn.Module, example: Inputs, count: int = 1) -> Inputs:
+    """Inputs of the example's size, always the same: normally distributed pixels, or ids of the vocabulary.
+
+    Masks and positions are those of the example's first text.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(key: str, tensor: Tensor) -> Tensor:
+        shape = (count, *tensor.shape[1:])
+        if tensor.is_floating_point():
+            return torch.randn(shape, generator=generator).to(tensor)
+        if key in ("input", *_EXPLAINED):
+            return torch.randint(vocabulary_of(model), shape, generator=generator).to(tensor)
+        return tensor[:1].expand(shape)
+
+    if isinstance(example, Tensor):
+        return draw("input", example)
+    return {key: draw(key, tensor) for key, tensor in example.items()}
+
+
+def vocabulary_of(model: nn.Module) -> int:
+    """How many different tokens a language model reads.
+
+    Raises:
+        XaipruneError: The network has no embedding of tokens.
+    """
+    own = getattr(model, "get_input_embeddings", lambda: None)()
+    tables = [own, *model.modules()] if isinstance(own, nn.Embedding) else model.modules()
+    found = next((module.num_embeddings for module in tables if isinstance(module, nn.Embedding)), None)
+    if found is None:
+        raise XaipruneError(f"{type(model).__name__} has no embedding of tokens; give it numbers, not ids")
+    return found
+
+
+def real_positions(inputs: Inputs, shape: Sequence[int]) -> Tensor | None:
+    """Which positions of a batch of texts are no padding, by its attention masks.
+
+    Args:
+        inputs: The batch.
+        shape: (N, T) of the positions.
+
+    Returns:
+        (N, T) bool; None where all are, or where these are no positions of the texts.
+
+    Raises:
+        XaipruneError: Both masks of an encoder-decoder have this shape, and differ.
+    """
+    masks = [] if isinstance(inputs, Tensor) else [inputs[key].bool() for key in _MASKS if key in inputs]
+    found = [mask for mask in masks if mask.shape == torch.Size(shape)]
+    if any(not torch.equal(mask, found[0]) for mask in found):
+        raise XaipruneError(
+            f"texts and answers are both padded to {shape[1]} tokens; pad one of them to another length, so "
+            "that their positions can be told apart"
+        )
+    return found[0] if found and not bool(found[0].all()) else None
 
 
 def is_text(inputs: Inputs) -> bool:

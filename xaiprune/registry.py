@@ -129,6 +129,7 @@ CRITERIA = Registry(
     "criterion",
     {
         **_in_one(f"{_CRITERIA}.activations", "activation", "variance"),
+        "fluctuation": f"{_CRITERIA}.fluctuation",
         **_in_one(f"{_CRITERIA}.gradients", "taylor", "fisher", "gradient", "integrated_gradients"),
         **_in_one(f"{_CRITERIA}.wanda", "wanda"),
         **_in_one(f"{_CRITERIA}.weights", "random", "magnitude_l1", "magnitude_l2"),

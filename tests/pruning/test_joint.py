@@ -16,7 +16,7 @@ from xaiprune.pruning import (
     statistics_of,
 )
 from xaiprune.pruning.joint import _divided
-from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.pruning.statistics.inputs import ConsumerInputs
 from xaiprune.pruning.statistics.moments import Moments, Statistics
 from xaiprune.units import UnitLayer, find_units
 
@@ -349,7 +349,7 @@ def test_numbers_that_are_not_finite_are_named(images, method) -> None:
 
 
 def test_a_consumer_that_reads_units_unevenly_is_named() -> None:
-    inputs = Inputs("reader", 3, 1, (("maker", 0), ("maker", 0), ("maker", 1)), padded=False)
+    inputs = ConsumerInputs("reader", 3, 1, (("maker", 0), ("maker", 0), ("maker", 1)), padded=False)
     layer = UnitLayer("maker", "filters", 2, tap="maker")
     model = nn.ModuleDict({"reader": nn.Linear(3, 1)})
     moments = Moments.of(torch.randn(9, 3), torch.ones(9))

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from tests.search.conftest import MakeConfig, few
 from xaiprune.attribution import Relevance
+from xaiprune.data.images import CHUNK
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, accuracy
 from xaiprune.pruning import compensate, masked
@@ -16,7 +17,7 @@ from xaiprune.recipe import PRESETS
 from xaiprune.session import Caches, PruningSession
 from xaiprune.study import Ending, best_trial, counts, open_search, open_study, recipe_of, run_trials, search
 from xaiprune.study.threads import fitting_threads
-from xaiprune.trial import CHUNK, ScoreCache, SearchSetup, Stopwatch, run_trial, saved
+from xaiprune.trial import ScoreCache, SearchSetup, Stopwatch, run_trial, saved
 
 
 def values(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import no_logits
-
-IGNORED = -100
-"""The label of a position that has none, as in PyTorch's and transformers' losses."""
+from xaiprune.forward import IGNORED, no_logits
 
 
 @dataclass(frozen=True)

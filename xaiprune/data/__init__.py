@@ -11,6 +11,7 @@ from xaiprune.data.source import DataSource, Picture, Source
 from xaiprune.data.streamed import StreamedImages
 from xaiprune.data.task import Task
 from xaiprune.data.tensors import ImagesLike, MissingImages, TensorImages, as_dataset, as_images
+from xaiprune.data.text import TextWindows, text_dataset, text_task
 
 __all__ = [
     "UNLABELLED",
@@ -27,6 +28,7 @@ __all__ = [
     "StreamedImages",
     "Task",
     "TensorImages",
+    "TextWindows",
     "TrainingData",
     "as_calibration",
     "as_dataset",
@@ -35,5 +37,7 @@ __all__ = [
     "load_calibration",
     "load_training",
     "progress",
+    "text_dataset",
+    "text_task",
     "warn_of_seen",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 Index = Sequence[int] | slice | torch.Tensor | np.ndarray
+CHUNK = 50  # images that racing scores together
 UNLABELLED = -1
 """The label of an image whose class nobody has told."""
 
@@ -29,6 +30,16 @@ class LabelledImages(ABC):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def answers(self) -> int:
+        """Labels of each image; windows of text have many."""
+        return 1
+
+    @property
+    def chunk(self) -> int:
+        """Images that racing scores together."""
+        return CHUNK
 
     @property
     def labelled(self) -> bool:

@@ -14,7 +14,9 @@ from torch.utils.data import Dataset as TorchDataset
 from xaiprune.data.dataset import Dataset
 from xaiprune.data.images import UNLABELLED, Index, LabelledImages, positions
 from xaiprune.data.task import Task
+from xaiprune.data.text import TextWindows
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import is_text
 
 ImagesLike = LabelledImages | Tensor | tuple[Tensor, Tensor] | DataLoader[Any] | TorchDataset[Any]
 """What `as_images` takes."""
@@ -141,6 +143,8 @@ def as_images(data: ImagesLike, *, outputs: int | None = None, name: str = "imag
         raise XaipruneError(f"{name}: this is a Dataset; give one of its splits, for example .reference")
     if isinstance(data, TorchDataset):
         data = DataLoader(data, batch_size=_BATCH)
+    if isinstance(data, Tensor) and is_text(data):
+        return TextWindows.of(data, name)
     images, labels = (
         (data, None) if isinstance(data, Tensor) else data if _is_pair(data) else _read(data, name)
     )

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
-from xaiprune.forward import as_input
+from xaiprune.forward import Inputs, as_input, explained, part_of, run
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Cost:
         return "; ".join([text, *map(str, self.latency)])
 
 
-def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_seconds: float = 1.0) -> Cost:
+def cost(model: nn.Module, example: Inputs, batches: Sequence[int] = (), min_seconds: float = 1.0) -> Cost:
     """Count a network's parameters, MACs and bytes, and time it at the batch sizes that are given.
 
     Args:
@@ -82,12 +83,13 @@ def cost(model: nn.Module, example: Tensor, batches: Sequence[int] = (), min_sec
     )
 
 
-def macs(model: nn.Module, example: Tensor) -> int:
+def macs(model: nn.Module, example: Inputs) -> int:
     """Multiply-accumulates of one image, counted on the meta device (nothing is computed)."""
     shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), _no_fused_attention(), counter:
-        shadow(as_input(shadow, torch.empty(1, *example.shape[1:], device="meta")))
+        one = tree_map(lambda tensor: tensor.to("meta"), part_of(example, slice(0, 1)))
+        run(shadow, as_input(shadow, one))
     return int(counter.get_total_flops()) // 2
 
 
@@ -102,7 +104,7 @@ def _no_fused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: float = 1.0) -> Latency:
+def latency(model: nn.Module, example: Inputs, batch: int = 1, min_seconds: float = 1.0) -> Latency:
     """Time a forward with ``torch.utils.benchmark`` (warmed up, synchronised, on torch's threads).
 
     Args:
@@ -114,11 +116,15 @@ def latency(model: nn.Module, example: Tensor, batch: int = 1, min_seconds: floa
     # Imported here: the import looks for a compiler and CUDA, and may log that there is none.
     from torch.utils.benchmark import Timer
 
-    images = as_input(model, torch.zeros(batch, *example.shape[1:], device=example.device))
+    one = as_input(model, part_of(example, slice(0, 1)))
+    images = tree_map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]).contiguous(), one)
+    device = next(tensor.device for tensor in explained(one).values())
     timer = Timer(
-        "model(images)", globals={"model": model, "images": images}, num_threads=torch.get_num_threads()
+        "run(model, images)",
+        globals={"run": run, "model": model, "images": images},
+        num_threads=torch.get_num_threads(),
     )
     with torch.inference_mode():
-        model(images)
+        run(model, images)
         times = timer.blocked_autorange(min_run_time=min_seconds)
-    return Latency(batch, torch.get_num_threads(), str(images.device), times.median, times.iqr)
+    return Latency(batch, torch.get_num_threads(), str(device), times.median, times.iqr)

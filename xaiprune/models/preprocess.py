@@ -58,4 +58,4 @@ def outputs(model: nn.Module, example: torch.Tensor | None = None) -> int | None
     if example is None:
         return None
     with torch.inference_mode():
-        return int(logits(model.eval(), example).shape[1])
+        return int(logits(model.eval(), example).shape[-1])

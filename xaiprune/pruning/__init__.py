@@ -25,7 +25,7 @@ from xaiprune.pruning.removal import (
     remove,
     remove_with_report,
 )
-from xaiprune.pruning.statistics import DenseSamples, ImageStream, Inputs, Statistics
+from xaiprune.pruning.statistics import ConsumerInputs, DenseSamples, ImageStream, Statistics
 
 __all__ = [
     "BN",
@@ -37,10 +37,10 @@ __all__ = [
     "PER",
     "SCOPES",
     "BatchNormStatistics",
+    "ConsumerInputs",
     "DenseSamples",
     "Divergences",
     "ImageStream",
-    "Inputs",
     "JointOrder",
     "Plan",
     "PlanLike",

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.pruning.compensation import compensate as compensated
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
@@ -25,8 +26,8 @@ def apply_plan(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    images: Tensor | ImageStream,
-    example: Tensor | None = None,
+    images: Inputs | ImageStream,
+    example: Inputs | None = None,
     *,
     compensate: str = "none",
     sequential: bool = True,
@@ -69,7 +70,7 @@ def apply_plan(
     if bn not in BN:
         raise XaipruneError(f"prune.bn={bn} is unknown; choose one of {', '.join(BN)}")
     if example is None:
-        example = ImageStream.of(images, batch_size).blank()
+        example = ImageStream.of(images, batch_size).example()
     smaller, removes = model, any(units_to_remove(plan, units).values())
     if compensate != "none":
         smaller = compensated(

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_input
+from xaiprune.forward import Inputs, as_input, run
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal import add_to_output_, replace_multihead_
 from xaiprune.pruning.statistics import (
+    ConsumerInputs,
     DenseSamples,
     ImageStream,
-    Inputs,
     Moments,
     Statistics,
     all_samples,
@@ -28,7 +28,7 @@ from xaiprune.pruning.statistics import (
     samples_of_input,
     told_apart,
 )
-from xaiprune.units import ImageAxis, Links, UnitLayer, copied, find_links
+from xaiprune.units import ImageAxis, Links, UnitLayer, copied, find_links, weight_of
 
 COMPENSATIONS = ("none", "mean", "linear")
 
@@ -38,7 +38,7 @@ def compensate(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    images: Tensor | ImageStream,
+    images: Inputs | ImageStream,
     method: str = "linear",
     *,
     sequential: bool = True,
@@ -82,7 +82,7 @@ def compensate(
     compensated = copied(model)
     if method == "none" or not removed:
         return compensated
-    if len(images) < 2:
+    if ImageStream.of(images, 1).count < 2:
         raise XaipruneError("compensation needs at least 2 reference images; raise data.reference_per_class")
     _replace_multiheads_(compensated, units)
     if sequential:
@@ -93,7 +93,7 @@ def compensate(
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
-    links = find_links(compensated, units, ImageStream.of(images, batch_size).blank())
+    links = find_links(compensated, units, ImageStream.of(images, batch_size).example())
     for name, inputs in statistics.inputs.items():
         kept = inputs.kept(removed)
         if len(kept) < inputs.channels:
@@ -105,7 +105,7 @@ def compensate(
 
 @torch.inference_mode(False)
 def statistics_of(
-    model: nn.Module, units: Sequence[UnitLayer], images: Tensor | ImageStream, batch_size: int = 32
+    model: nn.Module, units: Sequence[UnitLayer], images: Inputs | ImageStream, batch_size: int = 32
 ) -> Statistics:
     """The dense network's statistics: one pass over the reference images, for every plan and trial.
 
@@ -123,7 +123,7 @@ def statistics_of(
 def samples_of(
     model: nn.Module,
     units: Sequence[UnitLayer],
-    images: Tensor,
+    images: Inputs,
     batch_size: int = 32,
     *,
     at_most: int | None = None,
@@ -147,7 +147,7 @@ def samples_of(
     return all_samples(model, inputs, stream)
 
 
-def inputs_of(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> dict[str, Inputs]:
+def inputs_of(model: nn.Module, units: Sequence[UnitLayer], example: Inputs) -> dict[str, ConsumerInputs]:
     """What each consumer of removable units reads, in execution order; nothing is measured.
 
     Args:
@@ -160,12 +160,12 @@ def inputs_of(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> 
 
 def _consumers(
     model: nn.Module, units: Sequence[UnitLayer], images: ImageStream
-) -> tuple[nn.Module, dict[str, Inputs]]:
+) -> tuple[nn.Module, dict[str, ConsumerInputs]]:
     """The network, in which all its consumers can be hooked and have plain weights, and what they read."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         model = copied(model)
         _replace_multiheads_(model, units)
-    return model, consumer_inputs(model, units, find_links(model, units, images.blank()))
+    return model, consumer_inputs(model, units, find_links(model, units, images.example()))
 
 
 def _replace_multiheads_(model: nn.Module, units: Sequence[UnitLayer]) -> None:
@@ -180,7 +180,7 @@ def _sequential_(
     source: nn.Module,
     removed: Mapping[str, Sequence[int]],
     units: Sequence[UnitLayer],
-    images: Tensor,
+    images: Inputs,
     method: str,
     dense: DenseSamples | None,
     batch_size: int,
@@ -205,15 +205,15 @@ def _sequential_(
     with ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
         for name, own in inputs.items():
 
-            def fold(module: nn.Module, args: tuple[Tensor, ...], own: Inputs = own) -> None:
-                kept, numbers = own.kept(removed), torch.arange(len(images))
+            def fold(module: nn.Module, args: tuple[Tensor, ...], own: ConsumerInputs = own) -> None:
+                kept, numbers = own.kept(removed), torch.arange(len(stream))
                 x, weight = seen.pop(own.module)
                 axis = axes[own.module]
-                y = samples_of_input(module, args[0], own, len(images), len(images), axis)[:, kept]
+                y = samples_of_input(module, args[0], own, len(stream), len(stream), axis)[:, kept]
                 _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method, links)
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
-        model(as_input(model, images))
+        run(model, as_input(model, images))
 
 
 def _sequential_streamed_(
@@ -239,9 +239,9 @@ def _sequential_streamed_(
         for (numbers, part), (_, seen) in passes:
             hook = consumer.register_forward_pre_hook(lambda _, args, into=read: into.append(args[0]))
             with hook, torch.no_grad(), masked(model, removed, units):
-                model(as_input(model, part))
+                run(model, as_input(model, part))
             axis = ImageAxis() if axes is None else axes[name]
-            y = samples_of_input(consumer, read.pop(), own, len(part), len(images), axis)[:, kept]
+            y = samples_of_input(consumer, read.pop(), own, len(numbers), len(images), axis)[:, kept]
             more = _split(numbers, *seen[name], y, kept)
             fit, checked = _sum(fit, more[0]), _sum(checked, more[1])
         _fold_(model, own, kept, fit, checked, method, links)
@@ -249,9 +249,9 @@ def _sequential_streamed_(
 
 def _to_compensate(
     model: nn.Module, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer], images: ImageStream
-) -> tuple[Links, dict[str, Inputs]]:
+) -> tuple[Links, dict[str, ConsumerInputs]]:
     """Who reads what, and the consumers that lose something, in execution order."""
-    links = find_links(model, units, images.blank())
+    links = find_links(model, units, images.example())
     inputs = consumer_inputs(model, units, links)
     return links, {name: own for name, own in inputs.items() if len(own.removed(removed))}
 
@@ -274,7 +274,7 @@ def _sum(one: Moments | None, other: Moments | None) -> Moments | None:
 @torch.no_grad()
 def _fold_(
     model: nn.Module,
-    inputs: Inputs,
+    inputs: ConsumerInputs,
     kept: Tensor,
     fit: Moments | None,
     held: Moments | None,
@@ -284,7 +284,7 @@ def _fold_(
     """Change one consumer so that it makes up for the removed channels, in place."""
     assert fit is not None, "of two images or more, some are not held out"
     layer = model.get_submodule(inputs.module)
-    weight: Tensor = layer.weight  # type: ignore[assignment]
+    weight = weight_of(layer)
     taps = inputs.taps(weight)  # (out, C, taps)
     everything = fit if held is None else fit + held
     if method == "mean":

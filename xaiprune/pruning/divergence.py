@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import logits
+from xaiprune.forward import Inputs, count_of, logits, part_of
 from xaiprune.pruning.compensation import compensate
 from xaiprune.pruning.joint import Divergences, JointOrder
 from xaiprune.pruning.mask import masked
@@ -19,12 +20,13 @@ from xaiprune.units import UnitLayer
 # either change little.
 _REMOVED = (0.4, 0.8)
 _IMAGES = 64
+_NUMBERS = 25_000_000  # probabilities that are kept of the dense network: 200 MB
 
 
 def divergences(
     model: nn.Module,
     units: Sequence[UnitLayer],
-    images: Tensor,
+    images: Inputs,
     order: JointOrder,
     statistics: Statistics,
     method: str,
@@ -43,7 +45,8 @@ def divergences(
     Args:
         model: The dense network, in eval mode; unchanged.
         units: Its unit layers.
-        images: Reference images (N, 3, H, W), normalised, on the model's device; 64 are used, evenly spaced.
+        images: Reference images (N, 3, H, W), normalised, or texts, on the model's device; 64 are used,
+            evenly spaced, or fewer texts, whose answers would take more than 200 MB.
         order: Of the network, under the same compensation; other layers than its own have no entry.
         statistics: The dense network's, from `statistics_of`.
         method: How removed units are compensated for: ``none``, ``mean`` or ``linear``.
@@ -57,10 +60,7 @@ def divergences(
     Raises:
         XaipruneError: Logits are not finite; names the layer.
     """
-    apart = max(1, len(images) // _IMAGES)  # evenly, because they may be sorted by class
-    chosen = images[: apart * _IMAGES : apart]
-    # BatchNorm's statistics need batches of about one size, and of two images at least.
-    batches = chosen.chunk(min(-(-len(chosen) // batch_size), max(1, len(chosen) // 2)))
+    batches = _chosen(model, images, batch_size)
 
     def log_probabilities(network: nn.Module) -> Tensor:
         normalised = batch_statistics(network) if bn == "recalibrate" else nullcontext()
@@ -77,7 +77,7 @@ def divergences(
             shorter = compensate(model, plan, units, images, method, sequential=False, statistics=statistics)
             with masked(shorter, plan, units):
                 found = log_probabilities(shorter)
-            divergence = float((dense.exp() * (dense - found)).sum(-1).mean())
+            divergence = float((dense.exp() * (dense - found)).sum(-1).mean().clamp_min(0))
             if not divergence < torch.inf:
                 raise XaipruneError(
                     f"prune.order=error: without {count} units of {name} the logits are not finite; "
@@ -85,3 +85,19 @@ def divergences(
                 )
             measured[name].append((count, divergence))
     return measured
+
+
+def _chosen(model: nn.Module, images: Inputs, batch_size: int) -> list[Inputs]:
+    """Some of the images, evenly spaced, because they may be sorted by class; in batches of about one size.
+
+    No batch has a single image, of which BatchNorm has no statistics.
+    """
+    with torch.no_grad():
+        answers = logits(model, part_of(images, slice(1))).numel()
+    total = count_of(images)
+    count = min(total, _IMAGES, max(2, _NUMBERS // answers))
+    apart = total // count
+    chosen = part_of(images, slice(0, apart * count, apart))
+    parts = min(-(-count // batch_size), max(1, count // 2))
+    ends = [place * count // parts for place in range(parts + 1)]
+    return [part_of(chosen, slice(*pair)) for pair in pairwise(ends)]

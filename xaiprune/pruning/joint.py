@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.joint_errors import CompensatedLoss, Loss, PlainLoss, Read
-from xaiprune.pruning.statistics import DEFAULT_STRENGTH, Inputs, Statistics, means
-from xaiprune.units import UnitLayer
+from xaiprune.pruning.statistics import DEFAULT_STRENGTH, ConsumerInputs, Statistics, means
+from xaiprune.units import UnitLayer, weight_of
 
 ORDERS = ("score", "joint", "error")
 JOINT = ORDERS[1:]  # those that a `JointOrder` makes
@@ -188,7 +188,9 @@ class JointOrder:
         return found
 
 
-def why_no_joint_order(inputs: Mapping[str, Inputs], units: Sequence[UnitLayer], order: str = "joint") -> str:
+def why_no_joint_order(
+    inputs: Mapping[str, ConsumerInputs], units: Sequence[UnitLayer], order: str = "joint"
+) -> str:
     """Why units cannot be ordered jointly; empty where they can.
 
     Args:
@@ -238,10 +240,9 @@ def _divided(divergences: Divergences, errors: Tensor) -> Tensor:
     return added.cummax(0).values
 
 
-def _weight(model: nn.Module, inputs: Inputs) -> Tensor:
+def _weight(model: nn.Module, inputs: ConsumerInputs) -> Tensor:
     """A consumer's weight as (channels, outputs x taps), float64 on the CPU."""
-    weight: Tensor = model.get_submodule(inputs.module).weight  # type: ignore[assignment]
-    taps = inputs.taps(weight).cpu()
+    taps = inputs.taps(weight_of(model.get_submodule(inputs.module))).cpu()
     return taps.transpose(0, 1).reshape(inputs.channels, -1)
 
 

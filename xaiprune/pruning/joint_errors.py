@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from xaiprune.pruning.statistics import Inputs
+from xaiprune.pruning.statistics import ConsumerInputs
 from xaiprune.units import UnitLayer
 
 # With linear compensation 1/64 of the remaining units is removed at a time. One by one, a wide layer would
@@ -27,12 +27,12 @@ class Read:
         channels: The channels at which it reads each of them, (r, w).
     """
 
-    inputs: Inputs
+    inputs: ConsumerInputs
     units: Tensor
     channels: Tensor
 
     @staticmethod
-    def of(inputs: Inputs, layer: UnitLayer) -> Read | None:
+    def of(inputs: ConsumerInputs, layer: UnitLayer) -> Read | None:
         """None if the consumer reads none of the layer's units."""
         channels: dict[int, list[int]] = {}
         for channel, owner in enumerate(inputs.unit):

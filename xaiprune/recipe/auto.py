@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
+from xaiprune.forward import Inputs
 from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
@@ -15,7 +16,7 @@ from xaiprune.units import UnitLayer, default_example
 AUTO = "auto"
 
 
-def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None) -> Recipe:
+def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None) -> Recipe:
     """The recipe that keeps most without a search, by what is ranked and what the network is made of.
 
     It was chosen by measurement, on ImageNet networks with references of 150 classes, by what is left on
@@ -49,7 +50,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | 
     return recipe.renamed(AUTO)
 
 
-def _joint_order(model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None) -> str:
+def _joint_order(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None) -> str:
     """``error`` where the network has it, else ``joint``, else ``score``."""
     inputs = inputs_of(model, units, default_example(model) if example is None else example)
     return next(

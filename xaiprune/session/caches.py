@@ -13,10 +13,10 @@ from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
     BatchNormStatistics,
+    ConsumerInputs,
     DenseSamples,
     Divergences,
     ImageStream,
-    Inputs,
     JointOrder,
     Statistics,
     couple,
@@ -84,7 +84,7 @@ class DenseNetwork:
     batch: BatchSizes = field(default_factory=BatchSizes)
     calibration: LabelledImages | None = None
     select: Callable[[Tensor], Tensor] | None = None
-    _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
+    _inputs: Mapping[str, ConsumerInputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
     _batchnorm: BatchNormStatistics | None = field(default=None, init=False, repr=False)
@@ -117,7 +117,7 @@ class DenseNetwork:
         return ImageStream(len(calibration), batches)
 
     @property
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, ConsumerInputs]:
         """Which units each consumer reads; only those that can be removed have consumers of their own."""
         if self._inputs is None:
             self._inputs = inputs_of(self.model, self.units, self.example)

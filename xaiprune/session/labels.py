@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task
+from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task, TextWindows
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import logits
 from xaiprune.session.caches import BatchSizes
@@ -35,7 +35,7 @@ def predicted(model: nn.Module, images: LabelledImages, task: Task, batch: Batch
                 selected = task.select(logits(model, pixels))
                 if bool(selected.isnan().any()):
                     raise XaipruneError("the network gives NaN; its weights are broken")
-                found.append(selected.argmax(1).cpu())
+                found.append(selected.argmax(-1).cpu())
         # A tensor of inference mode could not take part in a backward.
         return torch.cat(found).clone()
 
@@ -68,6 +68,8 @@ def with_targets(model: nn.Module, data: Dataset, target: str, batch: BatchSizes
 
 def relevance_text(images: LabelledImages) -> str:
     """Whose relevance a ranking is by, of the reference images: completes "relevance ..."."""
+    if isinstance(images, TextWindows):
+        return f"of the next tokens ({len(images)} windows of {images.window})"
     if not isinstance(images, PredictedImages):
         return "of the labels"
     return "of the network's own predictions" + ("" if images.images.labelled else " (no labels)")
@@ -79,6 +81,8 @@ def coverage(data: Dataset) -> str | None:
     Args:
         data: With its targets (`with_targets`).
     """
+    if isinstance(data.reference, TextWindows):  # the next tokens of a text are what they are
+        return None
     classes, covered = len(data.task.classes), len(data.reference.labels.unique())
     if data.task.logits is not None or covered >= _FEW * classes:
         return None
@@ -90,4 +94,6 @@ def coverage(data: Dataset) -> str | None:
 
 def measure_of(images: LabelledImages) -> str:
     """What the fraction of correct images is called."""
+    if isinstance(images, TextWindows):
+        return "next-token top-1"
     return "agreement with the dense network" if images.predicted else "top-1"

@@ -10,7 +10,15 @@ from torch import nn
 
 from xaiprune.attribution import Composite
 from xaiprune.config import AttributionConfig, PruneConfig, checked_section
-from xaiprune.data import Dataset, ImagesLike, LabelledImages, as_calibration, as_dataset, as_images
+from xaiprune.data import (
+    Dataset,
+    ImagesLike,
+    LabelledImages,
+    TextWindows,
+    as_calibration,
+    as_dataset,
+    as_images,
+)
 from xaiprune.errors import XaipruneError
 from xaiprune.models import outputs
 from xaiprune.recipe import AUTO, Recipe, asked_recipe
@@ -99,6 +107,8 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
     count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
+    if isinstance(images, TextWindows):
+        return as_dataset(images, outputs=count, test=test)
     # As a pair, so that labels are compared with the outputs.
     pair = (images.tensor(), images.labels) if images.labelled else images
     return as_dataset(pair, outputs=count, test=test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xaiprune.trial import CHUNK, SearchSetup
+from xaiprune.trial import SearchSetup
 
 WHERE_POSSIBLE = "where_possible"  # of the section: elsewhere trials do not race, which is no error
 NONE = {"_target_": "optuna.pruners.NopPruner"}
@@ -28,8 +28,8 @@ def racing_text(setup: SearchSetup) -> str:
         return "none"
     if reason := _why_not(setup):
         return f"none: {reason}"
-    images = len(setup.session.validation)
-    return f"{_kind(setup.config.pruner)}, {CHUNK} of {images:,} validation images at a time"
+    images = setup.session.validation
+    return f"{_kind(setup.config.pruner)}, {images.chunk} of {len(images):,} validation images at a time"
 
 
 def _why_not(setup: SearchSetup) -> str:
@@ -44,7 +44,9 @@ def _why_not(setup: SearchSetup) -> str:
     if objective.constraints:
         return "a stopped trial says nothing about objective.constraints"
     # A pruner looks at the first chunks only to warm up.
-    if -(-len(setup.session.validation) // CHUNK) <= settings.get("n_startup_steps", 0):
+    if -(-len(setup.session.validation) // setup.session.validation.chunk) <= settings.get(
+        "n_startup_steps", 0
+    ):
         return f"{len(setup.session.validation):,} validation images are too few"
     return ""
 

@@ -34,7 +34,9 @@ class UnitKindSuite:
 
     def images(self, model: nn.Module, count: int = 12) -> Tensor:
         """Images for a network, (N, 3, H, W); override it if `default_example` does not know its size."""
-        shape = default_example(model).shape[1:]
+        example = default_example(model)
+        assert isinstance(example, Tensor)
+        shape = example.shape[1:]
         return torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

@@ -4,13 +4,12 @@ from xaiprune.trial.cache import Score, ScoreCache
 from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
 from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Objective, objective_of
-from xaiprune.trial.race import CHUNK, Race, saved
+from xaiprune.trial.race import Race, saved
 from xaiprune.trial.result import Result, Stopwatch
 from xaiprune.trial.run import attributes, run_trial
 from xaiprune.trial.setup import SearchSetup
 
 __all__ = [
-    "CHUNK",
     "COSTS",
     "Constraint",
     "Measurement",

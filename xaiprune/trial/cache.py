@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -20,12 +20,18 @@ class Score:
             chunks than there are where a racing trial was stopped.
         trial: Number of the trial that measured it, the last one where several did.
         cost: Cost -> part of the dense network's, where the objective asks for it.
+        loss: Of text, the loss of each chunk's tokens, in nats.
     """
 
     plan: str
     correct: tuple[int, ...]
     trial: int
     cost: Mapping[str, float] = field(default_factory=dict)
+    loss: tuple[float, ...] = ()
+
+    def first(self, chunks: int) -> Score:
+        """The same of the first chunks alone."""
+        return replace(self, correct=self.correct[:chunks], loss=self.loss[:chunks])
 
     @property
     def total(self) -> int:
@@ -77,4 +83,6 @@ class ScoreCache:
 
 
 def _score(stored: Mapping[str, Any], trial: int) -> Score:
-    return Score(stored["plan"], tuple(stored["chunks"]), trial, stored.get("cost", {}))
+    return Score(
+        stored["plan"], tuple(stored["chunks"]), trial, stored.get("cost", {}), tuple(stored.get("loss", ()))
+    )

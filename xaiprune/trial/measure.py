@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from xaiprune.attribution import Relevance, Scores
-from xaiprune.evaluation import Precision
+from xaiprune.evaluation import Precision, TokenAccuracy
 from xaiprune.pruning import Plan
 from xaiprune.recipe import Recipe
 from xaiprune.session import Pruned, PruningSession
 from xaiprune.trial.cache import Score, ScoreCache
 from xaiprune.trial.constraint import relative_cost
-from xaiprune.trial.race import CHUNK, Race
+from xaiprune.trial.race import Race
 from xaiprune.trial.result import Stopwatch
 
 Combine = Callable[[Sequence[float], Sequence[float]], float]
@@ -66,7 +66,17 @@ class Measurement:
     @property
     def chunks(self) -> int:
         """Chunks of validation images, the last one maybe smaller."""
-        return -(-self.total // CHUNK)
+        return -(-self.total // self.chunk)
+
+    @property
+    def chunk(self) -> int:
+        """Images in a chunk: one step that a raced trial reports."""
+        return self.session.validation.chunk
+
+    @property
+    def answers(self) -> int:
+        """Labels of all validation images."""
+        return self.total * self.session.validation.answers
 
     def ranking(self) -> Scores:
         """The recipe's scores.
@@ -100,12 +110,14 @@ class Measurement:
         for chunk in range(self.chunks):
             for entry in entries:
                 self.measure(entry, chunk + 1)
-            size = min(CHUNK, self.total - chunk * CHUNK)
+            each = self.session.validation.answers
+            size = min(self.chunk, self.total - chunk * self.chunk) * each
+            seen_so_far = chunk * self.chunk * each + size
             alone = [entry.score.correct[chunk] / size for entry in entries]
-            running = [sum(entry.score.correct[: chunk + 1]) / (chunk * CHUNK + size) for entry in entries]
+            running = [sum(entry.score.correct[: chunk + 1]) / seen_so_far for entry in entries]
             if self.race.stops(chunk, combine(rates, alone), combine(rates, running)):
                 # What an earlier trial has seen beyond this point does not count here.
-                seen = [(e.rate, replace(e.score, correct=e.score.correct[: chunk + 1])) for e in entries]
+                seen = [(e.rate, e.score.first(chunk + 1)) for e in entries]
                 return seen, chunk + 1 < self.chunks
         return [(entry.rate, entry.score) for entry in entries], False
 
@@ -135,13 +147,15 @@ class Measurement:
             if unpriced:
                 score = replace(score, cost=relative_cost(session, entry.plan, entry.pruned, self.costs))
             if missing:
-                start, stop = len(score.correct) * CHUNK, min(chunks * CHUNK, self.total)
+                start, stop = len(score.correct) * self.chunk, min(chunks * self.chunk, self.total)
                 whole = start == 0 and stop == self.total
                 images = session.validation if whole else session.validation.subset(slice(start, stop))
-                found = session.accuracy(entry.pruned, images, precision=self.precision).per_image
+                measured = session.accuracy(entry.pruned, images, precision=self.precision)
+                found = measured.per_image
                 assert found is not None
                 self.evaluated += len(found)
-                more = tuple(int(found[i : i + CHUNK].sum()) for i in range(0, len(found), CHUNK))
-                score = replace(score, correct=(*score.correct, *more))
+                more = tuple(int(found[i : i + self.chunk].sum()) for i in range(0, len(found), self.chunk))
+                loss = measured.loss.tolist() if isinstance(measured, TokenAccuracy) else ()
+                score = replace(score, correct=(*score.correct, *more), loss=(*score.loss, *loss))
         entry.score = replace(score, trial=self.number)
         self.cache.put(entry.score)

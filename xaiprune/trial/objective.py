@@ -133,12 +133,12 @@ class Objective:
     def value(self, measurement: Measurement, scores: Measured) -> float:
         """The first value."""
         rates = [rate for rate, _ in scores]
-        return self.combine(rates, [score.total / measurement.total for _, score in scores])
+        return self.combine(rates, [score.total / measurement.answers for _, score in scores])
 
     def quantities(self, measurement: Measurement, scores: Measured) -> dict[str, float]:
         """Top-1 and the requested costs, means over the rates."""
         count = len(scores)
-        quantities = {"top1": sum(score.total for _, score in scores) / (measurement.total * count)}
+        quantities = {"top1": sum(score.total for _, score in scores) / (measurement.answers * count)}
         for cost in self.costs:
             quantities[cost] = sum(score.cost[cost] for _, score in scores) / count
         return quantities

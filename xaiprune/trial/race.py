@@ -6,8 +6,6 @@ import optuna
 from optuna.pruners import NopPruner, WilcoxonPruner
 from optuna.trial import Trial, TrialState
 
-CHUNK = 50  # images; a chunk is one step that a trial reports
-
 
 class Race:
     """A trial against the pruner of its study.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from xaiprune.attribution import Relevance
-from xaiprune.evaluation import Accuracy
+from xaiprune.data import LabelledImages
+from xaiprune.evaluation import TokenAccuracy, accuracy_of_chunks
 from xaiprune.recipe import Recipe
 from xaiprune.trial.cache import Score, ScoreCache
 from xaiprune.trial.measure import Measurement
-from xaiprune.trial.race import CHUNK, Race
+from xaiprune.trial.race import Race
 from xaiprune.trial.result import Result, Stopwatch
 from xaiprune.trial.setup import SearchSetup
 
@@ -54,11 +55,10 @@ def run_trial(
 
 def attributes(setup: SearchSetup, recipe: Recipe, result: Result, watch: Stopwatch) -> dict[str, Any]:
     """What is stored with the trial, beside parameters and value."""
-    total = len(setup.session.validation)
     stored: dict[str, Any] = {
         "proposal": recipe.to_dict(),
         "key": recipe.key,
-        "scores": [_score(rate, score, total) for rate, score in result.scores],
+        "scores": [_score(rate, score, setup.session.validation) for rate, score in result.scores],
         "seconds": {step: round(seconds, 4) for step, seconds in watch.seconds.items()},
         "evaluated": result.evaluated,
         "images": result.wanted,
@@ -80,18 +80,19 @@ def attributes(setup: SearchSetup, recipe: Recipe, result: Result, watch: Stopwa
     return stored
 
 
-def _score(rate: float, score: Score, total: int) -> dict[str, Any]:
-    seen = min(total, len(score.correct) * CHUNK)
-    found = Accuracy(score.total, seen)
+def _score(rate: float, score: Score, images: LabelledImages) -> dict[str, Any]:
+    found = accuracy_of_chunks(images, score.correct, score.loss)
     low, high = found.interval()
     stored = {
         "rate": rate,
         "plan": score.plan,
         "correct": score.total,
-        "images": seen,
+        "images": min(len(images), len(score.correct) * images.chunk),
         "top1": found.top1,
         "low": low,
         "high": high,
         "chunks": list(score.correct),
     }
+    if isinstance(found, TokenAccuracy):
+        stored |= {"perplexity": found.perplexity, "window": found.answers + 1, "loss": list(score.loss)}
     return stored | ({"cost": dict(score.cost)} if score.cost else {})

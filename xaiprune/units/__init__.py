@@ -17,6 +17,7 @@ from xaiprune.units.links import Links, find_links
 from xaiprune.units.reach import Consumer, Reach, reach
 from xaiprune.units.slices import Cuts, Slices
 from xaiprune.units.streams import find_streams
+from xaiprune.units.weights import is_linear, weight_dim, weight_of
 
 __all__ = [
     "AUTO",
@@ -46,6 +47,7 @@ __all__ = [
     "image_axes",
     "in_execution_order",
     "is_classifier",
+    "is_linear",
     "layer_calls",
     "merged",
     "reach",
@@ -54,4 +56,6 @@ __all__ = [
     "tap_of",
     "trace",
     "unit_costs",
+    "weight_dim",
+    "weight_of",
 ]

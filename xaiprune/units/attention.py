@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from xaiprune.units.flow import Flow, Op
+from xaiprune.units.operations import LINEAR
+from xaiprune.units.weights import is_linear
 
 _MERGING = frozenset(
     [
@@ -26,7 +28,19 @@ _MERGING = frozenset(
     ]
 )
 _AFTER_SOFTMAX = frozenset(
-    ["dropout", "permute", "transpose", "linear", "contiguous", "to", "type_as", "clone", "reshape", "view"]
+    [
+        "dropout",
+        "permute",
+        "transpose",
+        "linear",
+        "contiguous",
+        "to",
+        "type",
+        "type_as",
+        "clone",
+        "reshape",
+        "view",
+    ]
 )
 _MATMUL = frozenset(["matmul", "__matmul__", "bmm"])
 
@@ -94,8 +108,8 @@ def _follow(flow: Flow, op: Op, through: frozenset[str], to: frozenset[str]) -> 
 def _merged_heads(flow: Flow, softmax: Op, product: Op, passed: list[str]) -> Attention | None:
     """The attention whose weights-times-values is ``product``, if a linear layer reads its merged heads."""
     shape = flow.shape(product.outputs[0])
-    path = _follow(flow, product, _MERGING, frozenset({"linear"}))
-    if len(shape) != 4 or path is None or not isinstance(flow.modules.get(path[0].module), nn.Linear):
+    path = _follow(flow, product, _MERGING, LINEAR)
+    if len(shape) != 4 or path is None or not is_linear(flow.modules.get(path[0].module)):
         return None
     projection = path[0]
     heads, head_dim = shape[1], shape[3]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.registry import UNIT_KINDS
 from xaiprune.units.costs import unit_costs
 from xaiprune.units.flow import Flow, default_example, trace
@@ -14,7 +15,7 @@ AUTO = "auto"
 _CANDIDATES = ("neurons", "inner_filters")
 
 
-def auto_kind(model: nn.Module, example: Tensor | None = None) -> str:
+def auto_kind(model: nn.Module, example: Inputs | None = None) -> str:
     """``neurons`` or ``inner_filters``: whichever has more of the network's parameters in its units.
 
     Args:

@@ -6,6 +6,8 @@ from torch import nn
 
 from xaiprune.units.flow import Flow
 from xaiprune.units.layer import UnitLayer
+from xaiprune.units.operations import LINEAR, WEIGHTED
+from xaiprune.units.weights import is_linear, is_transposed
 
 
 def layer_calls(flow: Flow, types: type[nn.Module] | tuple[type[nn.Module], ...]) -> dict[str, list[int]]:
@@ -15,10 +17,18 @@ def layer_calls(flow: Flow, types: type[nn.Module] | tuple[type[nn.Module], ...]
         Layer name -> the values that its calls made.
     """
     calls: dict[str, list[int]] = {}
+    linear = issubclass(nn.Linear, types)
     for op in flow.ops:
-        if op.plain in ("conv2d", "linear") and isinstance(flow.modules.get(op.module), types):
+        if op.plain in WEIGHTED and (
+            isinstance(module := flow.modules.get(op.module), types) or (linear and is_transposed(module))
+        ):
             calls.setdefault(op.module, []).extend(op.outputs)
     return calls
+
+
+def read_by(flow: Flow, name: str) -> list[int]:
+    """The values that a linear layer reads, one for each of its calls."""
+    return [op.inputs[0] for op in flow.ops if op.module == name and op.plain in LINEAR]
 
 
 def is_classifier(flow: Flow, values: Iterable[int]) -> bool:
@@ -30,7 +40,8 @@ def is_classifier(flow: Flow, values: Iterable[int]) -> bool:
         if value in flow.outputs:
             return True
         for op in flow.consumers.get(value, []):
-            if isinstance(flow.modules.get(op.module), (nn.Linear, nn.Conv2d, nn.MultiheadAttention)):
+            module = flow.modules.get(op.module)
+            if is_linear(module) or isinstance(module, (nn.Conv2d, nn.MultiheadAttention)):
                 continue
             frontier += [made for made in op.outputs if made not in seen]
             seen.update(op.outputs)

@@ -7,15 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.units.calls import layer_calls, tap_of
 from xaiprune.units.flow import Flow, default_example, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.links import find_links
 from xaiprune.units.reach import reach
+from xaiprune.units.slices import Slices
+from xaiprune.units.weights import weight_dim, weight_of
 
 
 def unit_costs(
-    model: nn.Module, units: Sequence[UnitLayer], budget: str, example: Tensor | None = None
+    model: nn.Module, units: Sequence[UnitLayer], budget: str, example: Inputs | None = None
 ) -> dict[str, Tensor]:
     """What each unit costs, by itself.
 
@@ -45,7 +48,7 @@ def unit_costs(
     sources = _depthwise_sources(flow)
     costs: dict[str, Tensor] = {}
     for layer in units:
-        own = _own_cost(flow, uses, layer, links.norms, budget)
+        own = _own_cost(flow, uses, layer, links.reaches[layer.name].slices, links.norms, budget)
         for source in _all_sources(sources, layer.name):
             own += _weights_of_output(flow, uses, source, links.norms, budget)
         cost = torch.full((layer.units,), own)
@@ -62,8 +65,8 @@ def _uses(flow: Flow) -> dict[str, int]:
     """Layer -> positions (pixels, tokens) at which its weights are applied for one image."""
     uses: dict[str, int] = {}
     for name, values in layer_calls(flow, (nn.Conv2d, nn.Linear)).items():
-        weight: Tensor = flow.modules[name].weight  # type: ignore[assignment]
-        uses[name] = sum(math.prod(flow.shape(value)) // weight.shape[0] for value in values)
+        outputs = len(weight_of(flow.modules[name]))
+        uses[name] = sum(math.prod(flow.shape(value)) // outputs for value in values)
     for name, values in flow.module_outputs.items():
         if isinstance(flow.modules.get(name), nn.MultiheadAttention):
             uses[name] = uses[f"{name}.out_proj"] = sum(math.prod(flow.shape(value)[:-1]) for value in values)
@@ -72,7 +75,7 @@ def _uses(flow: Flow) -> dict[str, int]:
 
 def _per_input(module: nn.Module) -> float:
     """Weights that read one input channel."""
-    weight: Tensor = module.weight  # type: ignore[assignment]
+    weight = weight_of(module)
     return weight.numel() / weight.shape[1]
 
 
@@ -94,11 +97,17 @@ def _all_sources(sources: dict[str, list[str]], name: str) -> Iterator[str]:
 
 
 def _own_cost(
-    flow: Flow, uses: dict[str, int], layer: UnitLayer, norms: dict[str, str], budget: str
+    flow: Flow, uses: dict[str, int], layer: UnitLayer, slices: Slices, norms: dict[str, str], budget: str
 ) -> float:
     """Weights that make one unit."""
-    if layer.where == "input":
+    if layer.heads:
         return _share_of_module(flow, uses, layer, budget)
+    if layer.where == "input":  # of a gated MLP: rows of two layers, or two rows of one
+        rows = {m: slices.units[f"{m}.weight", weight_dim(flow.modules[m], 0)] for m in slices.writers}
+        return sum(
+            int((unit >= 0).sum()) / layer.units * _weights_of_output(flow, uses, maker, norms, budget)
+            for maker, unit in rows.items()
+        )
     return layer.width * _weights_of_output(flow, uses, layer.name, norms, budget)
 
 
@@ -107,8 +116,8 @@ def _weights_of_output(
 ) -> float:
     """Weights that make one output channel (MACs: times their uses; biases and norms do not multiply)."""
     module = flow.modules[name]
-    weight: Tensor = module.weight  # type: ignore[assignment]
-    each = weight.numel() / weight.shape[0]
+    weight = weight_of(module)
+    each = weight.numel() / len(weight)
     if budget == "macs":
         return each * uses.get(name, 1)
     return each + (module.bias is not None) + 2 * (name in norms)

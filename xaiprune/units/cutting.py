@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import evaluating
+from xaiprune.forward import evaluating, run
 from xaiprune.tracing import running_modules
 from xaiprune.units.copying import copied
 from xaiprune.units.flow import Flow
 from xaiprune.units.slices import Cuts, Slices
+from xaiprune.units.weights import is_transposed, weight_of
 
 # What forwards raise when sizes do not fit.
 FORWARD_ERRORS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
@@ -40,10 +41,10 @@ def cut_(model: nn.Module, cuts: Cuts) -> None:
             new = nn.Parameter(new, requires_grad=old.requires_grad)
         setattr(module, leaf, new)
     for module in touched.values():
-        _set_sizes_(module)
+        set_sizes_(module)
 
 
-def _set_sizes_(module: nn.Module) -> None:
+def set_sizes_(module: nn.Module) -> None:
     """The numbers that PyTorch's own layers keep beside their tensors."""
     weight = getattr(module, "weight", None)
     if isinstance(module, nn.Conv1d | nn.Conv2d):
@@ -52,6 +53,8 @@ def _set_sizes_(module: nn.Module) -> None:
         module.out_channels, module.in_channels = len(module.weight), module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif is_transposed(module):
+        module.nf, module.nx = weight_of(module).shape  # type: ignore[assignment]
     elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
         module.num_features = len(module.running_mean)
     elif isinstance(module, nn.LayerNorm) and isinstance(weight, Tensor):
@@ -92,7 +95,7 @@ def _failure(flow: Flow, slices: Iterable[Slices]) -> str:
     try:
         cut_(model, merged(each.cuts([0]) for each in slices))
         with evaluating(model), torch.no_grad(), running_modules(model) as running:
-            model(torch.zeros_like(flow.tensors[0]))
+            run(model, flow.example)
     except Exception:  # whatever a forward may raise
         where = running[-1] if running and running[-1] else "the network"
         return f"{where} computes with its original number of channels"

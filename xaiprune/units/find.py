@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.registry import UNIT_KINDS
 from xaiprune.units.auto import AUTO, alternatives, auto_kind
 from xaiprune.units.calls import in_execution_order
@@ -18,7 +19,7 @@ def find_units(
     kind: str,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    example: Tensor | None = None,
+    example: Inputs | None = None,
 ) -> list[UnitLayer]:
     """Find the unit layers of a network, in execution order.
 

@@ -16,8 +16,19 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_input, evaluating, input_channels, logits_of
+from xaiprune.forward import (
+    Inputs,
+    as_input,
+    evaluating,
+    explained,
+    input_channels,
+    logits_of,
+    random_inputs,
+    run,
+)
 from xaiprune.tracing import plain_name, running_modules, short_name
+
+_TOKENS = 16  # of a language model's example
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +67,11 @@ class Flow:
 
     Attributes:
         modules: The network's modules by qualified name (``""``: the network itself).
+        example: What the network ran on.
         ops: Every operation on tensors, in execution order.
         tensors: Value number -> the tensor as it was passed on (its content may be overwritten since).
         module_outputs: Module name -> the values returned by each of its calls.
+        inputs: The images or ids that the network ran on.
         outputs: The values that the network returned.
         consumers: Value -> the operations that read it.
         makers: Value -> the operation that made it.
@@ -68,9 +81,11 @@ class Flow:
     """
 
     modules: dict[str, nn.Module]
+    example: Inputs
     ops: list[Op] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     module_outputs: dict[str, list[int]] = field(default_factory=dict)
+    inputs: set[int] = field(default_factory=set)
     outputs: set[int] = field(default_factory=set)
     consumers: dict[int, list[Op]] = field(default_factory=dict)
     makers: dict[int, Op] = field(default_factory=dict)
@@ -132,17 +147,18 @@ class _Recorder(TorchFunctionMode):
         return result
 
 
-def trace(model: nn.Module, example: Tensor) -> Flow:
+def trace(model: nn.Module, example: Inputs) -> Flow:
     """Run one forward and record it.
 
     Args:
         model: Any network; it runs in eval mode and its modes are restored. Nothing else of it changes.
-        example: One input, (N, 3, H, W), on the model's device.
+        example: One input, (N, 3, H, W), or ids (N, T), or a dict of tensors, on the model's device.
 
     Raises:
         XaipruneError: If the network cannot run on the example, or returns no logits (`logits_of`).
     """
-    flow = Flow(dict(model.named_modules()))
+    example = as_input(model, example)
+    flow = Flow(dict(model.named_modules()), example)
     recorder = _Recorder(flow)
 
     def leaving(name: str, output: Any) -> None:
@@ -151,13 +167,13 @@ def trace(model: nn.Module, example: Tensor) -> Flow:
     try:
         with evaluating(model), torch.no_grad(), running_modules(model, leaving=leaving) as running, recorder:
             recorder.running = running
-            example = as_input(model, example)
-            recorder.new_value(example)
-            output = model(example)
+            flow.inputs = {recorder.new_value(tensor) for tensor in explained(example).values()}
+            output = run(model, example)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in explained(example).values())
         raise XaipruneError(
-            f"{type(model).__name__} does not run on an input of shape {tuple(example.shape)} ({reason}); "
+            f"{type(model).__name__} does not run on an input of shape {shapes} ({reason}); "
             "pass an example of the size it expects"
         ) from error
     flow.outputs = set(recorder.values(logits_of(output)))
@@ -169,12 +185,16 @@ def device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def default_example(model: nn.Module) -> Tensor:
-    """Zeros of the network's default input size, (1, C, H, W), on its device.
+def default_example(model: nn.Module) -> Inputs:
+    """Zeros of the network's default input size, (1, C, H, W), on its device; of a language model a few ids.
 
     The size is, in this order, the ``img_size`` that a patch embedding requires, the ``input_size`` of timm's
     ``pretrained_cfg``, the ``image_size`` of torchvision's ViTs, else 3 x 224 x 224.
     """
+    if getattr(model, "main_input_name", None) == "input_ids":  # transformers' language models
+        ids = torch.zeros(1, _TOKENS, dtype=torch.int64, device=device_of(model))
+        twice = getattr(model.config, "is_encoder_decoder", False)
+        return random_inputs(model, {"input_ids": ids, "decoder_input_ids": ids} if twice else ids)
     parameter = next(model.parameters(), torch.empty(0))
     return torch.zeros(1, *_input_size(model), device=parameter.device, dtype=parameter.dtype)
 

@@ -11,12 +11,14 @@ from torch import nn
 
 from xaiprune.registry import register_unit_kind
 from xaiprune.units.attention import find_attention
-from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, tap_of
+from xaiprune.units.calls import in_execution_order, is_classifier, layer_calls, read_by, tap_of
 from xaiprune.units.cutting import why_uncuttable
 from xaiprune.units.flow import Flow
 from xaiprune.units.heads import why_unshrinkable
 from xaiprune.units.layer import UnitLayer
+from xaiprune.units.operations import MOVEMENT, ZERO_KEEPING
 from xaiprune.units.reach import Reach, reach
+from xaiprune.units.weights import weight_dim, weight_of
 
 
 @register_unit_kind("filters")
@@ -52,13 +54,39 @@ def neurons(flow: Flow) -> list[UnitLayer]:
     """Hidden units of MLPs: linear (or pointwise convolution), elementwise, linear."""
     found = [(layer, reached) for layer, reached in _linears(flow, "neurons") if _is_read(reached)]
     found += [(layer, reached) for layer, reached in _pointwise(flow) if _is_hidden(flow, layer, reached)]
-    gates: set[str] = set()  # the two layers of a gated MLP make the same units
+    found = [*_gated(flow), *found]
+    made: set[str] = set()  # what a gated MLP reads, two layers make, each of which looks like an MLP's
     layers = []
     for layer, reached in found:
-        if layer.name not in gates:
-            gates |= reached.slices.writers
+        if layer.name not in made:
+            made |= reached.slices.writers
             layers.append((layer, reached))
     return in_execution_order(flow, _judged(flow, layers))
+
+
+def _gated(flow: Flow) -> Iterator[tuple[UnitLayer, Reach]]:
+    """Gated MLPs: a linear layer reads the product of two others' outputs, or of two halves of one's.
+
+    Only the product is the unit, so it is read where that linear layer reads it.
+    """
+    for name in _outside_attention(flow):
+        values = read_by(flow, name)
+        if not all(_is_product(flow, value) for value in values):
+            continue
+        reached = reach(flow, values, dim=-1)
+        slices, units = reached.slices, flow.shape(values[0])[-1]
+        makers = [maker for maker in layer_calls(flow, nn.Linear) if maker in slices.writers]
+        rows = [slices.units[f"{maker}.weight", weight_dim(flow.modules[maker], 0)] for maker in makers]
+        if _is_read(reached) and len(makers) == len(slices.writers) and sum(map(len, rows)) > units:
+            yield UnitLayer(makers[0], "neurons", units, name, "input", dim=-1), reached
+
+
+def _is_product(flow: Flow, value: int) -> bool:
+    """Whether a value is a product of two others, maybe reshaped or dropped out."""
+    maker = flow.makers.get(value)
+    while maker is not None and maker.plain in ZERO_KEEPING | MOVEMENT and len(maker.inputs) == 1:
+        maker = flow.makers.get(maker.inputs[0])
+    return maker is not None and maker.plain == "mul" and len(set(maker.inputs)) == 2
 
 
 def _is_read(reached: Reach) -> bool:
@@ -121,13 +149,19 @@ def linear_outputs(flow: Flow) -> list[UnitLayer]:
     return _judged(flow, list(_linears(flow, "linear_outputs")))
 
 
-def _linears(flow: Flow, kind: str) -> Iterator[tuple[UnitLayer, Reach]]:
-    """The linear layers outside attention that are no classifier, and who reads them."""
+def _outside_attention(flow: Flow) -> dict[str, list[int]]:
+    """The linear layers that are no part of an attention, and the values that each makes."""
     attention = find_attention(flow)
     projections = {found.projection for found in attention}
     inside = tuple(f"{found.name}." for found in attention if found.name)
-    for name, values in layer_calls(flow, nn.Linear).items():
-        if name in projections or name.startswith(inside) or is_classifier(flow, values):
+    calls = layer_calls(flow, nn.Linear).items()
+    return {name: made for name, made in calls if name not in projections and not name.startswith(inside)}
+
+
+def _linears(flow: Flow, kind: str) -> Iterator[tuple[UnitLayer, Reach]]:
+    """The linear layers outside attention that are no classifier, and who reads them."""
+    for name, values in _outside_attention(flow).items():
+        if is_classifier(flow, values):
             continue
-        units: int = flow.modules[name].out_features  # type: ignore[assignment]
+        units = len(weight_of(flow.modules[name]))
         yield UnitLayer(name, kind, units, name, dim=-1), reach(flow, values, dim=-1, past_depthwise=True)

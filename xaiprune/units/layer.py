@@ -20,7 +20,8 @@ class UnitLayer:
         kind: What one unit is; a name that is registered as a unit kind.
         units: How many units the layer has.
         tap: Qualified name of the module at which the units are read and masked. For a convolution
-            followed by BatchNorm this is the BatchNorm; for heads the output projection.
+            followed by BatchNorm this is the BatchNorm; for heads the output projection, for the neurons of a
+            gated MLP the layer that reads the product.
         where: Whether the units lie in the tap's output or in its (first) input.
         dim: Dimension of the tapped tensor that runs over units; ``1`` for feature maps
             (N, C, H, W), ``-1`` for tokens (N, ..., C).
@@ -42,6 +43,11 @@ class UnitLayer:
 
     def __repr__(self) -> str:
         return f"UnitLayer({self.name}: {self.units} {self.kind})"
+
+    @property
+    def heads(self) -> bool:
+        """Whether a unit is a part of what an attention module's projection reads."""
+        return self.where == "input" and f".{self.tap}.".startswith(f".{self.name}.".replace("..", "."))
 
     def channels(self, units: Sequence[int]) -> Tensor:
         """The tapped tensor's positions along ``dim`` that belong to the units, (len(units) * width,).

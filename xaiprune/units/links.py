@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units.calls import is_classifier, layer_calls, tap_of
+from xaiprune.forward import Inputs
+from xaiprune.units.calls import is_classifier, layer_calls, read_by, tap_of
 from xaiprune.units.flow import Flow, trace
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.reach import Consumer, Reach, reach
+from xaiprune.units.weights import is_linear
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Links:
         return ""
 
 
-def find_links(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> Links:
+def find_links(model: nn.Module, units: Sequence[UnitLayer], example: Inputs) -> Links:
     """Trace one forward and follow every unit layer to its consumers.
 
     Args:
@@ -67,13 +69,15 @@ def find_links(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) ->
 
 
 def _reach_of(flow: Flow, layer: UnitLayer, calls: dict[str, list[int]]) -> Reach:
-    if layer.where == "input":
+    if layer.heads:
         unit = tuple(channel // layer.width for channel in range(layer.units * layer.width))
         return Reach([Consumer(layer.tap, unit, zero=True, padded=False)])
     if layer.name not in calls:
         raise XaipruneError(
             f"unit layer {layer.name}: no convolution or linear layer of that name runs in this network"
         )
+    if layer.where == "input":
+        return reach(flow, read_by(flow, layer.tap), layer.dim, layer.width)
     _, starts = tap_of(flow, layer.name, calls[layer.name])
-    past_depthwise = isinstance(flow.modules[layer.name], nn.Linear)
+    past_depthwise = is_linear(flow.modules[layer.name])
     return reach(flow, starts, layer.dim, layer.width, past_depthwise=past_depthwise)

@@ -5,12 +5,13 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-WEIGHTED = _names("conv1d conv2d linear")
+LINEAR = _names("linear addmm")
+WEIGHTED = LINEAR | _names("conv1d conv2d")
 # Elementwise functions that keep zero at zero, and those that turn it into another constant.
 ZERO_KEEPING = _names(
     "relu relu6 gelu silu mish hardswish leaky_relu elu selu celu tanh prelu hardtanh softsign neg abs pow "
     "square sqrt dropout dropout1d dropout2d feature_dropout alpha_dropout contiguous clone detach identity "
-    "float half bfloat16 double to type_as"
+    "float half bfloat16 double to type type_as"
 )
 ZERO_MOVING = _names("sigmoid hardsigmoid softplus exp cos clamp clamp_min clamp_max")
 # Over space, per channel. Averages and maxima of a constant are that constant (without padding).

@@ -15,6 +15,7 @@ from xaiprune.units.operations import (
     CHANNEL_MIXING,
     CONCATENATION,
     FRESH,
+    LINEAR,
     MOVEMENT,
     SCALE,
     SPATIAL,
@@ -23,6 +24,7 @@ from xaiprune.units.operations import (
     ZERO_MOVING,
 )
 from xaiprune.units.slices import Slices, is_depthwise, one_dim, places, slices_of
+from xaiprune.units.weights import is_linear
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,9 @@ def _weighted(
     state = next(iter(tracked.values()))
     value = next(iter(tracked))
     module = flow.modules.get(op.module)
-    channel_dim = len(flow.shape(value)) - 1 if op.plain == "linear" else 1
-    is_layer = isinstance(module, nn.Linear if op.plain == "linear" else (nn.Conv2d, nn.Conv1d))
+    linear = op.plain in LINEAR
+    channel_dim = len(flow.shape(value)) - 1 if linear else 1
+    is_layer = is_linear(module) if linear else isinstance(module, (nn.Conv2d, nn.Conv1d))
     if op.inputs[0] != value or not is_layer or state.dim != channel_dim:
         found.blocked = f"{op.name} in {op.where} runs across it"
         return {}

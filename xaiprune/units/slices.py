@@ -15,6 +15,7 @@ from xaiprune.units.operations import (
     CHANNEL_MIXING,
     CONCATENATION,
     FRESH,
+    LINEAR,
     MOVEMENT,
     SCALE,
     SPATIAL,
@@ -22,6 +23,7 @@ from xaiprune.units.operations import (
     ZERO_KEEPING,
     ZERO_MOVING,
 )
+from xaiprune.units.weights import is_linear, is_transposed, weight_dim
 
 _SAME_PLACE = ZERO_KEEPING | ZERO_MOVING | SPATIAL | ADD | SCALE | CHANNEL_MIXING | {"batch_norm", "pad"}
 # Their one-dimensional parameters belong to dimension 1; those of others to the last one.
@@ -39,6 +41,7 @@ class Slices:
         units: Parameter or buffer and its dimension -> the unit at each position, -1 where there is none.
         writers: Convolutions and linear layers whose outputs are the units, or their factors.
         readers: Convolutions and linear layers that read them -> the value that each reads.
+        transposed: Those readers that store their weight as (in, out).
         mixed: A normalisation over the units, if there is one.
         blocked: Why they cannot be cut; empty if they can.
     """
@@ -46,6 +49,7 @@ class Slices:
     units: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     writers: set[str] = field(default_factory=set)
     readers: dict[str, int] = field(default_factory=dict)
+    transposed: set[str] = field(default_factory=set)
     mixed: str = ""
     blocked: str = ""
 
@@ -59,7 +63,11 @@ class Slices:
     def inputs(self, units: Iterable[int]) -> dict[str, list[int]]:
         """Reader -> its input channels that are cut."""
         cuts = self.cuts(units)
-        return {name: sorted(cuts[f"{name}.weight", 1]) for name in self.readers}
+        return {name: sorted(cuts[self._columns(name)]) for name in self.readers}
+
+    def _columns(self, reader: str) -> tuple[str, int]:
+        """The weight of a reader and its dimension over inputs."""
+        return f"{reader}.weight", 0 if reader in self.transposed else 1
 
     def also_read(self, known: Mapping[str, tuple[int, ...]]) -> str:
         """Why units that are read in other places, too, cannot be cut; empty where there are none.
@@ -68,7 +76,7 @@ class Slices:
             known: Layer -> the unit at each of its input channels that masking makes constant.
         """
         for name in self.readers:
-            if tuple(self.units[f"{name}.weight", 1].tolist()) != known.get(name):
+            if tuple(self.units[self._columns(name)].tolist()) != known.get(name):
                 return f"{name} also reads what they are made of or multiplied with"
         return ""
 
@@ -142,8 +150,10 @@ class _Search:
         merged = torch.where(known < 0, unit, known)
         if known_dim != dim or bool(((unit >= 0) & (merged != unit)).any()):
             raise _Blocked("is combined with other units of its layer")
-        if value == 0 or value in self._flow.outputs:
-            raise _Blocked("is tied to the network's " + ("input" if value == 0 else "output"))
+        if value in self._flow.inputs | self._flow.outputs:
+            raise _Blocked(
+                "is tied to the network's " + ("input" if value in self._flow.inputs else "output")
+            )
         if bool((merged >= 0).any()) and (value not in self._places or not torch.equal(merged, known)):
             self._places[value] = dim, merged
             self._open.append(value)
@@ -187,22 +197,28 @@ class _Search:
     def _through_weights(self, op: Op, value: int) -> None:
         module = self._flow.modules[op.module]
         dim, unit = self._places[value]
-        if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) or value in op.inputs[1:]:
+        layer = is_linear(module) or isinstance(module, nn.Conv1d | nn.Conv2d)
+        if not layer or value in op.inputs[1:]:
             raise _Blocked(f"meets weights that {op.where} computes")
-        if dim != (len(self._flow.shape(value)) - 1 if op.plain == "linear" else 1):
+        if dim != (len(self._flow.shape(value)) - 1 if op.plain in LINEAR else 1):
             raise _Blocked(f"{op.name} in {op.where} runs across it")
-        weight, bias = (_argument(op, *place) for place in ((1, "weight"), (2, "bias")))
+        if op.plain == "addmm":
+            bias, weight = op.args[0], op.args[2]
+        else:
+            weight, bias = (_argument(op, *place) for place in ((1, "weight"), (2, "bias")))
         depthwise = is_depthwise(module)
         if getattr(module, "groups", 1) > 1 and not depthwise:
             raise _Blocked("is part of a grouped convolution")
         if value in op.outputs or depthwise:
             self.found.writers.add(op.module)
-            self._hold(op, weight, 0, unit)
+            self._hold(op, weight, weight_dim(module, 0), unit)
             if bias is not None:
                 self._hold(op, bias, 0, unit)
         else:
             self.found.readers[op.module] = value
-            self._hold(op, weight, 1, unit)
+            if is_transposed(module):
+                self.found.transposed.add(op.module)
+            self._hold(op, weight, weight_dim(module, 1), unit)
         if depthwise:
             for other in (op.inputs[0], op.outputs[0]):
                 self.place(other, dim, unit)

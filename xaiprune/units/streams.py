@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
+from xaiprune.forward import Inputs
 from xaiprune.units.calls import layer_calls, tap_of
 from xaiprune.units.cutting import why_uncuttable
 from xaiprune.units.flow import trace
@@ -11,7 +12,7 @@ from xaiprune.units.layer import UnitLayer
 from xaiprune.units.slices import Slices, places, slices_of
 
 
-def find_streams(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) -> list[Slices]:
+def find_streams(model: nn.Module, units: Sequence[UnitLayer], example: Inputs) -> list[Slices]:
     """The tensors of each stream that unit layers write to and whose channels can be cut, in execution order.
 
     Args:
@@ -24,7 +25,7 @@ def find_streams(model: nn.Module, units: Sequence[UnitLayer], example: Tensor) 
     seen: set[str] = set()
     found: dict[str, Slices] = {}
     for layer in units:
-        if layer.removable or layer.where == "input" or layer.name in seen:
+        if layer.removable or layer.heads or layer.name in seen:
             continue
         _, starts = tap_of(flow, layer.name, calls[layer.name])
         slices = slices_of(flow, places(flow, starts, layer.dim, layer.width))

@@ -22,7 +22,7 @@ from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.targets import Labels, labels_of
 from xaiprune.forward import Inputs, count_of, part_of, run
-from xaiprune.units import Links, UnitLayer, find_links
+from xaiprune.units import Links, UnitLayer, find_links, is_linear
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def links_of(
         for unit in units:
             for tensor in store[unit.name]:
                 by_unit(tensor, unit, 1)
-        return find_links(model, units, example)  # type: ignore[arg-type]
+        return find_links(model, units, example)
 
 
 def has_consumers(links: Links, unit: UnitLayer) -> bool:
@@ -113,7 +113,7 @@ def has_consumers(links: Links, unit: UnitLayer) -> bool:
 
 def input_of(model: nn.Module, module: str) -> Place:
     """The input of a convolution or linear layer."""
-    return Place(module, "input", -1 if isinstance(model.get_submodule(module), nn.Linear) else 1)
+    return Place(module, "input", -1 if is_linear(model.get_submodule(module)) else 1)
 
 
 def moments_at(

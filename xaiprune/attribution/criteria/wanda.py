@@ -14,7 +14,7 @@ from xaiprune.attribution.targets import Labels
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs
 from xaiprune.registry import register_criterion
-from xaiprune.units import Links, UnitLayer
+from xaiprune.units import Links, UnitLayer, is_linear
 
 
 @register_criterion("wanda")
@@ -72,7 +72,8 @@ def _readers(model: nn.Module, unit: UnitLayer, links: Links) -> list[str]:
     """The layers whose weights score the units: their consumers, or else the layer that makes them."""
     if has_consumers(links, unit):
         return [consumer.module for consumer in links.reaches[unit.name].consumers]
-    if not isinstance(model.get_submodule(unit.name), nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+    module = model.get_submodule(unit.name)
+    if not (is_linear(module) or isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)):
         raise XaipruneError(
             f"unit layer {unit.name}: wanda is undefined, its consumers are not known and no weight makes "
             "its units; exclude the layer or choose another criterion"

@@ -15,6 +15,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs
 from xaiprune.registry import register_criterion
 from xaiprune.units.layer import UnitLayer
+from xaiprune.units.weights import is_linear, weight_of
 
 
 @register_criterion("random")
@@ -67,8 +68,8 @@ def unit_weights(model: nn.Module, unit: UnitLayer) -> Tensor:
     """The weights that make a unit, or those that read it where none make it alone.
 
     A filter or neuron is made by a row of its layer's weight, times ``weight / sqrt(var + eps)`` of a
-    BatchNorm at its tap. A head is made by no single row; it is judged by the columns of the output
-    projection that read its slice. Biases do not count.
+    BatchNorm at its tap. A head, or a neuron of a gated MLP, is made by no single row; it is judged by the
+    columns of the layer that reads it. Biases do not count.
 
     Returns:
         (units, weights per unit), float64 on the CPU, detached.
@@ -78,19 +79,17 @@ def unit_weights(model: nn.Module, unit: UnitLayer) -> Tensor:
     """
     tap = tap_module(model, unit)
     maker = model.get_submodule(unit.name)
-    # torch promises no public base of all convolutions; the transposed ones keep outputs in dimension 1.
-    if (
-        isinstance(maker, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        and len(maker.weight) == unit.units * unit.width
-    ):
-        rows = _plain(maker.weight).flatten(1)
-        if isinstance(tap, _BatchNorm):
-            rows = rows * _batch_norm_scale(tap)[:, None]
-        return rows.reshape(unit.units, -1)
-    if unit.where == "input" and isinstance(tap, nn.Linear | nn.Conv2d):
-        columns = _plain(tap.weight).transpose(0, 1)
+    if unit.where == "input" and (is_linear(tap) or isinstance(tap, nn.Conv2d)):
+        columns = _plain(weight_of(tap)).transpose(0, 1)
         if len(columns) == unit.units * unit.width:
             return columns.reshape(unit.units, -1)
+    # torch promises no public base of all convolutions; the transposed ones keep outputs in dimension 1.
+    elif is_linear(maker) or isinstance(maker, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        rows = _plain(weight_of(maker)).flatten(1)
+        if len(rows) == unit.units * unit.width:
+            if isinstance(tap, _BatchNorm):
+                rows = rows * _batch_norm_scale(tap)[:, None]
+            return rows.reshape(unit.units, -1)
     raise XaipruneError(
         f"unit layer {unit.name}: weight magnitude is undefined, no weight of it or its tap '{unit.tap}' has "
         f"{unit.units} x {unit.width} rows or columns; exclude the layer or choose another criterion"
@@ -108,8 +107,7 @@ def folded_weight(model: nn.Module, layer: str, norm: str | None) -> Tensor:
     Returns:
         (out, in / groups, kernel positions), float64 on the CPU, detached; a linear layer has one position.
     """
-    weight: Tensor = model.get_submodule(layer).weight  # type: ignore[assignment]
-    weight = _plain(weight)
+    weight = _plain(weight_of(model.get_submodule(layer)))
     weight = weight.reshape(*weight.shape[:2], -1)
     scale = None if norm is None else model.get_submodule(norm)
     return weight * _batch_norm_scale(scale)[:, None, None] if isinstance(scale, _BatchNorm) else weight

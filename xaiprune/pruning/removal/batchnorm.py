@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from xaiprune.forward import as_input
+from xaiprune.forward import Inputs, as_input, count_of, is_text, run
 from xaiprune.pruning.statistics import ImageStream
 from xaiprune.units import copied, evaluating
 
@@ -30,7 +30,7 @@ class BatchNormStatistics:
     measured: Mapping[str, _Moments]
 
     @staticmethod
-    def of(model: nn.Module, images: Tensor | ImageStream, batch_size: int = 50) -> BatchNormStatistics:
+    def of(model: nn.Module, images: Inputs | ImageStream, batch_size: int = 50) -> BatchNormStatistics:
         """Those of a network, which stays as it is; the arguments are `recalibrate_bn_`'s."""
         measured = copied(model)
         recalibrate_bn_(measured, images, batch_size)
@@ -39,7 +39,7 @@ class BatchNormStatistics:
 
 def recalibrate_bn_(
     model: nn.Module,
-    images: Tensor | ImageStream,
+    images: Inputs | ImageStream,
     batch_size: int = 50,
     dense: BatchNormStatistics | None = None,
 ) -> None:
@@ -71,7 +71,7 @@ def recalibrate_bn_(
                 norm.momentum = None  # a plain average over batches
                 norm.training = True
             for part in _parts(ImageStream.of(images, batch_size)):
-                model(as_input(model, part))
+                run(model, as_input(model, part))
         finally:
             for norm, momentum in zip(norms.values(), momenta, strict=True):
                 norm.momentum = momentum
@@ -121,12 +121,12 @@ def _moments(model: nn.Module) -> dict[str, _Moments]:
     return {name: (mean.clone(), variance.clone()) for name, (mean, variance) in kept.items()}
 
 
-def _parts(images: ImageStream) -> Iterator[Tensor]:
-    last: Tensor | None = None
+def _parts(images: ImageStream) -> Iterator[Inputs]:
+    last: Inputs | None = None
     for _, part in images.numbered():
-        if last is not None and len(part) > 1:
+        if last is not None and (count_of(part) > 1 or is_text(part)):
             yield last
             last = None
-        last = part if last is None else torch.cat([last, part])
+        last = part if last is None else torch.cat([last, part])  # type: ignore[list-item]
     if last is not None:
         yield last

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaiprune.forward import Inputs, random_inputs, run
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.removal.fold import add_to_output_, constant_contribution
 from xaiprune.units import Links, UnitLayer, evaluating
@@ -29,11 +30,10 @@ class Constants:
         model: nn.Module,
         removed: Mapping[str, Sequence[int]],
         units: Sequence[UnitLayer],
-        example: Tensor,
+        example: Inputs,
     ) -> None:
         self._model, self._removed, self._units = model, removed, units
-        generator = torch.Generator().manual_seed(0)
-        self._image = torch.randn(example.shape, generator=generator).to(example)
+        self._image = random_inputs(model, example)
 
     def foldable(self, inputs: Mapping[str, Sequence[int]]) -> bool:
         """Whether every channel is one constant, and zero where its consumer pads with zeros.
@@ -91,7 +91,7 @@ class Constants:
                     found[name] = lines.mean(1), lines.amax(1) - lines.amin(1)
 
                 hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(keep))
-            model(self._image)
+            run(model, self._image)
         return found
 
 

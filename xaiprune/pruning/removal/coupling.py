@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
+from xaiprune.forward import Inputs
 from xaiprune.units import Slices, UnitLayer, default_example, find_streams
 
 
 def couple(
-    model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None
+    model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None
 ) -> tuple[tuple[str, ...], ...]:
     """Find the unit layers whose units share channels, for ``make_plan(..., groups=...)``.
 
@@ -27,7 +28,7 @@ def couple(
 
 
 def find_groups(
-    model: nn.Module, units: Sequence[UnitLayer], example: Tensor
+    model: nn.Module, units: Sequence[UnitLayer], example: Inputs
 ) -> dict[tuple[str, ...], Slices]:
     """The groups, and the tensors that hold the channels of each."""
     layers = {layer.name: layer for layer in units}

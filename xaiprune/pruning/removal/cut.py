@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import as_input, logits_of
+from xaiprune.forward import Inputs, as_input, dtype_of, logits_of, part_of, random_inputs, run
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal.attention import replace_multihead_
@@ -29,6 +29,7 @@ from xaiprune.units import (
     merged,
     record_calls,
     shrink_heads_,
+    weight_dim,
 )
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 # Differences relative to the largest logit. What float32 rounds: at best, in the weights alone, and at worst.
 _SURE, _EXACT, _ROUGH = 1e-6, 1e-5, 1e-4
 _TINY = 1e-30  # all logits zero
+_UNEVEN = "groups of heads that share keys and values lose as many heads as all of them do"
 
 
 @dataclass
@@ -73,7 +75,7 @@ def remove(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    example: Tensor | None = None,
+    example: Inputs | None = None,
     coupled: str = "mask",
 ) -> nn.Module:
     """The smaller network alone; see `remove_with_report`."""
@@ -84,7 +86,7 @@ def remove_with_report(
     model: nn.Module,
     plan: PlanLike,
     units: Sequence[UnitLayer],
-    example: Tensor | None = None,
+    example: Inputs | None = None,
     coupled: str = "mask",
     *,
     check: bool = True,
@@ -107,7 +109,7 @@ def remove_with_report(
     """
     if coupled not in ("mask", "group"):
         raise XaipruneError(f"prune.coupled={coupled} is unknown; choose mask or group")
-    example = default_example(model) if example is None else as_input(model, example[:1])
+    example = default_example(model) if example is None else as_input(model, part_of(example, slice(1)))
     layers = {layer.name: layer for layer in units}
     removed = units_to_remove(plan, units)
     for name, chosen in removed.items():
@@ -136,7 +138,7 @@ class _Work:
     model: nn.Module
     removed: Mapping[str, Sequence[int]]
     units: Sequence[UnitLayer]
-    example: Tensor
+    example: Inputs
     links: Links
     grouped: bool
 
@@ -154,7 +156,7 @@ class _Work:
         constants = Constants(self.model, self.removed, self.units, self.example)
         for layer in self.units:
             chosen = self.removed.get(layer.name, ())
-            if layer.where == "input" or not chosen:
+            if layer.heads or not chosen:
                 continue
             if reason := only_mask.get(layer.name) or self.links.why_not(layer):
                 result.masked[layer.name] = (len(chosen), reason)
@@ -176,8 +178,9 @@ class _Work:
             zeroed[name] = [unit for unit in chosen if unit not in cut]
         together = merged(cuts.values())
         for name in constants.fold_(result.model, _joined(inputs), self.links):
-            if (f"{name}.weight", 0) in together:
-                together[f"{name}.bias", 0] = together[f"{name}.weight", 0]
+            rows = f"{name}.weight", weight_dim(result.model.get_submodule(name), 0)
+            if rows in together:
+                together[f"{name}.bias", 0] = together[rows]
         zero_units_(result.model, {n: u for n, u in zeroed.items() if n not in heads}, self.units)
         cut_(result.model, together)
         _report(result, self.removed, zeroed)
@@ -185,7 +188,7 @@ class _Work:
 
     def _shrink_attention(self, result: Removal, only_mask: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
         """Remove heads from every attention module that allows it; returns the removed heads of each."""
-        layers = {layer.name: layer for layer in self.units if layer.where == "input"}
+        layers = {layer.name: layer for layer in self.units if layer.heads}
         wanted = {name: units for name, units in self.removed.items() if name in layers and units}
         shrunk: dict[str, tuple[int, ...]] = {}
         for name in wanted:
@@ -197,8 +200,9 @@ class _Work:
             try:
                 if reason := only_mask.get(name) or self.links.why_not(layers[name]):
                     raise XaipruneError(f"{name}: {reason}")
-                shrink_heads_(result.model, layers[name], units, calls[name])
-                shrunk[name] = tuple(units)
+                shrunk[name] = shrink_heads_(result.model, layers[name], units, calls[name])
+                if left := len(units) - len(shrunk[name]):
+                    result.masked[name] = (left, _UNEVEN)
             except XaipruneError as error:
                 result.masked[name] = (len(units), str(error))
                 zero_units_(result.model, {name: units}, [layers[name]])
@@ -211,15 +215,14 @@ class _Work:
         In float32, sums over fewer terms differ a little, and where logits are small differences of large
         numbers that little is much of them. So what is not the same at once is compared again in float64.
         """
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(2, *self.example.shape[1:], generator=generator).to(self.example)
-        allowed = _EXACT if images.dtype == torch.float64 else _ROUGH
+        images = random_inputs(self.model, self.example, 2)
+        allowed = _EXACT if dtype_of(self.model) == torch.float64 else _ROUGH
         try:
             relative = self._relative(self.model, smaller, images)
-            if not relative <= _SURE and images.dtype == torch.float32:
+            if not relative <= _SURE and dtype_of(self.model) == torch.float32:
                 with suppress(*FORWARD_ERRORS):  # a forward that makes float32 tensors by itself
                     model, double = copied(self.model).double(), copied(smaller).double()
-                    relative, allowed = self._relative(model, double, images.double()), _EXACT
+                    relative, allowed = self._relative(model, double, as_input(double, images)), _EXACT
         except XaipruneError:
             raise
         except FORWARD_ERRORS as error:
@@ -228,14 +231,14 @@ class _Work:
             return ""
         return f"gives other logits after removal than with the mask (by {relative:.1e} of the largest)"
 
-    def _relative(self, model: nn.Module, smaller: nn.Module, images: Tensor) -> float:
+    def _relative(self, model: nn.Module, smaller: nn.Module, images: Inputs) -> float:
         with evaluating(model), masked(model, self.removed, self.units):
-            expected = logits_of(model(images))
+            expected = logits_of(run(model, images))
         if not bool(expected.isfinite().all()):
             raise XaipruneError(
                 f"{type(model).__name__}'s logits are not finite with the plan's units masked"
             )
-        found = logits_of(smaller(images))
+        found = logits_of(run(smaller, images))
         return float((expected - found).abs().max() / expected.abs().max().clamp_min(_TINY))
 
     def to_mask(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, is_linear, weight_of
 
 
 def zero_units_(model: nn.Module, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer]) -> None:
@@ -26,15 +26,15 @@ def _zero_layer_(model: nn.Module, layer: UnitLayer, units: Sequence[int]) -> No
     index = layer.channels(units)
     tap = model.get_submodule(layer.tap)
     if layer.where == "input":
-        if not isinstance(tap, nn.Linear):
+        if not is_linear(tap):
             raise XaipruneError(f"{layer.tap} is not a linear layer; its input cannot be zeroed by weights")
-        tap.weight[:, index] = 0
+        weight_of(tap)[:, index] = 0
     elif isinstance(tap, nn.modules.batchnorm._BatchNorm) and tap.affine:
         tap.weight[index] = 0
         tap.bias[index] = 0
-    elif isinstance(tap, nn.Conv2d | nn.Linear):
-        tap.weight[index] = 0
-        if tap.bias is not None:
+    elif isinstance(tap, nn.Conv2d) or is_linear(tap):
+        weight_of(tap)[index] = 0
+        if isinstance(tap.bias, Tensor):
             tap.bias[index] = 0
     else:
         raise XaipruneError(f"{layer.tap} ({type(tap).__name__}) has no weights that could zero its units")
@@ -71,6 +71,6 @@ def constant_contribution(layer: nn.Module, index: Tensor, values: Tensor) -> Te
     Returns:
         (out channels,), in float64.
     """
-    weight: Tensor = layer.weight.detach()  # type: ignore[union-attr,operator,assignment]
+    weight = weight_of(layer).detach()
     columns = weight[:, index].double().flatten(2).sum(2) if weight.ndim > 2 else weight[:, index].double()
     return columns @ values.double().to(columns.device)

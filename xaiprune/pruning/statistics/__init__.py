@@ -1,6 +1,6 @@
 """What the consumers of units read on the reference images: samples, moments and ridge regression."""
 
-from xaiprune.pruning.statistics.inputs import Inputs, consumer_inputs
+from xaiprune.pruning.statistics.inputs import ConsumerInputs, consumer_inputs
 from xaiprune.pruning.statistics.moments import Moments, Statistics, collect_moments, means, moments_by_part
 from xaiprune.pruning.statistics.ridge import DEFAULT_STRENGTH, choose_ridge, ridge_map
 from xaiprune.pruning.statistics.samples import (
@@ -15,9 +15,9 @@ from xaiprune.pruning.statistics.stream import ImageStream
 
 __all__ = [
     "DEFAULT_STRENGTH",
+    "ConsumerInputs",
     "DenseSamples",
     "ImageStream",
-    "Inputs",
     "Moments",
     "Statistics",
     "all_samples",

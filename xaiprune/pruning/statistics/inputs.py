@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from xaiprune.units import Consumer, Links, UnitLayer
+from xaiprune.units import Consumer, Links, UnitLayer, is_linear
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ConsumerInputs:
     """The channels of one consumer's input, and the units they belong to.
 
     Attributes:
@@ -44,7 +44,7 @@ class Inputs:
         return kept.nonzero()[:, 0]
 
 
-def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, Inputs]:
+def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) -> dict[str, ConsumerInputs]:
     """What each consumer of removable units reads, in execution order."""
     owners: dict[str, list[tuple[str, int] | None]] = {}
     first: dict[str, Consumer] = {}
@@ -63,7 +63,9 @@ def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) 
     for name in sorted(owners, key=lambda name: rank.get(name, len(rank))):
         line = owners[name]
         repeat = _repeat(model.get_submodule(name), line, {layer.name: layer for layer in units})
-        inputs[name] = Inputs(name, len(line) // repeat, repeat, tuple(line[::repeat]), first[name].padded)
+        inputs[name] = ConsumerInputs(
+            name, len(line) // repeat, repeat, tuple(line[::repeat]), first[name].padded
+        )
     return inputs
 
 
@@ -72,7 +74,7 @@ def _repeat(
 ) -> int:
     """Consecutive input positions of a linear layer that belong to one channel (a flattened map)."""
     owner = line[0]
-    if not isinstance(module, nn.Linear) or owner is None or layers[owner[0]].width > 1:
+    if not is_linear(module) or owner is None or layers[owner[0]].width > 1:
         return 1
     run = next((i for i, other in enumerate(line) if other != owner), len(line))
     regular = len(line) % run == 0 and all(

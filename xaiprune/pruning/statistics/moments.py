@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.pruning.statistics.inputs import ConsumerInputs
 from xaiprune.pruning.statistics.samples import dense_samples, told_apart
 from xaiprune.pruning.statistics.stream import ImageStream
 
@@ -42,6 +42,8 @@ class Moments:
     @staticmethod
     def of(x: Tensor, weight: Tensor, y: Tensor | None = None) -> "Moments":
         """The moments of samples x (n, C) with weights (n,), and y (n, K), by default x; sums are float64."""
+        if not bool((counted := weight > 0).all()):  # padding of texts is left out
+            x, weight, y = x[counted], weight[counted], None if y is None else y[counted]
         # Beyond a thousand channels float64 products get slow, and float32's error is far below the ridge.
         work = torch.float32 if x.shape[1] > 1024 else torch.float64
         x, weight = x.to(work), weight.to(work)
@@ -88,7 +90,7 @@ class Statistics:
         held_out: Consumer -> moments over the images that its strength is chosen on.
     """
 
-    inputs: dict[str, Inputs]
+    inputs: dict[str, ConsumerInputs]
     fit: dict[str, Moments] = field(default_factory=dict)
     held_out: dict[str, Moments] = field(default_factory=dict)
 
@@ -102,7 +104,7 @@ class Statistics:
         return found + self.held_out[consumer] if consumer in self.held_out else found
 
 
-def collect_moments(model: nn.Module, inputs: dict[str, Inputs], images: ImageStream) -> Statistics:
+def collect_moments(model: nn.Module, inputs: dict[str, ConsumerInputs], images: ImageStream) -> Statistics:
     """One pass over the reference images, in batches; memory is that of one batch and the moments.
 
     Args:

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xaiprune.forward import as_found, as_input, logits_of
-from xaiprune.pruning.statistics.inputs import Inputs
+from xaiprune.embedding import Leaves
+from xaiprune.forward import Inputs, as_found, as_input, count_of, is_text, logits_of, part_of, real_positions
+from xaiprune.pruning.statistics.inputs import ConsumerInputs
 from xaiprune.pruning.statistics.stream import ImageStream
 from xaiprune.units import BatchNormWrittenOut, ImageAxis, image_axes
 
@@ -50,7 +51,7 @@ def _nbytes(seen: Mapping[str, tuple[Tensor, Tensor]]) -> int:
     return sum(lines.nbytes + weights.nbytes for lines, weights in seen.values())
 
 
-def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> DenseSamples:
+def all_samples(model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream) -> DenseSamples:
     """`dense_samples` of all images; none where these have to run one by one."""
     images, axes = told_apart(model, inputs, images)
     if axes is None:
@@ -63,13 +64,13 @@ def all_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStr
     return DenseSamples(whole, axes)
 
 
-def bytes_of_samples(model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream) -> int:
+def bytes_of_samples(model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream) -> int:
     """What `all_samples` would take, estimated from the samples of one image."""
-    return len(images) * _nbytes(_weighted(model, inputs, next(images.open())[:1], len(images), None))
+    return len(images) * _nbytes(_weighted(model, inputs, images.first(1), len(images), None))
 
 
 def told_apart(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream
+    model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream
 ) -> tuple[ImageStream, Axes | None]:
     """Images in batches of which can be told what each consumer reads of each image, and how.
 
@@ -83,12 +84,15 @@ def told_apart(
         and None, where that cannot be told or one image's logits depend on another image.
     """
     pair = images.first(2)
+    if is_text(pair):  # each token of each text is there, and padding has no weight
+        return images, dict.fromkeys(inputs, ImageAxis())
 
     def keep(_: str, read: Tensor) -> Tensor:
         return read.clone()
 
     try:
-        one, two = _entering(model, inputs, pair[:1], keep), _entering(model, inputs, pair, keep, of=1)
+        one = _entering(model, inputs, part_of(pair, slice(1)), keep)
+        two = _entering(model, inputs, pair, keep, of=1)
     except torch.OutOfMemoryError:
         return images.one_by_one(), None
     found = image_axes(
@@ -102,7 +106,7 @@ def told_apart(
 
 
 def dense_samples(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: ImageStream, axes: Axes | None
+    model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: ImageStream, axes: Axes | None
 ) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]]:
     """Samples of every consumer's input, batch by batch, with weights.
 
@@ -126,8 +130,8 @@ def dense_samples(
 
 def _entering(
     model: nn.Module,
-    inputs: Mapping[str, Inputs],
-    images: Tensor,
+    inputs: Mapping[str, ConsumerInputs],
+    images: Inputs,
     keep: Callable[[str, Tensor], _Kept],
     of: int | None = None,
 ) -> dict[str, tuple[_Kept, Tensor | None]]:
@@ -154,26 +158,29 @@ def _entering(
     with torch.inference_mode(False), torch.enable_grad(), as_found(model), ExitStack() as block:
         for name in inputs:
             block.enter_context(model.get_submodule(name).register_forward_hook(partial(after, name)))
-        if len(images) == 1:  # PyTorch's own backward of BatchNorm is wrong there
+        if count_of(images) == 1:  # PyTorch's own backward of BatchNorm is wrong there
             block.enter_context(BatchNormWrittenOut())
-        leaf = as_input(model, images).detach().clone().requires_grad_()
-        torch.autograd.grad(logits_of(model(leaf)).max(1).values[:of].sum(), leaf)
+        leaves = Leaves(as_input(model, images))
+        answers = logits_of(leaves.run(model)).max(-1).values  # one for each image, or position of a text
+        counted = real_positions(images, answers.shape)
+        leaves.gradients((answers[:of] if counted is None else answers[counted]).sum())
     return {name: (kept[name], gradients.get(name)) for name in inputs}
 
 
 def _weighted(
-    model: nn.Module, inputs: Mapping[str, Inputs], images: Tensor, total: int, axes: Axes | None
+    model: nn.Module, inputs: Mapping[str, ConsumerInputs], images: Inputs, total: int, axes: Axes | None
 ) -> dict[str, tuple[Tensor, Tensor]]:
     modules = {name: model.get_submodule(name) for name in inputs}
     axis = {name: ImageAxis() if axes is None else axes[name] for name in inputs}
-    count = len(images)
+    count = count_of(images)
 
     def keep(name: str, read: Tensor) -> tuple[Tensor, torch.Size]:
         return samples_of_input(modules[name], read, inputs[name], count, total, axis[name]), read.shape
 
     found = {}
     for name, ((lines, shape), gradient) in _entering(model, inputs, images, keep).items():
-        weight = _weights(modules[name], gradient, shape, inputs[name], count, total, axis[name])
+        counted = real_positions(images, shape[:-1])
+        weight = _weights(modules[name], gradient, shape, inputs[name], count, total, axis[name], counted)
         found[name] = (lines, weight.expand(len(lines)) if weight.numel() == 1 else weight)
     return found
 
@@ -182,12 +189,18 @@ def _weights(
     module: nn.Module,
     gradient: Tensor | None,
     shape: torch.Size,
-    inputs: Inputs,
+    inputs: ConsumerInputs,
     batch: int,
     total: int,
     axis: ImageAxis,
+    counted: Tensor | None,
 ) -> Tensor:
-    """The samples' weights, (n,); one for all where the consumer sees a whole image at once."""
+    """The samples' weights, (n,); one for all where the consumer sees a whole image at once.
+
+    Padding of texts has the weight zero.
+    """
+    if gradient is None and counted is not None:
+        return counted[:, :: _stride(shape[1], inputs, total)].reshape(-1).float()
     if gradient is None or inputs.repeat > 1:
         return torch.ones(1)
     channels = _channels(module)
@@ -195,14 +208,16 @@ def _weights(
     if isinstance(module, nn.Conv2d):
         square = F.interpolate(square, size=shape[2:], mode="area")
     weight = axis.first(square, batch, channels).reshape(batch, -1)
-    mean = weight.mean(1, keepdim=True)
+    real = torch.ones_like(weight) if counted is None else counted.to(weight)
+    mean = (weight * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp_min(1)
     weight = torch.where(mean > 0, weight / mean.clamp_min(torch.finfo(weight.dtype).tiny), 1.0)
     weight = (1 - _BY_GRADIENT) + _BY_GRADIENT * weight
+    weight = weight * real
     return weight[:, :: _stride(weight.shape[1], inputs, total)].reshape(-1)
 
 
 def samples_of_input(
-    module: nn.Module, tensor: Tensor, inputs: Inputs, batch: int, total: int, axis: ImageAxis
+    module: nn.Module, tensor: Tensor, inputs: ConsumerInputs, batch: int, total: int, axis: ImageAxis
 ) -> Tensor:
     """A consumer's input as (n, C), image after image, at evenly spread positions.
 
@@ -229,7 +244,7 @@ def _channels(module: nn.Module) -> int:
     return 1 if isinstance(module, nn.Conv2d) else -1
 
 
-def _stride(positions: int, inputs: Inputs, total: int) -> int:
+def _stride(positions: int, inputs: ConsumerInputs, total: int) -> int:
     """The distance between two positions of an image that are sampled."""
     enough = max(_MIN_SAMPLES, _PER_CHANNEL * inputs.channels)
     step = max(1, positions * total // enough)

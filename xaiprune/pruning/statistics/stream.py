@@ -1,4 +1,4 @@
-"""Reference images batch by batch, so that any number of them takes the memory of one batch."""
+"""Reference images or texts batch by batch, so that any number of them takes the memory of one batch."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import torch
 from torch import Tensor
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs, count_of, is_text, joined, part_of
 
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Images that are gone through as often as needed, in the same order each time.
+    """Images, or windows of text, that are gone through as often as needed, in the same order each time.
 
     Attributes:
         count: How many there are.
-        open: Starts a pass: batches of images (n, 3, H, W), normalised, on the model's device.
+        open: Starts a pass: batches of images (n, 3, H, W), normalised, or of text, on the model's device.
     """
 
     count: int
-    open: Callable[[], Iterator[Tensor]]
+    open: Callable[[], Iterator[Inputs]]
 
     @classmethod
-    def of(cls, images: Tensor | ImageStream, batch_size: int) -> ImageStream:
-        """A tensor of images (N, 3, H, W) as a stream; a stream as it is.
+    def of(cls, images: Inputs | ImageStream, batch_size: int) -> ImageStream:
+        """Images (N, 3, H, W) or text as a stream; a stream as it is.
 
         Args:
             images: The images.
@@ -33,12 +34,14 @@ class ImageStream:
         """
         if isinstance(images, ImageStream):
             return images
-        return cls(len(images), lambda: iter(images.split(batch_size)))
+        count = count_of(images)
+        starts = range(0, count, batch_size)
+        return cls(count, lambda: (part_of(images, slice(start, start + batch_size)) for start in starts))
 
     def __len__(self) -> int:
         return self.count
 
-    def numbered(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def numbered(self) -> Iterator[tuple[Tensor, Inputs]]:
         """One pass: the numbers (n,) of each batch's images, and the images.
 
         Raises:
@@ -46,24 +49,31 @@ class ImageStream:
         """
         start = 0
         for images in self.open():
-            yield torch.arange(start, start + len(images)), images
-            start += len(images)
+            yield torch.arange(start, start + count_of(images)), images
+            start += count_of(images)
         if start != self.count:
             raise XaipruneError(f"{self.count} images were counted, but a pass over them gave {start}")
 
-    def first(self, count: int) -> Tensor:
-        """The first images, (count, 3, H, W), or all if there are fewer."""
-        found: list[Tensor] = []
+    def first(self, count: int) -> Inputs:
+        """The first images, (count, 3, H, W), or texts, or all if there are fewer."""
+        found: list[Inputs] = []
         for images in self.open():
             found.append(images)
-            if sum(map(len, found)) >= count:
+            if sum(map(count_of, found)) >= count:
                 break
-        return torch.cat(found)[:count]
+        return part_of(joined(found), slice(count))
 
     def one_by_one(self) -> ImageStream:
         """The same images in batches of one."""
-        return ImageStream(self.count, lambda: (image for images in self.open() for image in images.split(1)))
 
-    def blank(self) -> Tensor:
-        """One blank image of the same size, (1, 3, H, W)."""
-        return torch.zeros_like(self.first(1))
+        def each() -> Iterator[Inputs]:
+            for images in self.open():
+                for place in range(count_of(images)):
+                    yield part_of(images, slice(place, place + 1))
+
+        return ImageStream(self.count, each)
+
+    def example(self) -> Inputs:
+        """One blank image of the same size, (1, 3, H, W), or the first text."""
+        first = self.first(1)
+        return torch.zeros_like(first) if isinstance(first, Tensor) and not is_text(first) else first

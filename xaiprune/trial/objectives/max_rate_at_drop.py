@@ -75,4 +75,4 @@ class MaxRateAtDrop(Objective):
     def _least(self, measurement: Measurement) -> float:
         """Correct images that have to remain."""
         dense = measurement.session.dense_accuracy(measurement.precision)
-        return self.keep * dense.top1 * measurement.total
+        return self.keep * dense.top1 * measurement.answers

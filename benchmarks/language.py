@@ -1,0 +1,136 @@
+"""Neurons of a trained language model: rankings, orders and compensations at several rates, on text.
+
+    python -m benchmarks.language MODEL_FOLDER TEXT_FILE TABLE.csv --split validation
+
+The text is cut into windows; the first 40 % serve for reference, the next 30 % for validation, the rest for
+test (`xaiprune.data.text_dataset`). What is there already is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import xaiprune as xp
+from xaiprune.attribution import Aggregation, Scores
+from xaiprune.data import text_dataset
+from xaiprune.evaluation import TokenAccuracy
+from xaiprune.recipe import PRESETS
+from xaiprune.session import BatchSizes, PruningSession
+
+RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
+COMPENSATIONS = ("none", "mean", "linear")
+FIELDS = ("ranking", "order", "scope", "compensate", "rate", "split", "top1", "low", "high")
+PERPLEXITY = ("perplexity", "perplexity_low", "perplexity_high", "windows", "window")
+BASELINES = ("taylor", "wanda", "fluctuation", "magnitude_l2", "activation", "random")
+
+
+def opened(folder: str, text: str, window: int, limits: dict[str, int | None]) -> PruningSession:
+    """The network's neurons, with windows of the text."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor(tokenizer(Path(text).read_text(), add_special_tokens=False)["input_ids"])
+    data = text_dataset(ids, window, model.config.vocab_size, limits=limits)
+    units = xp.find_units(model, "neurons")
+    return PruningSession.of(model, data, units, unit_kind="neurons", batch=BatchSizes(8, 16))
+
+
+def rankings(session: PruningSession) -> Iterator[tuple[str, Scores]]:
+    """What units are ranked by: relevance in several ways, and the criteria that others use."""
+    taylor, lrp = PRESETS["taylor"], PRESETS["epsilon_logit"]
+    recipes = {
+        "relevance, taylor": taylor,
+        "relevance, taylor, sum_of_abs": replace(taylor, aggregation=Aggregation("sum_of_abs")),
+        "relevance, taylor, contrast": replace(taylor, start="contrast"),
+        "relevance, epsilon": lrp,
+        "relevance, epsilon, sum_of_abs": replace(lrp, aggregation=Aggregation("sum_of_abs")),
+    }
+    for name, recipe in recipes.items():
+        yield name, session.scores(recipe)
+    reference = session.dataset.reference
+    for name in BASELINES:
+        options: dict[str, Any] = {"seed": 0, "batch_size": 8}
+        yield (
+            name,
+            xp.criterion(name)(session.model, reference.tensor(), reference.labels, session.units, **options),
+        )
+
+
+def measured(session: PruningSession, scores: Scores, rate: float, split: str, **prune: str) -> TokenAccuracy:
+    """The smaller network on a split."""
+    own = session.with_prune(sequential=False, **prune)
+    smaller = own.remove(own.plan(scores, rate), check=False).model
+    found = session.accuracy(smaller, getattr(session.dataset, split))
+    assert isinstance(found, TokenAccuracy)
+    return found
+
+
+def line(found: TokenAccuracy, **keys: Any) -> dict[str, Any]:
+    """A line of the table."""
+    low, high = found.interval()
+    least, most = found.perplexity_interval()
+    values = {"top1": found.top1, "low": low, "high": high}
+    values |= {"perplexity": found.perplexity, "perplexity_low": least, "perplexity_high": most}
+    shown = {name: f"{value:.4f}" for name, value in values.items()}
+    return {**keys, **shown, "windows": len(found.loss), "window": found.answers + 1}
+
+
+def main() -> None:
+    """Measure what the table lacks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("text")
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--reference", type=int, default=128)
+    parser.add_argument("--measured", type=int, default=None, help="windows that are measured; all")
+    parser.add_argument("--orders", nargs="+", default=["score"])
+    parser.add_argument("--scopes", nargs="+", default=["global"])
+    parser.add_argument("--compensations", nargs="+", default=list(COMPENSATIONS))
+    parser.add_argument("--rankings", nargs="+", default=None)
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    options = parser.parse_args()
+    limits = {"reference": options.reference, options.split: options.measured}
+    session = opened(options.model, options.text, options.window, limits)
+    there = set()
+    if options.table.exists():
+        with options.table.open(newline="") as file:
+            there = {tuple(row[name] for name in FIELDS[:6]) for row in csv.DictReader(file)}
+    with options.table.open("a", newline="") as file:
+        table = csv.DictWriter(file, (*FIELDS, *PERPLEXITY))
+        if not there:
+            table.writeheader()
+
+        def add(found: TokenAccuracy, **keys: Any) -> None:
+            table.writerow(line(found, **keys))
+            file.flush()
+
+        nothing = {"ranking": "dense", "order": "", "scope": "", "compensate": "", "rate": "0"}
+        if (*nothing.values(), options.split) not in there:
+            dense = session.accuracy(session.model, getattr(session.dataset, options.split))
+            assert isinstance(dense, TokenAccuracy)
+            add(dense, **nothing, split=options.split)
+        for ranking, scores in rankings(session):
+            if options.rankings is not None and ranking not in options.rankings:
+                continue
+            for order in options.orders:
+                for scope in options.scopes:
+                    for how in options.compensations:
+                        prune = {"order": order, "scope": scope, "compensate": how}
+                        for rate in options.rates:
+                            keys = {"ranking": ranking, **prune, "rate": f"{rate:g}", "split": options.split}
+                            if tuple(keys.values()) not in there:
+                                add(measured(session, scores, rate, options.split, **prune), **keys)
+
+
+if __name__ == "__main__":
+    main()
