@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from xaiprune.forward import Inputs
+from xaiprune.forward import Inputs, is_text
 from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
@@ -26,7 +26,8 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     wide layers look more redundant on the references than they are, by the scores. After compensation
     BatchNorm's statistics are measured again, because a prediction varies less than what it predicts, and
     each layer would add to that. A transformer's neurons are ranked each by its own relevance: the joint
-    orders, which help filters, fit its references too closely.
+    orders, which help filters, fit its references too closely. A language model's, whose every position is a
+    sample, keep their layer's relevance in the joint order (docs/language-pruning.md).
 
     Args:
         model: The network.
@@ -37,13 +38,15 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
         A recipe that sets everything but the rate.
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
-    jointly = "joint" if _has_depthwise(model) else "error"
+    words = is_text(default_example(model) if example is None else example)
+    neurons = words and all(layer.kind == "neurons" for layer in units)
+    jointly = "joint" if neurons or _has_depthwise(model) else "error"
     recipe = replace(
         PRESETS["taylor"],
         budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
-        order=jointly if filters and _can_order_jointly(model, units, example) else "score",
+        order=jointly if (filters or neurons) and _can_order_jointly(model, units, example) else "score",
         compensate="linear",
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",
