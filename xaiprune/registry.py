@@ -145,6 +145,7 @@ SOURCES = Registry(
         "digits": f"{_SOURCES}.digits",
         "image_folder": f"{_SOURCES}.folder",
         "imagenet": f"{_SOURCES}.imagenet",
+        "text": f"{_SOURCES}.text",
     },
 )
 OBJECTIVES = Registry(

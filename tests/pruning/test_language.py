@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tests.attribution.test_transformers import TEXT, build, every_attention, every_text_network
+from xaiprune.attribution import criterion
 from xaiprune.forward import Inputs, logits_of, random_inputs, run
 from xaiprune.pruning import Plan, compensate, make_plan, masked, remove_with_report
 from xaiprune.units import UnitLayer, default_example, find_units, unit_costs, weight_of
@@ -223,3 +224,18 @@ def test_padding_takes_no_part_in_statistics(method: str) -> None:
     for key, tensor in found[0].state_dict().items():
         torch.testing.assert_close(tensor, found[1].state_dict()[key])
         torch.testing.assert_close(tensor, alone.state_dict()[key])
+
+
+def test_fluctuation_is_the_variance_of_what_is_read_times_the_weights_that_read_it() -> None:
+    model = build(TEXT["Llama"], "eager")
+    units = find_units(model, "neurons")
+    ids = texts(model)
+    assert isinstance(ids, torch.Tensor)
+    labels = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -100)], 1)
+    read: list[torch.Tensor] = []
+    down = model.get_submodule(units[0].tap)
+    with down.register_forward_pre_hook(lambda _, args: read.append(args[0])):
+        logits(model, ids)
+    expected = read[0].flatten(0, 1).var(0) * down.weight.detach().square().sum(0)
+    found = criterion("fluctuation")(model, ids, labels, units)[units[0].name]
+    torch.testing.assert_close(found, expected)

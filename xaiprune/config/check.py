@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule
-from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, check_model_name
+from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, TEXT, check_model_name
 from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
 from xaiprune.config.schema import Config, DataConfig
@@ -100,6 +100,21 @@ def _check_image_geometry(data: DataConfig) -> None:
         )
 
 
+def _check_text(config: Config) -> None:
+    """A text belongs to a language model, and nothing else does."""
+    data, language = config.data, config.model.name == HUGGING_FACE or config.model.path is not None
+    if data.source == TEXT:
+        if data.path is None:
+            raise XaipruneError("data.path is required with data=text: a file of plain text")
+        _require("data.path", data.path, folder=False)
+        if not language:
+            raise XaipruneError(
+                "data=text needs a language model: set model=hf model.path=FOLDER (of transformers)"
+            )
+    elif data.path is not None:
+        raise XaipruneError(f"data.path has no effect with data={data.source}; set data=text")
+
+
 def _check_root(data: DataConfig) -> None:
     roots = split_roots(data)
     for split, folder in roots.items():
@@ -116,6 +131,7 @@ def _check_root(data: DataConfig) -> None:
 
 def _check_files(config: Config) -> None:
     _check_root(config.data)
+    _check_text(config)
     if config.model.pruned is not None:
         _require("model.pruned", config.model.pruned, folder=True)
     for key, path in (

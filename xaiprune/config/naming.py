@@ -61,8 +61,8 @@ def study_name(config: Config, label: str = "") -> str:
     """``<model>-<data>-<units>-<rate>``, then ``-<label>`` if there is one; safe as a file name."""
     folder = config.model.pruned or config.model.path
     network = Path(folder).name if folder else config.model.name
-    root = config.data.root or next(iter(split_roots(config.data).values()), None)
-    data = Path(root).expanduser().resolve().name if root else config.data.source
+    root = config.data.root or config.data.path or next(iter(split_roots(config.data).values()), None)
+    data = Path(root).expanduser().resolve().stem if root else config.data.source
     parts = [network, data, config.units.kind, f"{config.prune.rate:g}", *([label] if label else [])]
     return _file_name("-".join(parts))
 

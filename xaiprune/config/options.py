@@ -6,6 +6,7 @@ from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 DIGITS_NETWORKS = ("digits_vgg", "digits_resnet", "digits_vit")
+TEXT = "text"  # the data source of language models, which data.path has
 HUGGING_FACE = "hf"  # a language model of transformers, which model.path has
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 # Group -> the key that its option sets, and what the option may be.

@@ -73,7 +73,13 @@ class DataConfig:
         crop_pct: ``image_size`` as a fraction of the shorter side before the crop, in (0, 1].
         mean: Subtracted per channel, in 0..1 units of the RGB values.
         std: Divided by, per channel.
-        batch_size: Images in one forward pass.
+        batch_size: Images, or windows of text, in one forward pass.
+        path: With ``data=text``: a file of plain text (UTF-8). Its first 40 % of windows serve for reference,
+            the next 30 % for validation, the rest for test.
+        window: Tokens of a window; every window is read from its own beginning.
+        reference_windows: Windows for attribution and statistics, spread evenly over their part.
+        validation_windows: Windows that trials are scored on (None: all of their part).
+        test_windows: Windows for the final comparison (None: all of their part).
     """
 
     source: str = registered("digits", SOURCES)
@@ -97,6 +103,11 @@ class DataConfig:
     mean: list[float] | None = each_within(None, -255, 255, length=3)
     std: list[float] | None = each_within(None, 0, 255, ends="(]", length=3)
     batch_size: int = within(50, 1)
+    path: str | None = None
+    window: int = within(256, 2)
+    reference_windows: int = within(128, 1)
+    validation_windows: int | None = within(None, 1)
+    test_windows: int | None = within(None, 1)
 
 
 @dataclass

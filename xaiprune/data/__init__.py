@@ -8,6 +8,7 @@ from xaiprune.data.predicted import PredictedImages
 from xaiprune.data.preprocess import Preprocess
 from xaiprune.data.progress import progress
 from xaiprune.data.source import DataSource, Picture, Source
+from xaiprune.data.sources.text import load_text
 from xaiprune.data.streamed import StreamedImages
 from xaiprune.data.task import Task
 from xaiprune.data.tensors import ImagesLike, MissingImages, TensorImages, as_dataset, as_images
@@ -35,6 +36,7 @@ __all__ = [
     "as_images",
     "load",
     "load_calibration",
+    "load_text",
     "load_training",
     "progress",
     "text_dataset",

@@ -6,6 +6,12 @@ from xaiprune.models.device import device_of_worker, resolve_device
 from xaiprune.models.digits import TRAINING_RECIPES, save_weights, train_digits, trained_weights
 from xaiprune.models.fingerprint import fingerprint
 from xaiprune.models.language import LanguageModel, open_language_model
+from xaiprune.models.language_files import (
+    copy_tokenizer,
+    description_of,
+    network_of,
+    write_for_transformers,
+)
 from xaiprune.models.load import create, load, required_path
 from xaiprune.models.preprocess import outputs, preprocess
 from xaiprune.models.setup import Setup, setup
@@ -16,7 +22,9 @@ __all__ = [
     "LanguageModel",
     "Setup",
     "TrainingRecipe",
+    "copy_tokenizer",
     "create",
+    "description_of",
     "device_of_worker",
     "fingerprint",
     "load",
@@ -24,6 +32,7 @@ __all__ = [
     "load_data",
     "load_model",
     "load_training_data",
+    "network_of",
     "open_language_model",
     "outputs",
     "preprocess",
@@ -34,4 +43,5 @@ __all__ = [
     "train_",
     "train_digits",
     "trained_weights",
+    "write_for_transformers",
 ]

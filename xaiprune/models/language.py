@@ -78,6 +78,17 @@ class LanguageModel:
         self.check_length(len(ids))
         return torch.tensor(ids)
 
+    def all_ids(self, text: str) -> list[int]:
+        """The ids of a text of any length, without special tokens."""
+        with _quietly(_transformers()):  # which warns of texts longer than the network reads
+            found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    @property
+    def outputs(self) -> int:
+        """How many tokens the network tells apart."""
+        return int(_config(self.model).get_text_config().vocab_size)
+
     def check_length(self, tokens: int) -> None:
         """Refuse more tokens than the network can read.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from xaiprune.forward import Inputs
+from xaiprune.forward import Inputs, is_text
 from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
@@ -25,7 +25,8 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     each layer loses is decided by the errors that this adds, measured in the answers of the network. After
     compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
     predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
-    the joint orders, which help filters, fit its references too closely.
+    the joint orders, which help filters, fit its references too closely. A language model's, whose every
+    position is a sample, keep their layer's relevance in the joint order (docs/language-pruning.md).
 
     Args:
         model: The network.
@@ -36,12 +37,16 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
         A recipe that sets everything but the rate.
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
+    words = is_text(default_example(model) if example is None else example)
+    orders = ("error", "joint") if filters else ()
+    if words and all(layer.kind == "neurons" for layer in units):
+        orders = ("joint",)
     recipe = replace(
         PRESETS["taylor"],
         budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
-        order=_joint_order(model, units, example) if filters else "score",
+        order=_first_order(orders, model, units, example),
         compensate="linear",
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",
@@ -50,9 +55,11 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     return recipe.renamed(AUTO)
 
 
-def _joint_order(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None) -> str:
-    """``error`` where the network has it, else ``joint``, else ``score``."""
+def _first_order(
+    orders: Sequence[str], model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None
+) -> str:
+    """The first of the joint orders that the network has, else ``score``."""
+    if not orders:
+        return "score"
     inputs = inputs_of(model, units, default_example(model) if example is None else example)
-    return next(
-        (order for order in ("error", "joint") if not why_no_joint_order(inputs, units, order)), "score"
-    )
+    return next((order for order in orders if not why_no_joint_order(inputs, units, order)), "score")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
+from xaiprune.forward import is_text
 from xaiprune.pruning import (
     BatchNormStatistics,
     ConsumerInputs,
@@ -127,6 +128,8 @@ class DenseNetwork:
     def underdetermined(self) -> str | None:
         """A warning where linear compensation is fitted on fewer images than a consumer has channels."""
         count = len(self.statistics_images)
+        if self.calibration is None and is_text(self.images):  # each position is a sample
+            count *= self.images.shape[1]
         widest = max(self.inputs.values(), key=lambda own: own.channels, default=None)
         if widest is None or widest.channels <= count:
             return None

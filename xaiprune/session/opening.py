@@ -53,7 +53,7 @@ def open_session(config: Config, network: nn.Module | None = None) -> PruningSes
         opened.model,
         opened.data,
         units,
-        name=config.model.pruned or config.model.name,
+        name=config.model.pruned or Path(config.model.path or config.model.name).name,
         unit_kind=kind,
         recipe=configured_recipe(config, opened.model, units, opened.example()),
         prune=config.prune,
@@ -88,6 +88,10 @@ def _calibration(config: Config, opened: models.Setup) -> LabelledImages | None:
     root = config.prune.calibration_root
     if root is None:
         return None
+    if opened.preprocess is None:
+        raise XaipruneError(
+            "prune.calibration_root has pictures, and data=text has none; raise data.reference_windows"
+        )
     images = load_calibration(root, config.data, opened.preprocess, config.prune.calibration_images)
     warn_of_seen(images, opened.data)
     return images

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from xaiprune.data import TextWindows
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
 from xaiprune.recipe import Recipe
@@ -49,10 +50,13 @@ class Outcome:
         """Name -> dense -> pruned, as text."""
         (dense, full), (pruned, small) = self.before, self.after
         measure = measure_of(self.session.dataset.test)
+        reference = self.session.dataset.reference
+        text = isinstance(reference, TextWindows)
+        what = f"window of {reference.size[1]} tokens" if text else "image"
         numbers = {} if dense is None else {f"{measure} on the test split": f"{dense} -> {pruned}"}
         numbers |= {
             "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
-            "MACs of one image": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
+            f"MACs of one {what}": f"{full.macs:,} -> {small.macs:,} (x{small.macs / full.macs:.2f})",
             "bytes": f"{full.bytes:,} -> {small.bytes:,}",
         }
         for slow, fast in zip(full.latency, small.latency, strict=True):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.moments import has_consumers, input_of, links_of, moments_at
+from xaiprune.attribution.criteria.moments import Place, has_consumers, input_of, links_of, moments_at
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.criteria.weights import folded_weight
 from xaiprune.attribution.targets import Labels
-from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs
 from xaiprune.registry import register_criterion
-from xaiprune.units import UnitLayer
+from xaiprune.units import Links, UnitLayer
 
 
 @register_criterion("fluctuation")
@@ -38,26 +37,34 @@ def fluctuation(
     over the n values of all images and pixels or tokens: what is lost of the consumer's output once the mean
     has moved into its bias (``prune.compensate=mean``).
 
-    Raises:
-        XaipruneError: Not all consumers of a unit layer are known.
+    Where not all consumers are known (residual streams, depthwise convolutions), it is the variance at the
+    unit itself, after its BatchNorm, as if each of its channels were read with the weight 1.
     """
     links = links_of(model, images, labels, units, task, batch_size)
+    read: dict[str, list[tuple[Place, Sequence[int], Tensor | None]]] = {}
     for unit in units:
-        if not has_consumers(links, unit):
-            raise XaipruneError(
-                f"unit layer {unit.name}: fluctuation is undefined, its consumers are not known; exclude the "
-                "layer or choose another criterion"
-            )
-    names = dict.fromkeys(c.module for unit in units for c in links.reaches[unit.name].consumers)
-    places = {name: input_of(model, name) for name in names}
-    moments = moments_at(model, list(places.values()), images, labels, task, batch_size)
+        if has_consumers(links, unit):
+            read[unit.name] = [
+                (input_of(model, each.module), each.unit, _squares(model, links, each.module))
+                for each in links.reaches[unit.name].consumers
+            ]
+        else:
+            own = [channel // unit.width for channel in range(unit.units * unit.width)]
+            read[unit.name] = [(Place(unit.tap, unit.where, unit.dim), own, None)]
+    places = list(dict.fromkeys(place for parts in read.values() for place, _, _ in parts))
+    moments = moments_at(model, places, images, labels, task, batch_size)
     scores = {}
     for unit in units:
         scores[unit.name] = torch.zeros(unit.units, dtype=torch.float64)
-        for consumer in links.reaches[unit.name].consumers:
-            of = moments[places[consumer.module]]
-            weight = folded_weight(model, consumer.module, links.norms.get(consumer.module))
-            lost = of.spread / max(1, of.count - 1) * weight.square().sum((0, 2))
-            owners = torch.tensor(consumer.unit)
+        for place, owner, squares in read[unit.name]:
+            of, owners = moments[place], torch.tensor(owner)
+            lost = of.spread / max(1, of.count - 1)
+            lost = lost if squares is None else lost * squares
             scores[unit.name].index_add_(0, owners[owners >= 0], lost[owners >= 0])
     return scores
+
+
+def _squares(model: nn.Module, links: Links, consumer: str) -> Tensor:
+    """Sum of squared weights over outputs and kernel positions for each input of a consumer, (inputs,)."""
+    weight = folded_weight(model, consumer, links.norms.get(consumer))
+    return weight.square().sum((0, 2))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xaiprune.config import Config
+from xaiprune.models import copy_tokenizer
 from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import Recipe
 from xaiprune.session import PruningSession, apply_and_measure
@@ -50,6 +51,8 @@ def saved(
     if model.pruned is not None:
         name, kwargs, replaced = architecture_of(Path(model.pruned).expanduser())
     written = outcome.save(folder, architecture=name, kwargs=kwargs, replaced=replaced)
+    if model.path is not None:
+        copy_tokenizer(model.path, written)
     yield from outcome.lines()
     yield f"saved     {written}"
     if onnx:

@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xaiprune.config import ModelConfig
+from xaiprune.config import HUGGING_FACE, ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing, replacing_folder
-from xaiprune.models import create
+from xaiprune.models import create, description_of, network_of, write_for_transformers
 from xaiprune.pruning.io.card import card
 from xaiprune.pruning.plan import Plan, plan_from_dict
 from xaiprune.pruning.removal import replace_multihead_
@@ -40,7 +40,8 @@ def save_pruned(
     Args:
         model: The smaller network.
         folder: The folder to write. A pruned network that is already there is replaced.
-        architecture: timm's (or the digits networks') name of the dense network.
+        architecture: timm's (or the digits networks') name of the dense network; ``hf``: a language model of
+            transformers, which transformers alone opens, too, where all widths are equal.
         kwargs: Further arguments of ``timm.create_model`` (``num_classes``, ``img_size``).
         plan: The plan that was applied.
         replaced: Attention modules that removal replaced (``Removal.replaced``).
@@ -55,11 +56,15 @@ def save_pruned(
     """
     folder = Path(folder)
     check_folder(folder)
-    fresh = _build(architecture, dict(kwargs or {}), replaced, PLAN)
+    kwargs = dict(kwargs or {})
+    if architecture == HUGGING_FACE:
+        kwargs = kwargs or description_of(model)
+        _refuse_own_configurations(model)
+    fresh = _build(architecture, kwargs, replaced, PLAN)
     content = {
         "schema": SCHEMA,
         "architecture": architecture,
-        "kwargs": dict(kwargs or {}),
+        "kwargs": kwargs,
         "replaced": list(replaced),
         "sizes": _changed_sizes(fresh, model),
         "plan": json.loads(plan.to_json()),
@@ -69,6 +74,8 @@ def save_pruned(
         name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
     }
     with replacing_folder(folder) as unfinished:
+        if architecture == HUGGING_FACE:
+            tensors |= write_for_transformers(model, unfinished) or {}
         with replacing(unfinished / WEIGHTS) as path:  # safetensors' own files are for their owner only
             save_file(tensors, path, metadata={"format": "pt"})
         (unfinished / PLAN).write_text(json.dumps(content, indent=1) + "\n")
@@ -96,6 +103,8 @@ def load_pruned(folder: str | Path) -> nn.Module:
     model = _build(name, kwargs, replaced, str(folder / PLAN))
     _set_sizes_(model, sizes, folder)
     _set_tensors_(model, _read_tensors(folder / WEIGHTS), folder)
+    if name == HUGGING_FACE:
+        model.tie_weights()  # type: ignore[operator]
     return model.eval()
 
 
@@ -148,12 +157,25 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _build(name: str, kwargs: dict[str, Any], replaced: Sequence[str], source: str) -> nn.Module:
     """The dense architecture, with the attention modules replaced that are replaced in the pruned network."""
     try:
+        if name == HUGGING_FACE:
+            return network_of(kwargs)
         model = create(ModelConfig(name=name, kwargs=kwargs)).eval()
     except XaipruneError as error:
         raise XaipruneError(f"{source}: {error}") from error
     for module in replaced:
         replace_multihead_(model, module)
     return model
+
+
+def _refuse_own_configurations(model: nn.Module) -> None:
+    """Attention that reads its number of heads from a configuration has its own once heads are removed."""
+    whole = model.config.get_text_config().num_attention_heads  # type: ignore[union-attr,operator]
+    for name, module in model.named_modules():
+        if getattr(vars(module).get("config"), "num_attention_heads", whole) != whole:
+            raise XaipruneError(
+                f"{name} ({type(module).__name__}) has fewer heads than the configuration says, which a "
+                "folder cannot keep for this class; set units=neurons"
+            )
 
 
 def _changed_sizes(fresh: nn.Module, model: nn.Module) -> dict[str, dict[str, Any]]:
