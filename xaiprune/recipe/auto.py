@@ -38,7 +38,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
     words = is_text(default_example(model) if example is None else example)
-    orders = ("error", "joint") if filters else ()
+    orders: tuple[str, ...] = ("error", "joint") if filters else ()
     if words and all(layer.kind == "neurons" for layer in units):
         orders = ("joint",)
     recipe = replace(
