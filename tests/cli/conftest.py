@@ -16,7 +16,7 @@ from tests.search.conftest import config as config  # for the one test that sear
 from tests.search.conftest import weights as weights
 from xaiprune.cli.__main__ import main
 from xaiprune.recipe import PRESETS
-from xaiprune.storage import open_storage, quiet
+from xaiprune.storage import file_url, open_storage, quiet
 from xaiprune.study import SCHEMA, versions
 
 MakeStudy = Callable[..., optuna.Study]
@@ -57,7 +57,7 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_storage: b
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(empty_storage)
         with quiet():
-            storage = open_storage(f"sqlite:///{path}")
+            storage = open_storage(file_url(path))
             study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
             study.set_user_attr("schema", SCHEMA)
             study.set_user_attr("fingerprint", FINGERPRINT)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from xaiprune.cli import evaluate
+from xaiprune.cli import evaluate, prune
 from xaiprune.cli.__main__ import main, tasks
+from xaiprune.config import as_override, command, compose
 from xaiprune.errors import XaipruneError
 
 
@@ -151,3 +152,32 @@ def test_interrupted(monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "run", failing(KeyboardInterrupt()))
     assert main(["evaluate"]) == 130
     assert capsys.readouterr().err == "xaiprune: interrupted\n"
+
+
+def test_a_bare_search_says_how_to_search(capsys):
+    assert main(["search"]) == 2
+    captured = capsys.readouterr()
+    assert "xaiprune search experiment=digits_resnet" in captured.err
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+
+
+def test_prune_does_not_ignore_the_name_of_a_study(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    named = as_override("study.name", "große Studie")
+    assert main(["prune", named, "output_dir=small"]) == 2
+    wanted = command("export", {"study.name": "große Studie"})
+    assert capsys.readouterr().err == (
+        f"xaiprune: prune takes a recipe, not a study: {wanted} writes the study's best, and says how to "
+        "use it\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prune_does_not_write_into_the_folder_of_a_study():
+    default = compose("prune", ["model=resnet18", "prune.rate=0.3"])
+    assert prune.output_folder(default, "filters") == Path("studies/resnet18-digits-filters-0.3/pruned")
+    named = compose("prune", ["study.name=mine", "recipe=taylor"])
+    assert prune.output_folder(named, "filters") == Path("studies/mine/pruned")
+    given = compose("prune", ["output_dir=small"])
+    assert prune.output_folder(given, "filters") == Path("small")

@@ -1,7 +1,9 @@
 """``xaiprune export``: composites as files that the other tasks take."""
 
+import os
 import re
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from tests.search.conftest import few
 from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
-from xaiprune.config import compose
+from xaiprune.config import as_override, compose
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import Plan, load_pruned_plan
 from xaiprune.recipe import PAPER, PRESETS, load_recipe
-from xaiprune.study import search
+from xaiprune.study import RUNS, search
 
 TRIALS = (
     ("taylor", 0.9, "a"),
@@ -82,6 +84,29 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
     config = compose("prune", command[2:])
     assert load_recipe(config.recipe) == replace(PRESETS["taylor"], **PAPER.prune, rate=0.5, units="filters")
     assert (config.model.name, config.units.kind, config.prune.rate) == ("digits_resnet", "filters", 0.5)
+
+
+@pytest.mark.parametrize("name", ["große Studie", "it's (a=b) & c#", "really?", "50%"])
+def test_the_printed_command_is_run_in_the_folder_of_the_search(name, make_study, capsys, tmp_path):
+    study = make_study(name, *TRIALS)
+    searched, conf = tmp_path / "where it's", tmp_path / "my conf"
+    (searched / "a photo").mkdir(parents=True)
+    conf.mkdir()
+    overrides = ["model=resnet18", "data=image_folder", as_override("data.root", "a photo"), "seed=3"]
+    note = {"overrides": overrides, "config_dir": str(conf), "folder": str(searched)}
+    study.set_user_attr(RUNS, [note])
+    assert main(["export", as_override("study.name", name)]) == 0
+    line = capsys.readouterr().out.split("to use it: ")[1]
+    shell = f"xaiprune() {{ pwd; printf '%s\\0' \"$@\"; }}; {line}"
+    told = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
+    folder, _, arguments = told.partition("\n")
+    task, *typed = arguments.split("\0")[:-1]
+    assert folder == str(searched)
+    assert typed[-2:] == ["--config-dir", str(conf)]
+    os.chdir(searched)
+    config = compose(task, typed[:-2], config_dir=typed[-1])
+    assert config.recipe == str(tmp_path / "studies" / name / "best.yaml")
+    assert (config.data.root, config.seed) == ("a photo", 3)
 
 
 def test_the_pareto_front(config, monkeypatch, tmp_path, capsys):

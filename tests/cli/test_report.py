@@ -104,7 +104,7 @@ def test_nothing_finished(tmp_path, monkeypatch, empty_storage, capsys) -> None:
     for more in ([], ["report.network=true"]):
         assert main(["report", "study.name=made_up", *more]) == 2
         error = capsys.readouterr().err
-        assert error == "xaiprune: study 'made_up' has no finished trial yet; run 'xaiprune search'\n"
+        assert error == "xaiprune: study 'made_up' has no finished trial yet; run its search again\n"
     assert not Path("studies/made_up").exists()
 
 

@@ -1,6 +1,5 @@
 """What people type, and the one line they get back."""
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +24,8 @@ def test_every_task_composes_without_overrides(task):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes(experiment, tmp_path):
-    config = compose("search", [f"experiment={experiment}", f"data.root={tmp_path}"])
+    root = [] if experiment.startswith("digits") else [f"data.root={tmp_path}"]
+    config = compose("search", [f"experiment={experiment}", *root])
     assert config.study.name == experiment
 
 
@@ -70,6 +70,18 @@ def test_open_sections_take_new_keys_without_a_plus():
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
+        ("rate=0.5", "unknown key 'rate'; did you mean 'prune.rate'?"),
+        ("order=joint", "unknown key 'order'; did you mean 'prune.order'?"),
+        ("trials=5", "unknown key 'trials'; did you mean 'study.n_trials'?"),
+        ("compensate=linear", "unknown key 'compensate'; did you mean 'prune.compensate'?"),
+        ("checkpoint=a.pt", "unknown key 'checkpoint'; did you mean 'model.checkpoint'?"),
+        ("model.rate=0.5", "unknown key 'model.rate'; did you mean 'prune.rate'?"),
+        ("data.root=.", "model=digits_resnet is trained on digits, but data.source is image_folder"),
+        ("composite.preset=eps", "composite.preset=eps has no effect on a search; study.presets=[NAME]"),
+        ("composite=epsilon", "composite.preset=epsilon has no effect on a search; study.presets=[NAME]"),
+        ("study.name=a/b", "study.name='a/b' cannot name a file and a folder in studies/"),
+        ("study.name=", "study.name='' cannot name a file"),
+        (f"study.name={'x' * 300}", "at most 200 bytes"),
         ("prune.rat=0.3", "unknown key 'prune.rat'; did you mean 'prune.rate'?"),
         ("modle=resnet18", "unknown key 'modle'; did you mean 'model'?"),
         ("+nothing.like.this=1", "unknown key 'nothing.like.this'; --cfg job lists the valid ones"),
@@ -111,16 +123,79 @@ def test_mistakes_are_one_line_that_names_the_key(typed, message):
     assert "\n" not in str(error.value)
 
 
-AWKWARD = ("große Studie", "it's", "a=b", "a#b", "a(b)&c", "really?", "50%", "null", "1", "a,b", "[a]", '"a"')
+AWKWARD = (
+    *("große Studie", "it's", "a=b", "a#b", "a(b)&c", "really?", "50%", "null", "1", "a,b", "[a]", '"a"'),
+    *(
+        "${x}",
+        "a\\${x}",
+        "${",
+        "$HOME",
+        "`ls`",
+        "-rf",
+        "--help",
+        "a\\",
+        "a\\'b",
+        "{a: b}",
+        "~",
+        " a ",
+        "*",
+        "a;b|c",
+        "日本",
+    ),
+)
 
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_a_printed_command_says_what_was_meant(name):
-    task, *overrides = shlex.split(command("export", {"study.name": name, "export.trial": 3}))[1:]
+    task, *overrides = typed_in_a_shell(command("export", {"study.name": name, "export.trial": 3}))
     found = compose(task, overrides)
     assert (found.study.name, found.export.trial) == (name, 3)
-    assert storage_file(found.study.storage) == Path(f"studies/{name}.db").absolute()
-    assert shlex.split(command("export", {"study.storage": shown(found.study.storage)}))
+    file = Path(f"studies/{name}.db").absolute()
+    assert storage_file(found.study.storage) == file
+    for url in (
+        shown(found.study.storage),
+        shown(f"journal:///{file}".replace("%", "%25").replace("?", "%3F")),
+    ):
+        task, *overrides = typed_in_a_shell(command("report", {"study.storage": url, "output_dir": name}))
+        again = compose(task, overrides)
+        assert storage_file(again.study.storage) == file
+        assert again.output_dir == name
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_paths_in_a_printed_command(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "best.ckpt").touch()
+    settings = {
+        "model": "resnet18",
+        "model.checkpoint": str(folder / "best.ckpt"),
+        "data": "image_folder",
+        "data.root": str(folder),
+        "train.output": name,
+    }
+    task, *overrides = typed_in_a_shell(command("train", settings))
+    found = compose(task, overrides)
+    assert found.model.checkpoint == str(folder / "best.ckpt")
+    assert (found.data.root, found.train.output) == (str(folder), name)
+
+
+def typed_in_a_shell(line):
+    """What a program gets when a line is typed into a shell."""
+    told = subprocess.run(
+        ["bash", "-c", f"xaiprune() {{ printf '%s\\0' \"$@\"; }}; {line}"], capture_output=True, check=True
+    )
+    return told.stdout.decode().split("\0")[:-1]
+
+
+def test_a_folder_of_pictures_is_what_is_meant(tmp_path):
+    for key in ("root", "test_root"):
+        found = compose("evaluate", ["model=resnet18", f"data.{key}={tmp_path}"])
+        assert found.data.source == "image_folder"
+    with pytest.raises(XaipruneError, match=r"data=digits has no data\.root; leave one of them out"):
+        compose("evaluate", ["data=digits", f"data.root={tmp_path}"])
+    # Of a study, the images are the study's.
+    assert compose("compare", ["study.name=one", f"data.root={tmp_path}"]).data.source == "digits"
 
 
 def test_a_missing_folder_is_named():

@@ -109,7 +109,7 @@ class Malicious:
         return (print, ("this code must not run",))
 
 
-@pytest.mark.parametrize("content", ["text", "truncated", "code", "list"])
+@pytest.mark.parametrize("content", ["text", "truncated", "code", "list", "script"])
 def test_unreadable_weights(network, tmp_path, content, capsys):
     path = tmp_path / "w.pt"
     if content == "text":
@@ -119,6 +119,8 @@ def test_unreadable_weights(network, tmp_path, content, capsys):
         path.write_bytes(path.read_bytes()[:1000])
     elif content == "code":
         torch.save({"state_dict": Malicious()}, path)
+    elif content == "script":
+        torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)).save(path)
     else:
         torch.save([1, 2], path)
     with pytest.raises(XaipruneError) as error:

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import apply_plan, compensate, masked, recalibrate_bn_, statistics_of
+from xaiprune.pruning import (
+    BatchNormStatistics,
+    apply_plan,
+    compensate,
+    masked,
+    recalibrate_bn_,
+    statistics_of,
+)
 from xaiprune.units import find_units
 
 
@@ -39,7 +46,7 @@ def test_it_is_the_masked_compensated_recalibrated_network(
     new = compensate(small_cnn, plan, units, images, method, sequential=sequential)
     with masked(new, plan, units):
         if bn == "recalibrate":
-            recalibrate_bn_(new, images, 10)
+            recalibrate_bn_(new, images, 10, BatchNormStatistics.of(small_cnn, images, 10))
         expected = logits(new, images)
     result = apply_plan(
         small_cnn,

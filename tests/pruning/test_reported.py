@@ -13,6 +13,7 @@ from xaiprune.data import as_images
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import accuracy
 from xaiprune.pruning import compensate, export_onnx, masked, remove_with_report
+from xaiprune.pruning.removal import cut as removal
 from xaiprune.units import copied, find_units
 
 IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -362,3 +363,22 @@ def test_heads_of_torchs_own_encoder_layer(gradients):
     assert small.removed == {"3.self_attn": 1, "3.linear1": 2}
     with torch.set_grad_enabled(gradients):
         torch.testing.assert_close(small.model(IMAGES), right(IMAGES))
+
+
+def test_small_errors_are_seen_in_double_precision(monkeypatch):
+    """Of a network in single precision rounding may be as large; in double precision it is not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 5, 3), nn.ReLU(), nn.Flatten())
+    model.append(nn.Linear(80, 4))
+    model, images = model.double().eval(), IMAGES.double()
+    units = find_units(model, "inner_filters", example=images[:1])
+    cut = removal.cut_
+
+    def nearly_cut_(smaller, cuts):
+        cut(smaller, cuts)
+        with torch.no_grad():
+            smaller[5].bias += 2e-5 * logits(model, images).abs().max()
+
+    monkeypatch.setattr(removal, "cut_", nearly_cut_)
+    with pytest.raises(XaipruneError, match="gives other logits after removal"):
+        remove_with_report(model, random_plan(units, 0.4), units, images[:1])

@@ -6,7 +6,13 @@ import torch
 from torch import nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import iterative_plan, make_plan, masked, recalibrate_bn_
+from xaiprune.pruning import (
+    BatchNormStatistics,
+    iterative_plan,
+    make_plan,
+    masked,
+    recalibrate_bn_,
+)
 from xaiprune.units import UnitLayer, find_units
 
 
@@ -83,6 +89,33 @@ def test_recalibration_measures_the_pruned_network():
     torch.testing.assert_close(net[2].running_mean, expected, atol=0.05, rtol=0)
     assert not any(module.training for module in net.modules())
     assert net[2].momentum == 0.1
+
+
+def test_recalibration_moves_the_dense_statistics_by_what_pruning_changes():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Flatten()).eval()
+    with torch.no_grad():
+        net[2].running_mean.normal_()
+        net[2].running_var.uniform_(0.5, 2)
+    running_mean, running_var = net[2].running_mean.clone(), net[2].running_var.clone()
+    images = torch.randn(10, 3, 4, 4) + 2
+    dense = BatchNormStatistics.of(net, images)
+    assert torch.equal(net[2].running_mean, running_mean)
+
+    def entering() -> torch.Tensor:
+        with torch.no_grad():
+            return net[1](net[0](images).index_fill(1, torch.tensor(removed, dtype=torch.int64), 0))
+
+    for removed in ([], [1, 2]):
+        with masked(net, {"0": tuple(removed)}, [UnitLayer("0", "filters", 4, "0")]):
+            recalibrate_bn_(net, images, 10, dense)
+        after, eps = entering(), net[2].eps
+        removed = []
+        before = entering()
+        shift = after.mean((0, 2, 3)) - before.mean((0, 2, 3))
+        ratio = (after.var((0, 2, 3)) + eps) / (before.var((0, 2, 3)) + eps)
+        torch.testing.assert_close(net[2].running_mean, running_mean + shift, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(net[2].running_var, running_var * ratio, atol=1e-4, rtol=1e-4)
 
 
 def test_recalibration_without_batchnorm_changes_nothing():

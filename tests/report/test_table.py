@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from scipy.stats import binomtest
 
 from xaiprune.comparison.table import summary
 from xaiprune.report import print_comparison
@@ -87,6 +88,14 @@ def test_says_how_the_best_and_its_strongest_rivals_disagree() -> None:
     assert "favours it" in preset
     assert criterion.startswith("best other criterion magnitude_l1: ")
     assert "p <0.001" in criterion
+
+
+def test_says_that_few_images_decide_nothing() -> None:
+    few, many = (footnotes(comparison(test_images=count)) for count in (18, 120))
+    (line,) = [line for line in few if line.startswith("few test images")]
+    assert "with 18, no difference below 33 points can be told from chance" in line
+    assert binomtest(6, 6).pvalue < 0.05 < binomtest(5, 5).pvalue
+    assert not any(line.startswith("few test images") for line in many)
 
 
 @pytest.mark.parametrize("width", [1, 30])

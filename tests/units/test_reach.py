@@ -114,3 +114,22 @@ def test_a_depthwise_channel_costs_what_feeds_it_too():
     assert params["3"].tolist() == [(3 + 1 + 2) + (9 + 1) + 5] * 4
     macs = unit_costs(net, units, "macs", EXAMPLE)
     assert macs["3"].tolist() == [3 * 64 + 9 * 36 + 5 * 36] * 4
+
+
+PADDED = {
+    "pad with zeros": lambda x: F.pad(x, (1, 1, 1, 1)),
+    "average of a padded map": lambda x: F.avg_pool2d(x, 3, 1, padding=1),
+}
+NOT_PADDED = {
+    "pad with what is there": lambda x: F.pad(x, (1, 1, 1, 1), mode="replicate"),
+    "average without the padding": lambda x: F.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False),
+    "average without padding": lambda x: F.avg_pool2d(x, 2),
+}
+
+
+@pytest.mark.parametrize("name", PADDED | NOT_PADDED)
+def test_zeros_around_a_map_change_a_constant_but_not_zero(name):
+    around = (PADDED | NOT_PADDED)[name]
+    found = reach_of_first(Net(lambda self, x: around(x.relu() + 0.5)))
+    assert found.blocked == ("does not stay constant on its way to second" if name in PADDED else "")
+    assert reach_of_first(Net(lambda self, x: around(x.relu()))).alone

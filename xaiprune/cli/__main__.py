@@ -51,6 +51,11 @@ def _dispatch(arguments: list[str]) -> int:
 
         closest = did_you_mean(task, known) or f"; there are {', '.join(known)}"
         raise XaipruneError(f"unknown task '{task}'{closest}")
+    if task == "search" and not rest:
+        raise XaipruneError(
+            "search needs to know what to search: 'xaiprune search model=NAME model.pretrained=true "
+            "data.root=FOLDER', or 'xaiprune search experiment=digits_resnet'; --help lists every key"
+        )
     if task == "demo":
         return importlib.import_module("xaiprune.cli.demo").main(rest) or 0
     from xaiprune.cli.common.application import run_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -82,7 +83,8 @@ def main(argv: Sequence[str] = ()) -> int:
     for number, study in enumerate(STUDIES, start=1):
         overrides = [*study.overrides, *argv]
         print(
-            f"\n[{number} of {len(STUDIES)}] {study.title}\n$ xaiprune search {' '.join(overrides)}\n",
+            f"\n[{number} of {len(STUDIES)}] {study.title}\n"
+            f"$ {shlex.join(['xaiprune', 'search', *overrides])}\n",
             flush=True,
         )
         run_task("search", overrides)
@@ -92,8 +94,7 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def closing(seconds: float) -> str:
     """Where the pictures are, and three commands to try next."""
-    command = program()
-    resnet = " ".join(STUDIES[0].overrides)
+    command, resnet = shlex.quote(program()), shlex.join(STUDIES[0].overrides)
     return "\n".join(
         [
             f"Done in {seconds:.0f} s. Accuracy by rate, as pictures:",

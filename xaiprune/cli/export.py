@@ -44,6 +44,7 @@ from xaiprune.study import (
     stored_fingerprint,
     value_text,
 )
+from xaiprune.study.notes import config_dir_of
 
 # Sections and keys that say how to search, not what is pruned.
 _SEARCH_ALONE = (
@@ -72,7 +73,7 @@ def run(config: ExportConfig) -> None:
             print(f"the study has only {len(chosen)} finished trials that remove different units")
         write_further(config, study, files, folder)
     first = next(iter(files.values()))
-    print(f"to use it: xaiprune prune {usage(study, first)}")
+    print(f"to use it: {usage(study, first)}")
 
 
 def choose(study: optuna.Study, settings: ExportSettings) -> dict[str, FrozenTrial]:
@@ -168,19 +169,23 @@ def _write(
 
 
 def usage(study: optuna.Study, path: Path) -> str:
-    """The overrides with which `xaiprune prune` removes what the trial of a file did.
+    """The command that removes what the trial of a file did.
 
     The file has the recipe, with its units and its rate; network, images and what else was typed for the
-    search are typed again.
+    search are typed again, in the folder in which it was typed.
     """
-    runs = study.user_attrs.get(RUNS) or [{}]
-    typed = runs[-1].get("overrides")
+    run = (study.user_attrs.get(RUNS) or [{}])[-1]
+    typed = run.get("overrides")
     if typed is None:
         fingerprint = stored_fingerprint(study) or {}
         typed = [as_override("model", fingerprint["model"]["name"])]
         typed += [as_override(f"prune.{key}", value) for key, value in fingerprint["prune"].items()]
     kept = [o for o in typed if not _is_left_out(o.partition("=")[0].lstrip("+"))]
-    return shlex.join([as_override("recipe", str(path)), *kept])
+    line = ["xaiprune", "prune", as_override("recipe", str(path)), *kept, *config_dir_of(run)]
+    folder = run.get("folder", str(Path.cwd()))
+    return (
+        shlex.join(line) if folder == str(Path.cwd()) else f"cd {shlex.quote(folder)} && {shlex.join(line)}"
+    )
 
 
 def _is_left_out(key: str) -> bool:

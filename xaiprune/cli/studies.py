@@ -24,6 +24,7 @@ from xaiprune.storage import (
     absolute_url,
     has_heartbeats,
     open_storage,
+    open_to_read,
     plain_errors,
     quiet,
     recover,
@@ -220,7 +221,7 @@ def _copy(study: optuna.Study, storage: optuna.storages.BaseStorage, name: str, 
 def _rows(url: str) -> Iterator[Row]:
     require_studies(url)
     with plain_errors(url), quiet():
-        storage = open_storage(url)
+        storage = open_to_read(url)
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             now = counts(study)

@@ -1,6 +1,6 @@
 """Compose a task's configuration: the command line, the Python API and the tests all use this."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra import compose as hydra_compose
@@ -22,10 +22,13 @@ from xaiprune.config.keys import valid_keys
 from xaiprune.config.naming import fill_names
 from xaiprune.config.paths import conf_dir
 from xaiprune.config.recipe_file import take_recipe
-from xaiprune.config.schema import Config
+from xaiprune.config.schema import Config, DataConfig
 from xaiprune.config.searched import set_by_prune
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
+
+# Tasks whose images are, but for what is typed, those of a study.
+_OF_STUDIES = ("compare", "export", "report", "dashboard", "studies")
 
 
 def register_schema(task: str) -> None:
@@ -123,13 +126,31 @@ def finish(
     if not isinstance(config, TASKS[task].schema):
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     import_modules(config.imports, command_line.config_dir)
+    keys = typed.overridden_keys(command_line.overrides)
+    if task not in _OF_STUDIES:
+        _take_pictures(config.data, keys)
+    if task == "search" and config.composite.preset and {"composite", "composite.preset"} & set(keys):
+        raise XaipruneError(
+            f"composite.preset={config.composite.preset} has no effect on a search; study.presets=[NAME] "
+            "says which presets are tried first, space=NAME what is searched"
+        )
     check(config, task)
     take_recipe(config, command_line.overrides, task)
     if task == "search":
-        for name in set_by_prune(config.space, config.prune, typed.overridden_keys(command_line.overrides)):
+        for name in set_by_prune(config.space, config.prune, keys):
             config.space[name] = None  # as space.NAME=null
     fill_names(config, task, label)
     return config
+
+
+def _take_pictures(data: DataConfig, keys: Collection[str]) -> None:
+    """A folder of pictures that was typed is what is meant, and not the source that needs none."""
+    root = next((key for key in keys if key.startswith("data.") and key.endswith("root")), None)
+    if root is None or data.source != DataConfig.source:
+        return
+    if {"data", "data.source"} & set(keys):
+        raise XaipruneError(f"data={data.source} has no {root}; leave one of them out")
+    data.source = "image_folder"
 
 
 @contextmanager

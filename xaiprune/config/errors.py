@@ -1,7 +1,9 @@
 """Hydra's and OmegaConf's exceptions, as one line that names the key."""
 
+import difflib
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from hydra.errors import HydraException
 from omegaconf.errors import (
@@ -51,8 +53,20 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
 
 def unknown_key(key: str, keys: Iterable[str], where: str = "") -> XaipruneError:
     """The error for a key that the schema does not have."""
-    closest = did_you_mean(key, keys)
+    closest = closest_key(key, keys)
     return XaipruneError(f"unknown key '{key}'{where}{closest or '; --cfg job lists the valid ones'}")
+
+
+def closest_key(key: str, keys: Iterable[str]) -> str:
+    """``"; did you mean 'prune.rate'?"`` for ``rate``: the last part counts first; empty if none is close."""
+    section, _, last = key.rpartition(".")
+    by_last: dict[str, list[str]] = {}
+    for valid in keys:
+        by_last.setdefault(valid.rpartition(".")[2], []).append(valid)
+    if last not in by_last and section and (whole := did_you_mean(key, chain(*by_last.values()))):
+        return whole
+    alike = difflib.get_close_matches(last, by_last, n=1)
+    return did_you_mean(key, by_last[alike[0]], cutoff=0) if alike else ""
 
 
 def _no_launcher(name: str) -> XaipruneError:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from xaiprune.config.paths import split_roots
 from xaiprune.config.schema import Config
+from xaiprune.errors import XaipruneError
 
 _LONGEST = 120  # characters of a name: a file name may have 255, and suffixes follow
+_LONGEST_STUDY = 200  # bytes, likewise
 # Tasks whose files have the same names in every run. (A search's folder is named after its study, which has
 # the label already; other tasks write into the folder of the study that they read.)
 FIXED_FILES = ("attribute", "compare", "prune", "train")
@@ -21,10 +23,15 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
         task: Decides where output is written.
         label: What tells this run from the others of a sweep. A search puts it into the study's default name,
             tasks with `FIXED_FILES` into that of the folder.
+
+    Raises:
+        XaipruneError: The study's name cannot be that of its file and folder in ``studies``.
     """
     study = config.study
     if study.name is None:
         study.name = study_name(config, label if task == "search" else "")
+    if study.storage is None or config.output_dir is None:
+        _require_file_name(study.name)
     if study.storage is None:
         study.storage = default_storage(study.name)
     if config.output_dir is None:
@@ -33,6 +40,15 @@ def fill_names(config: Config, task: str, label: str = "") -> None:
             config.output_dir = str(Path("outputs", own))
         else:
             config.output_dir = str(Path("studies", f"{study.name}-{own}" if own else study.name))
+
+
+def _require_file_name(name: str) -> None:
+    if name in ("", ".", "..") or "/" in name or "\0" in name or len(name.encode()) > _LONGEST_STUDY:
+        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+        raise XaipruneError(
+            f"study.name='{shown}' cannot name a file and a folder in studies/ (no '/', at most "
+            f"{_LONGEST_STUDY} bytes); choose another, or set study.storage and output_dir"
+        )
 
 
 def default_storage(name: str) -> str:

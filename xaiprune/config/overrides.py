@@ -1,6 +1,7 @@
 """What people type after the task: checked key by key before Hydra sees it."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -96,11 +97,13 @@ def as_override(key: str, value: object) -> str:
     """``key=value`` such that Hydra reads this value, in quotes where it would read another one or none."""
     if not isinstance(value, str):
         return f"{key}={json.dumps(value)}"
+    # OmegaConf would look up what stands in ${...}.
+    text = re.sub(r"(\\*)\$\{", lambda found: rf"{found[1] * 2}\${{", value)
     with suppress(OverrideParseException):
-        (plain,) = OverridesParser.create().parse_overrides([f"{key}={value}"])
-        if plain.value() == value:
-            return f"{key}={value}"
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+        (plain,) = OverridesParser.create().parse_overrides([f"{key}={text}"])
+        if plain.value() == text:
+            return f"{key}={text}"
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
 
 
 def overridden_keys(overrides: Sequence[str]) -> list[str]:
@@ -173,5 +176,5 @@ def _check_option(
         return
     closest = did_you_mean(str(option), options) or f"; there are {', '.join(options)}"
     if group == "study":  # a group of settings, but people name studies
-        closest = f"; a study is named study.name={option}"
+        closest = f"; a study is named {shlex.quote(as_override('study.name', option))}"
     raise XaipruneError(f"unknown {group} '{option}'{closest}")

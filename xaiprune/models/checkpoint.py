@@ -80,6 +80,8 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if found := re.search(r"(?:GLOBAL|globals:) ([\w.]+\w)", text):
         return f"it holds {found[1]}, which is code, and code is not run; save model.state_dict() alone"
+    if "weights_only" in text:  # of TorchScript and of the oldest formats
+        return "it holds more than tensors, which is not opened; save model.state_dict() alone"
     if isinstance(error, pickle.UnpicklingError):
         return "it is no torch file"
     return text.splitlines()[0] if text else type(error).__name__

@@ -17,6 +17,7 @@ from xaiprune.pruning.joint import JOINT, ORDERS, Divergences, JointOrder, why_n
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import BUDGETS, PER, SCOPES, Plan, PlanLike, make_plan, per_cost, plan_from_dict
 from xaiprune.pruning.removal import (
+    BatchNormStatistics,
     Removal,
     couple,
     has_batchnorm,
@@ -35,6 +36,7 @@ __all__ = [
     "ORDERS",
     "PER",
     "SCOPES",
+    "BatchNormStatistics",
     "DenseSamples",
     "Divergences",
     "ImageStream",

@@ -1,4 +1,4 @@
-"""Apply a plan: compensate, remove, recalibrate, in this order."""
+"""Apply a plan: compensate, recalibrate, remove, in this order."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,17 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.compensation import compensate as compensated
+from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
-from xaiprune.pruning.removal import Removal, recalibrate_bn_, remove_with_report
+from xaiprune.pruning.removal import (
+    BatchNormStatistics,
+    Removal,
+    has_batchnorm,
+    recalibrate_bn_,
+    remove_with_report,
+)
 from xaiprune.pruning.statistics import DenseSamples, ImageStream, Statistics
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, copied
 
 BN = ("keep", "recalibrate")
 
@@ -27,6 +34,7 @@ def apply_plan(
     dense: DenseSamples | None = None,
     coupled: str = "mask",
     bn: str = "keep",
+    dense_bn: BatchNormStatistics | None = None,
     batch_size: int = 50,
     check: bool = True,
 ) -> Removal:
@@ -45,8 +53,9 @@ def apply_plan(
             used if sequential.
         dense: What the dense network's consumers read, from `samples_of`, likewise; used if sequential only.
         coupled: ``mask`` or ``group``, what happens to units that write into a residual stream.
-        bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them last, on the reference images (where
-            anything is removed).
+        bn: ``keep`` BatchNorm's statistics, or ``recalibrate`` them, where anything is removed: move them by
+            the difference that this makes on the images (`recalibrate_bn_`).
+        dense_bn: The dense network's statistics, to serve many plans; measured if None. Used if recalibrated.
         batch_size: Images in one forward.
         check: Compare the smaller network with the masked one before it is returned.
 
@@ -61,8 +70,9 @@ def apply_plan(
         raise XaipruneError(f"prune.bn={bn} is unknown; choose one of {', '.join(BN)}")
     if example is None:
         example = ImageStream.of(images, batch_size).blank()
+    smaller, removes = model, any(units_to_remove(plan, units).values())
     if compensate != "none":
-        model = compensated(
+        smaller = compensated(
             model,
             plan,
             units,
@@ -73,7 +83,9 @@ def apply_plan(
             dense=dense,
             batch_size=batch_size,
         )
-    result = remove_with_report(model, plan, units, example, coupled, check=check)
-    if bn == "recalibrate" and any(units_to_remove(plan, units).values()):  # at rate 0 nothing changes
-        recalibrate_bn_(result.model, images, batch_size)
-    return result
+    if bn == "recalibrate" and removes and has_batchnorm(model):
+        smaller = copied(model) if smaller is model else smaller
+        with masked(smaller, plan, units):
+            dense_bn = dense_bn or BatchNormStatistics.of(model, images, batch_size)
+            recalibrate_bn_(smaller, images, batch_size, dense_bn)
+    return remove_with_report(smaller, plan, units, example, coupled, check=check)

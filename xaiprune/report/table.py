@@ -19,6 +19,11 @@ _HEADINGS = (
 )
 
 
+# Images that only one of two methods must get right for p < 0.05 in McNemar's exact test: 2 * 0.5**6 = 0.03.
+_LEAST = 6
+_FEW = 0.05  # part of the test images; where `_LEAST` is more of them, real differences go unseen
+
+
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print who was compared and how each did on the test split.
 
@@ -88,6 +93,12 @@ def _without_labels(comparison: Comparison) -> str:
 def footnotes(comparison: Comparison) -> list[str]:
     """What a reader must know to read the figures right."""
     lines = _paired_lines(comparison)
+    count = comparison.test_images
+    if _FEW * count < _LEAST:
+        lines.append(
+            f"few test images: with {count}, no difference below {100 * _LEAST / count:.0f} points can be "
+            "told from chance; data.test_per_class or data.test_root gives more"
+        )
     rates = sorted(comparison.frame[comparison.frame.kind == "best"].query("part == 'curve'").rate)
     if rates:
         images = "all" if comparison.curve_images == comparison.test_images else f"{comparison.curve_images}"

@@ -12,6 +12,7 @@ from xaiprune.attribution import Relevance, Scores
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
 from xaiprune.pruning import (
+    BatchNormStatistics,
     DenseSamples,
     Divergences,
     ImageStream,
@@ -86,6 +87,7 @@ class DenseNetwork:
     _inputs: Mapping[str, Inputs] | None = field(default=None, init=False, repr=False)
     _statistics: Statistics | None = field(default=None, init=False, repr=False)
     _samples: tuple[DenseSamples | None] | None = field(default=None, init=False, repr=False)
+    _batchnorm: BatchNormStatistics | None = field(default=None, init=False, repr=False)
     _joint_orders: dict[str, JointOrder] = field(default_factory=dict, init=False, repr=False)
     _divergences: dict[Ordering, dict[str, Divergences]] = field(default_factory=dict, init=False, repr=False)
     _unit_costs: dict[str, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
@@ -153,6 +155,13 @@ class DenseNetwork:
             )
             self._samples = (found,)
         return self._samples[0]
+
+    @property
+    def batchnorm(self) -> BatchNormStatistics:
+        """BatchNorm's statistics, which recalibration moves by the difference that pruning makes."""
+        if self._batchnorm is None:
+            self._batchnorm = BatchNormStatistics.of(self.model, self.statistics_images, self.batch.forward)
+        return self._batchnorm
 
     def joint_order(self, compensation: str) -> JointOrder:
         """The order in which a layer's units are removed jointly, under a compensation."""

@@ -4,6 +4,7 @@ from xaiprune.storage.connect import (
     LOCK_SECONDS,
     has_heartbeats,
     open_storage,
+    open_to_read,
     plain_errors,
     quiet,
     require_file,
@@ -12,6 +13,7 @@ from xaiprune.storage.heartbeat import beating
 from xaiprune.storage.journal import is_journal, open_journal
 from xaiprune.storage.lock import storage_lock
 from xaiprune.storage.private import storage_of, study_id, trial_id
+from xaiprune.storage.reading import connect_to_read, may_write
 from xaiprune.storage.stale import RETRY_OF, WORKER, recover, retry, running, sign
 from xaiprune.storage.urls import (
     JOURNAL,
@@ -31,12 +33,15 @@ __all__ = [
     "WORKER",
     "absolute_url",
     "beating",
+    "connect_to_read",
     "file_url",
     "has_heartbeats",
     "is_journal",
     "journal_file",
+    "may_write",
     "open_journal",
     "open_storage",
+    "open_to_read",
     "plain_errors",
     "quiet",
     "recover",

@@ -19,6 +19,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.storage import stale
 from xaiprune.storage.journal import open_journal
 from xaiprune.storage.lock_owners import lock_owners
+from xaiprune.storage.reading import connect_to_read, may_write
 from xaiprune.storage.urls import absolute_url, journal_file, require_driver, shown, sqlite_file, storage_file
 
 # What PostgreSQL, MySQL and the network say when the server is not there, or not any more.
@@ -55,24 +56,42 @@ def open_storage(url: str) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
     if url.startswith("sqlite"):
         options = {"connect_args": {"timeout": LOCK_SECONDS}}
+    storage = _opened(url, options)
+    if path is not None:
+        with plain_errors(url):
+            _write_ahead(storage)
+    return storage
+
+
+def _opened(url: str, options: dict[str, Any]) -> RDBStorage:
     with plain_errors(url), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            storage = RDBStorage(
+            return RDBStorage(
                 absolute_url(url),
                 engine_kwargs=options,
                 heartbeat_interval=stale.BEAT_SECONDS,
                 grace_period=stale.GRACE_SECONDS,
                 heartbeat_stale_trial_callback=stale.retry,
             )
-            if path is not None:
-                _write_ahead(storage)
-            return storage
         except RuntimeError as error:  # Optuna's: another version made the tables
             raise XaipruneError(
                 f"study.storage={shown(url)} was made by another Optuna ({_line(error)}); "
                 "use that version, upgrade with 'optuna storage upgrade', or choose another study.storage"
             ) from error
+
+
+def open_to_read(url: str) -> BaseStorage:
+    """Open a storage in which studies are only read: it may be a file that must not be written to.
+
+    Raises:
+        XaipruneError: As `open_storage`.
+    """
+    path = sqlite_file(url)
+    if path is None or not path.exists() or may_write(path):
+        return open_storage(url)
+    _check_sqlite(path)
+    return _opened(url, {"creator": lambda: connect_to_read(path, LOCK_SECONDS)})
 
 
 def require_file(url: str) -> None:
@@ -131,6 +150,10 @@ def _explained(message: str, url: str) -> str:
             f"{message} for {LOCK_SECONDS} s; {who} writes to it (see also 'fuser {path}'), "
             "or the file lies on a network drive without locks"
         )
+    if path is not None and any(sign in message for sign in ("readonly", "unable to open")):
+        if Path(f"{path}-wal").exists():  # of a process that was killed: it has the last trials
+            return f"{message}; copy it, with the file {path.name}-wal, to a folder that you may write to"
+        return f"{message}; allow writing to the file and its folder, or choose another study.storage"
     if "not a database" in message or "malformed" in message:
         return f"{message}; the file is damaged: restore a copy, or choose another study.storage"
     if any(sign in message for sign in ("full", "disk I/O", "No space left", "File too large", "quota")):
@@ -152,9 +175,9 @@ def _check_sqlite(path: Path) -> None:
     if not path.exists() or not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)) as database:
+        with closing(connect_to_read(path, LOCK_SECONDS)) as database:
             database.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, OSError) as error:
         if "locked" in str(error):
             return  # so it is one; opening it for good will tell who holds it
         if "not a database" in str(error):

@@ -59,6 +59,11 @@ def _file_locked(path: Path) -> Iterator[None]:
     try:
         with FileLock(lock, timeout=_SECONDS):
             yield
+    except PermissionError as error:
+        raise XaipruneError(
+            f"study.storage: nothing can be written to {path.parent} ({error.strerror}); allow it, or choose "
+            "another study.storage"
+        ) from error
     except Timeout:
         raise XaipruneError(
             f"{lock} has been held for {_SECONDS} s by another xaiprune on the same storage; end it"

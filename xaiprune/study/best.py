@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.recipe import Recipe, load_recipe, save_recipe
 from xaiprune.registry import OBJECTIVES
 from xaiprune.study.fingerprint import stored_fingerprint, stored_prune
-from xaiprune.study.notes import RUNS
+from xaiprune.study.notes import RUNS, typed_in
 from xaiprune.study.trials import best_trial, first_value, recipe_of
 
 BEST_FILE = "best.yaml"
@@ -124,9 +123,7 @@ def interval_of(trial: FrozenTrial) -> list[float] | None:
 
 def command_of(study: optuna.Study) -> str | None:
     """What was typed when the study was run last; None where it was run from Python."""
-    runs = study.user_attrs.get(RUNS) or [{}]
-    overrides = runs[-1].get("overrides")
-    return None if overrides is None else shlex.join(["xaiprune", "search", *overrides])
+    return typed_in((study.user_attrs.get(RUNS) or [{}])[-1])
 
 
 def notes_of(path: Path) -> dict[str, str]:

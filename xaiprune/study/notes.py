@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import optuna
 
 from xaiprune.attribution.lrp import LayerInfo
-from xaiprune.config import CommandLine, Config, current_command_line
+from xaiprune.config import CommandLine, Config, as_override, current_command_line
 from xaiprune.storage import shown
 from xaiprune.trial import SearchSetup
 
@@ -64,6 +65,18 @@ def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str
     }
 
 
+def typed_in(run: Mapping[str, Any]) -> str | None:
+    """The command of a noted run, to be typed in its folder; None if it was run from Python."""
+    if run.get("overrides") is None:
+        return None
+    return shlex.join(["xaiprune", "search", *run["overrides"], *config_dir_of(run)])
+
+
+def config_dir_of(run: Mapping[str, Any]) -> list[str]:
+    """The flag with which a noted run found further YAML files; empty if it was typed without."""
+    return ["--config-dir", run["config_dir"]] if run.get("config_dir") else []
+
+
 def network_of(study: optuna.Study) -> Network | None:
     """The network as noted with the study; None where an older xaiprune made it."""
     attrs = study.user_attrs
@@ -76,4 +89,4 @@ def _without_password(override: str, storage: str | None) -> str:
     key, _, value = override.partition("=")
     if key.lstrip("+") != "study.storage" or value in ("", "null"):
         return override
-    return f"{key}={storage}"  # not what was typed, in which Hydra's sweeps escape the colons
+    return as_override("study.storage", storage)  # not what was typed, where sweeps escape the colons

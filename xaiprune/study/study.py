@@ -8,12 +8,13 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from xaiprune.config import Config, default_storage
+from xaiprune.config import Config, command, default_storage
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.storage import (
     absolute_url,
     has_heartbeats,
     open_storage,
+    open_to_read,
     plain_errors,
     quiet,
     shown,
@@ -52,9 +53,12 @@ def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
     with plain_errors(url), storage_lock(url), quiet():
         storage = open_storage(url)
         if not has_heartbeats(storage) and config.worker is None:  # the leader of workers says it for them
+            where = {"study.name": str(config.study.name), "study.storage": shown(url)}
+            repair = {"studies.action": "repair", **where, "studies.assume_dead": True}
             log.info(
                 "this storage has no heartbeats: trials of workers killed on other machines stay running "
-                "until 'xaiprune studies repair studies.assume_dead=true'"
+                "until: %s",
+                command("studies", repair),
             )
         name = str(config.study.name)
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
@@ -91,7 +95,7 @@ def load_study(config: Config) -> optuna.Study:
     """
     url, name = storage_url(config), str(config.study.name)
     with plain_errors(url), quiet():
-        storage = open_storage(url)
+        storage = open_to_read(url)
         if name not in optuna.get_all_study_names(storage):
             raise _missing(name, storage, url)
         return optuna.load_study(study_name=name, storage=storage)

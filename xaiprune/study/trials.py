@@ -76,7 +76,7 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not finished:
-        raise XaipruneError(f"study '{study.study_name}' has no finished trial yet; run 'xaiprune search'")
+        raise XaipruneError(f"study '{study.study_name}' has no finished trial yet; run its search again")
     feasible = [trial for trial in finished if is_feasible(trial)]
     if not feasible:
         names = ", ".join(sorted({name for trial in finished for name in trial.constraints}))

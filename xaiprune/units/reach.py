@@ -284,8 +284,20 @@ def _pooled(flow: Flow, op: Op, tracked: dict[int, _State], spatial: bool) -> di
     output = op.outputs[0]
     same_rank = len(flow.shape(output)) == len(flow.shape(value))
     if (spatial or op.plain == "pad") and same_rank and flow.shape(output)[state.dim] == len(state.unit):
-        return {output: state}
+        return {output: replace(state, constant=state.constant and (state.zero or not _adds_zeros(op)))}
     return {}
+
+
+def _adds_zeros(op: Op) -> bool:
+    """Whether an operation puts zeros around a map, so that a constant is another number at its border."""
+    if op.plain == "pad":
+        return bool(_argument(op, 2, "mode", "constant") == "constant")
+    averages = op.plain == "avg_pool2d" and _argument(op, 5, "count_include_pad", True)
+    return bool(averages and torch.tensor(_argument(op, 3, "padding", 0)).any())
+
+
+def _argument(op: Op, position: int, name: str, default: Any) -> Any:
+    return op.args[position] if len(op.args) > position else op.kwargs.get(name, default)
 
 
 def _concatenated(flow: Flow, op: Op, tracked: dict[int, _State]) -> dict[int, _State]:

@@ -26,15 +26,17 @@ from xaiprune.config import (
     FIXED_FILES,
     Config,
     Sweep,
+    command,
     conf_dir,
     finish,
+    is_file_name,
     label_of,
     prepare,
     register_schema,
     sweep_of,
     without_config_dir,
 )
-from xaiprune.config.tasks import TrainConfig
+from xaiprune.config.tasks import ReportConfig, TrainConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.files import require_writable
 
@@ -213,15 +215,26 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 
 def _require_writable(task: str, config: Config) -> None:
     """Refuse what cannot be written to before the work, not after it."""
+    given = is_file_name(config.recipe) or config.composite.file is not None
     if isinstance(config, TrainConfig) and config.train.output is not None:
         require_writable(Path(config.train.output).expanduser().parent, "train.output")
-    elif task in ("search", *FIXED_FILES):
+    elif isinstance(config, ReportConfig) and config.report.output is not None:
+        require_writable(Path(config.report.output).expanduser().parent, "report.output")
+    elif task in ("search", "report", "dashboard", *FIXED_FILES) or (task == "export" and not given):
         require_writable(Path(str(config.output_dir)).expanduser(), "output_dir")
-    if task == "search":
-        from xaiprune.storage import storage_file  # Optuna and SQLAlchemy, which --help need not wait for
+    if task in ("search", "dashboard"):
+        # Optuna and SQLAlchemy, which --help need not wait for.
+        from xaiprune.storage import may_write, shown, storage_file
 
         if (file := storage_file(str(config.study.storage))) is not None:
             require_writable(file.parent, "study.storage")
+            if file.is_file() and not may_write(file):
+                where = {"study.name": config.study.name, "study.storage": shown(str(config.study.storage))}
+                copy = {"studies.action": "copy", **where, "studies.to_storage": "sqlite:///copy.db"}
+                raise XaipruneError(
+                    f"study.storage: {file} may not be written to; allow it, or use a copy of the study: "
+                    f"{command('studies', copy)}"
+                )
 
 
 def _sweep_folder(sweep: Sweep) -> str:

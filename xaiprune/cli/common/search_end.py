@@ -45,7 +45,10 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
         picture = show_comparison(comparison, folder, console=console)
         compared = [("table", folder / "comparison.csv"), ("curves", picture)]
     else:
-        console.print("there are no test images, so nothing is compared; 'xaiprune compare' does, with some")
+        with_some = command("compare", {**_stored_where(setup.config), "data.test_root": "FOLDER"})
+        console.print(
+            f"there are no test images, so nothing is compared; with some: {with_some}", markup=False
+        )
     write_best_network(setup, study, folder)
     console.print()
     for name, path in (

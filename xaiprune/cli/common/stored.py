@@ -8,10 +8,21 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 
 from xaiprune.config import Config
 from xaiprune.errors import XaipruneError, did_you_mean
-from xaiprune.storage import JOURNAL, file_url, is_journal, journal_file, plain_errors, quiet, storage_file
+from xaiprune.storage import (
+    JOURNAL,
+    LOCK_SECONDS,
+    connect_to_read,
+    file_url,
+    is_journal,
+    journal_file,
+    plain_errors,
+    quiet,
+    storage_file,
+)
 from xaiprune.study import check_schema, is_ours, load_study, storage_url
 
 
@@ -53,8 +64,13 @@ def require_studies(url: str) -> None:
 
 def _require_tables(path: Path) -> None:
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        with closing(connect_to_read(path, LOCK_SECONDS)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    except OSError as error:
+        raise XaipruneError(f"study.storage: {path} cannot be read ({error.strerror})") from error
+    except sqlite3.OperationalError as error:  # locked, or it may not be opened: nothing about what is in it
+        with plain_errors(file_url(path)):
+            raise StorageInternalError(str(error)) from error
     except sqlite3.Error as error:
         raise XaipruneError(
             f"study.storage: {path} cannot be read ({error}); it is no SQLite database or damaged, and is "

@@ -13,6 +13,7 @@ from xaiprune.config import command
 from xaiprune.report.frames import STATES, STEPS
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.format import counted, drawn_from, listed, percent, seconds, with_interval
+from xaiprune.study.notes import typed_in
 
 _SHOWN_TRIALS = 10
 _SHOWN_SLOWEST = 5
@@ -178,10 +179,8 @@ def commands(findings: Findings) -> list[str]:
     """What was typed to run the study: each distinct command once, the latest last."""
     found: dict[str, None] = {}
     for run in findings.runs:
-        if run["overrides"] is None:
+        if (typed := typed_in(run)) is None:
             continue
-        folder = ["--config-dir", run["config_dir"]] if run.get("config_dir") else []
-        typed = shlex.join(["xaiprune", "search", *run["overrides"], *folder])
         command = f"cd {shlex.quote(run['folder'])}\n{typed}"
         found.pop(command, None)
         found[command] = None
@@ -191,7 +190,8 @@ def commands(findings: Findings) -> list[str]:
 def next_command(findings: Findings) -> str:
     """The command that measures what the report lacks."""
     typed = commands(findings)
-    return typed[-1] if typed else f"{command('search', {'study.name': findings.name})} …"
+    study = {"study.name": findings.name, "study.storage": findings.storage}
+    return typed[-1] if typed else command("compare", study)
 
 
 def version_lines(findings: Findings) -> list[str]:
