@@ -11,6 +11,8 @@ pytest.importorskip("transformers", reason="transformers is not installed (pip i
 
 from tests.models.test_language import save
 from xaiprune.cli.__main__ import main
+from xaiprune.cli.common.flags import spelled_out
+from xaiprune.config import compose
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def arguments(folder: Path, *rest: str) -> list[str]:
 
 def test_a_page_a_picture_and_json(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(arguments(folder, "prompt='Once there was'", "generate=2", f"output_dir={out}")) == 0
+    assert main(arguments(folder, "prompt=Once there was", "generate=2", f"output_dir={out}")) == 0
     assert str(out / "tokens.html") in capsys.readouterr().out
     (written,) = json.loads((out / "tokens.json").read_text())
     assert len(written["answers"]) == 2
@@ -40,15 +42,24 @@ def test_several_texts_from_a_file(folder: Path, tmp_path: Path) -> None:
     assert [len(text["tokens"]) for text in written] == [6, 4]
 
 
+@pytest.mark.parametrize("value", ["a, b", "Lily's dog: (big)", "2024", "null", "x=1"])
+def test_texts_are_typed_as_they_are(value: str) -> None:
+    """What the shell leaves of ``text="a, b"`` has no quotes, and commas and colons are Hydra's own signs."""
+    typed = spelled_out("attribute", [f"text={value}", "generate=2"])
+    assert compose("attribute", ["model=digits_resnet", *typed]).text == value
+    assert spelled_out("attribute", [f"text={value}", "--multirun"])[0] == f"text={value}"
+    assert spelled_out("attribute", ["text='a'"]) == ["text='a'"]
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         ((), "set one of text="),
         (("text=Once", "prompt=Once"), "set one of text="),
-        (("text='Once there'", "target=cats"), "is 2 tokens"),
+        (("text=Once there, a", "target=cats"), "is 2 tokens"),
         (("texts=EMPTY",), "is empty"),
         (("texts=NOWHERE",), "cannot read"),
-        (("text='  '",), "is empty"),
+        (("text=  ",), "is empty"),
     ],
 )
 def test_bad_input(

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xaiprune.config import as_override
 from xaiprune.errors import XaipruneError
 
 # Task -> flag -> the key that it sets.
 FLAGS = {"export": {"--format": "export.format"}}
+# Task -> the keys whose values are texts.
+TEXTS = {"attribute": ("text", "prompt", "target", "against")}
 
 
 def spelled_out(task: str, arguments: Sequence[str]) -> list[str]:
     """The arguments with each flag of the task as an override: ``--format zennit``, ``export.format=zennit``.
 
+    Texts are quoted for Hydra, to which a comma is a sweep, unless they are already or a sweep is wanted.
+
     Raises:
         XaipruneError: A flag has no value.
     """
     found, waiting = [], list(arguments)
+    sweeps = bool({"-m", "--multirun"} & set(waiting))
     while waiting:
         argument = waiting.pop(0)
         flag, is_given, value = argument.partition("=")
         key = FLAGS.get(task, {}).get(flag)
+        is_text = is_given and flag in TEXTS.get(task, ()) and not value.startswith(("'", '"'))
+        if is_text and not sweeps:
+            found.append(as_override(flag, value))
+            continue
         if key is None:
             found.append(argument)
             continue
