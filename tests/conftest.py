@@ -19,7 +19,6 @@ REPOSITORY = TESTS.parent
 SLOW = (
     "attribution/test_architectures.py",
     "attribution/test_language_models.py",
-    "attribution/test_timm.py",
     "attribution/test_zennit.py",
     "cli",
     "config/test_compose.py",
@@ -33,7 +32,6 @@ SLOW = (
     "pruning/test_shared_networks.py",
     "pruning/test_store.py",
     "pruning/test_task.py",
-    "pruning/test_timm.py",
     "realdata",
     "report/test_dashboard.py",
     "report/test_docs.py",
@@ -42,6 +40,7 @@ SLOW = (
     "report/test_page_in_browser.py",
     "report/test_peers.py",
     "search",
+    "test_networks.py",
     "test_wheel.py",
     "trial",
     "units/test_kinds.py",

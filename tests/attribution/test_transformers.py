@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.architectures import TRANSFORMERS, randomized
 from xaiprune.attribution import heatmaps
 from xaiprune.attribution.lrp import PLAIN_GRADIENT, Composite, Epsilon, relevance_at
 
@@ -28,7 +29,6 @@ _DECODER = {
 _GEMMA = {**_DECODER, "head_dim": 8, "sliding_window": 4, "query_pre_attn_scalar": 8}
 _ENCODER = {**_SIZES, "vocab_size": CLASSES, "num_labels": CLASSES}
 _T5 = {"vocab_size": CLASSES, "d_model": WIDTH, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
-_PICTURES = {"image_size": 32, "num_labels": CLASSES}
 
 TEXT: dict[str, tuple[str, str, dict[str, Any]]] = {
     # name: (configuration, network, sizes)
@@ -59,19 +59,6 @@ TEXT: dict[str, tuple[str, str, dict[str, Any]]] = {
         {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
     ),
 }  # fmt: skip
-PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "ViT": ("ViTConfig", "ViTForImageClassification", {**_SIZES, **_PICTURES, "patch_size": 8}),
-    "Swin": (
-        "SwinConfig",
-        "SwinForImageClassification",
-        {**_PICTURES, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4},
-    ),
-    "ConvNext": (
-        "ConvNextConfig",
-        "ConvNextForImageClassification",
-        {**_PICTURES, "hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2},
-    ),
-}
 # Bias-free but for the embeddings: with norms and attention weights constant, relevance is conserved.
 CONSERVING = ("Llama", "Mistral", "Qwen3", "Gemma 2", "Gemma 3", "Phi-3")
 every_text_network = pytest.mark.parametrize("name", list(TEXT))
@@ -83,10 +70,7 @@ def build(entry: tuple[str, str, dict[str, Any]], attention: str) -> nn.Module:
     config = getattr(transformers, entry[0])(**entry[2])
     config._attn_implementation = attention
     torch.manual_seed(0)
-    try:
-        model = getattr(transformers, entry[1])(config).double().eval()
-    except ValueError as error:
-        pytest.skip(f"no {attention} in transformers {transformers.__version__}: {error}")
+    model = getattr(transformers, entry[1])(config).double().eval()
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
@@ -160,11 +144,15 @@ def test_without_biases_relevance_is_conserved(name: str, attention: str) -> Non
 
 
 @every_attention
-@pytest.mark.parametrize("name", list(PICTURES))
+@pytest.mark.parametrize("name", list(TRANSFORMERS))
 def test_image_classifiers_as_they_are(name: str, attention: str) -> None:
-    model = build(PICTURES[name], attention)
-    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    network = TRANSFORMERS[name]
+    try:
+        model = randomized(network.make(network.name, attention, **network.options))
+    except ValueError as error:
+        pytest.skip(f"no {attention} in transformers {transformers.__version__}: {error}")
+    images = network.images()
     leaf = images.clone().requires_grad_()
     (g,) = torch.autograd.grad(model(leaf).logits[:, 3].sum(), leaf)
-    found = heatmaps(model, images, torch.tensor([3, 3]), PLAIN_GRADIENT)
+    found = heatmaps(model, images, torch.full((len(images),), 3), PLAIN_GRADIENT)
     assert distance(found, (images * g).sum(1)) < 1e-6

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
-
-import pytest
-
 from tests.docs.pages import REPOSITORY
+from tests.docs.program import program
 
 PAGE = REPOSITORY / "docs" / "configuration.md"
 
 
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    """docs/make_configuration.py, which lies in no package."""
-    spec = importlib.util.spec_from_file_location(
-        "make_configuration", PAGE.with_name("make_configuration.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_is_up_to_date(program: ModuleType) -> None:
-    assert program.main(["--check"]) == 0, "run: python docs/make_configuration.py"
+def test_the_page_is_up_to_date() -> None:
+    assert program("make_configuration").main(["--check"]) == 0, "run: python docs/make_configuration.py"
 
 
 def test_every_key_has_a_meaning() -> None:
