@@ -24,6 +24,7 @@ SLOW = (
     "config/test_compose.py",
     "config/test_imports.py",
     "config/test_sweep.py",
+    "evaluation/test_precision.py",
     "models/test_digits_networks.py",
     "proof/test_published.py",
     "pruning/test_joint.py",

@@ -162,13 +162,21 @@ def test_a_bare_search_says_how_to_search(capsys):
     assert not captured.out
 
 
-def test_prune_does_not_ignore_the_name_of_a_study(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize(
+    ("task", "takes", "further"),
+    [
+        ("prune", "a recipe", {}),
+        ("attribute", "a recipe", {}),
+        ("evaluate", "a network", {"export.pruned": True}),
+        ("train", "a network", {"export.pruned": True}),
+    ],
+)
+def test_the_name_of_a_study_is_not_ignored(task, takes, further, capsys, tmp_path):
     named = as_override("study.name", "große Studie")
-    assert main(["prune", named, "output_dir=small"]) == 2
-    wanted = command("export", {"study.name": "große Studie"})
+    assert main([task, named, "output_dir=small"]) == 2
+    wanted = command("export", {"study.name": "große Studie", **further})
     assert capsys.readouterr().err == (
-        f"xaiprune: prune takes a recipe, not a study: {wanted} writes the study's best, and says how to "
+        f"xaiprune: {task} takes {takes}, not a study: {wanted} writes the study's best, and says how to "
         "use it\n"
     )
     assert list(tmp_path.iterdir()) == []

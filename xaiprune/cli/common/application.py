@@ -28,9 +28,11 @@ from xaiprune.config import (
     Sweep,
     command,
     conf_dir,
+    current_command_line,
     finish,
     is_file_name,
     label_of,
+    overridden_keys,
     prepare,
     register_schema,
     sweep_of,
@@ -39,6 +41,9 @@ from xaiprune.config import (
 from xaiprune.config.tasks import ReportConfig, TrainConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.files import require_writable
+
+# What tasks take that read no study.
+_TAKES = {"attribute": "a recipe", "prune": "a recipe", "evaluate": "a network", "train": "a network"}
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
@@ -133,6 +138,7 @@ class _Job:
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
+            _refuse_study(self.task, config)
             _require_writable(self.task, config)
             prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:
@@ -211,6 +217,24 @@ class _ToStderr(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         """Where messages go."""
         return sys.stderr
+
+
+def _refuse_study(task: str, config: Config) -> None:
+    """Refuse a study's name where it would have no effect: people mean the study's best."""
+    typed, takes = current_command_line(), _TAKES.get(task)
+    keys = [] if typed is None else overridden_keys(typed.overrides)
+    if takes is None or "study.name" not in keys:
+        return
+    if takes == "a recipe" and {"recipe", "composite", "composite.file", "prune.plan"} & set(keys):
+        return  # the name is that of the folder
+    study: dict[str, object] = {"study.name": config.study.name}
+    if "study.storage" in keys:
+        study["study.storage"] = config.study.storage
+    wanted = study if takes == "a recipe" else {**study, "export.pruned": True}
+    raise XaipruneError(
+        f"{task} takes {takes}, not a study: {command('export', wanted)} writes the study's best, and says "
+        "how to use it"
+    )
 
 
 def _require_writable(task: str, config: Config) -> None:
