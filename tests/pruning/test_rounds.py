@@ -1,5 +1,6 @@
 """Iterative pruning and BatchNorm recalibration."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -91,31 +92,40 @@ def test_recalibration_measures_the_pruned_network():
     assert net[2].momentum == 0.1
 
 
-def test_recalibration_moves_the_dense_statistics_by_what_pruning_changes():
+def test_the_dense_networks_statistics_are_control_variates():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Flatten()).eval()
     with torch.no_grad():
         net[2].running_mean.normal_()
         net[2].running_var.uniform_(0.5, 2)
     running_mean, running_var = net[2].running_mean.clone(), net[2].running_var.clone()
-    images = torch.randn(10, 3, 4, 4) + 2
+    images = torch.randn(40, 3, 4, 4) + 2 * torch.randn(40, 3, 1, 1)
     dense = BatchNormStatistics.of(net, images)
     assert torch.equal(net[2].running_mean, running_mean)
 
-    def entering() -> torch.Tensor:
+    def entering(removed: list[int]) -> torch.Tensor:
         with torch.no_grad():
-            return net[1](net[0](images).index_fill(1, torch.tensor(removed, dtype=torch.int64), 0))
+            made = net[0](images).index_fill(1, torch.tensor(removed, dtype=torch.int64), 0)
+            return net[1](made).double().flatten(2)  # (images, channels, pixels)
+
+    def slope(y: torch.Tensor, x: torch.Tensor) -> list[float]:
+        return [max(0.0, np.polyfit(x[:, c].numpy(), y[:, c].numpy(), 1)[0]) for c in range(4)]
 
     for removed in ([], [1, 2]):
         with masked(net, {"0": tuple(removed)}, [UnitLayer("0", "filters", 4, "0")]):
             recalibrate_bn_(net, images, 10, dense)
-        after, eps = entering(), net[2].eps
-        removed = []
-        before = entering()
-        shift = after.mean((0, 2, 3)) - before.mean((0, 2, 3))
-        ratio = (after.var((0, 2, 3)) + eps) / (before.var((0, 2, 3)) + eps)
-        torch.testing.assert_close(net[2].running_mean, running_mean + shift, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(net[2].running_var, running_var * ratio, atol=1e-4, rtol=1e-4)
+        p, d = entering(removed), entering([])
+        b = torch.tensor(slope(p.mean(2), d.mean(2)))
+        mean = p.mean((0, 2)) + b * (running_mean - d.mean((0, 2)))
+        square_p, square_d = ((x - x.mean((0, 2))[:, None]).square().mean(2) for x in (p, d))
+        variance_p, variance_d = square_p.mean(0), square_d.mean(0)
+        c = torch.tensor(slope(square_p / variance_p, square_d / variance_d))
+        variance = variance_p * ((running_var + 1e-5) / (variance_d + 1e-5)) ** c
+        torch.testing.assert_close(net[2].running_mean.double(), mean, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(net[2].running_var.double(), variance, atol=1e-3, rtol=1e-3)
+        if not removed:
+            torch.testing.assert_close(net[2].running_mean, running_mean, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(net[2].running_var, running_var, atol=1e-4, rtol=1e-4)
 
 
 def test_recalibration_without_batchnorm_changes_nothing():

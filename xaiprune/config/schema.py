@@ -156,7 +156,7 @@ class PruneConfig:
         min_units: Units that every layer keeps.
         compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
-        bn: Keep BatchNorm's statistics, or move them by the difference that pruning makes on the references.
+        bn: Keep BatchNorm's statistics, or replace them by the pruned network's, estimated on the references.
         rounds: Rank and prune in this many rounds.
         sequential: Compensate layer by layer, each on the input that the pruned layers before it give.
         plan: A plan (JSON) to apply in place of a ranking.

@@ -284,7 +284,7 @@ class PruningSession:
         """Equal for plans whose networks give the same answers: what is removed and what is fitted."""
         prune, when = self.prune, "" if self.prune.sequential else " at once"
         how = "" if prune.compensate == "none" else f" {prune.compensate}{when}"
-        return f"{plan.hash}{how}{'' if prune.bn == 'keep' else ' bn moved'}" if plan.n_removed else plan.hash
+        return f"{plan.hash}{how}{'' if prune.bn == 'keep' else ' bn controlled'}" if plan.n_removed else plan.hash
 
     # -- smaller networks --------------------------------------------------------------------------------
 
