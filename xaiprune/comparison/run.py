@@ -39,7 +39,7 @@ from xaiprune.comparison.methods import (
 from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.comparison.table import COLUMNS, Comparison, load, save
 from xaiprune.config import Config
-from xaiprune.data import progress
+from xaiprune.data import TextWindows, progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
 from xaiprune.recipe import PRESETS, Recipe
@@ -142,8 +142,14 @@ def compare_on_test(
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
 
     Raises:
-        XaipruneError: Unknown preset, criterion or peer, or the best composite does not fit the network.
+        XaipruneError: Unknown preset, criterion or peer, the best composite does not fit the network, or the
+            test split is text.
     """
+    if isinstance(session.dataset.test, TextWindows):
+        raise XaipruneError(
+            "texts are not compared yet; 'xaiprune prune' prints top-1 and perplexity of one recipe on the "
+            "test windows"
+        )
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others, published = known_presets(presets), known_criteria(criteria), known_peers(peers)

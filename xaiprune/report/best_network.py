@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import heatmaps
+from xaiprune.data import TextWindows
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import Plan, masked
@@ -54,10 +55,11 @@ def write_best_network(setup: SearchSetup, study: optuna.Study, folder: Path) ->
     for side, counted in (("dense", session.dense.cost()), ("pruned", session.cost(smaller))):
         found[side] = {"params": counted.params, "macs": counted.macs, "bytes": counted.bytes}
     picture.unlink(missing_ok=True)  # of an earlier best
-    try:
-        _draw(session, plan, smaller, picture)
-    except XaipruneError as error:
-        log.warning("no heatmaps: %s", error)
+    if not isinstance(session.dataset.test, TextWindows):
+        try:
+            _draw(session, plan, smaller, picture)
+        except XaipruneError as error:
+            log.warning("no heatmaps: %s", error)
     with replacing(described) as path:
         path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return picture if picture.is_file() else None

@@ -284,7 +284,8 @@ class PruningSession:
         """Equal for plans whose networks give the same answers: what is removed and what is fitted."""
         prune, when = self.prune, "" if self.prune.sequential else " at once"
         how = "" if prune.compensate == "none" else f" {prune.compensate}{when}"
-        return f"{plan.hash}{how}{'' if prune.bn == 'keep' else ' bn controlled'}" if plan.n_removed else plan.hash
+        bn = "" if prune.bn == "keep" else " bn controlled"
+        return f"{plan.hash}{how}{bn}" if plan.n_removed else plan.hash
 
     # -- smaller networks --------------------------------------------------------------------------------
 
