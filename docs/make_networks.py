@@ -5,7 +5,7 @@
     python docs/make_networks.py --check                  # status 1 if the page is out of date
 
 Each part of a row has a process of its own with a limit of time and memory, so that one that is slow does
-not spoil the rest. tests/test_networks.py measures the same again and compares it with docs/networks.json.
+not spoil the rest. tests/test_conforming_networks.py measures the same again and compares it with docs/networks.json.
 """
 
 # ruff: noqa: E501 - Markdown has lines of its own
@@ -51,7 +51,7 @@ HEAD = """\
 
 What can be done with the smallest network of each of timm's modules (of some with fewer blocks), with torchvision's own
 classifiers, and with those of transformers: random weights, ten classes, small images (`tests/architectures.py`).
-`xaiprune.testing.networks` has the three functions that measure a row, for networks of your own, too; `tests/test_networks.py`
+`xaiprune.testing.networks` has the three functions that measure a row, for networks of your own, too; `tests/test_conforming_networks.py`
 compares every row with what they find.
 
 | column | yes means |

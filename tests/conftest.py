@@ -41,7 +41,7 @@ SLOW = (
     "report/test_page_in_browser.py",
     "report/test_peers.py",
     "search",
-    "test_networks.py",
+    "test_conforming_networks.py",
     "test_wheel.py",
     "trial",
     "units/test_kinds.py",

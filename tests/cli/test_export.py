@@ -178,8 +178,9 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     compile(code, "best_zennit.py", "exec")
     assert "differ" not in shown
 
-    command = shlex.split(shown.split("to use it: ")[1])[1:]
-    assert main([*command, "output_dir=again"]) == 0
+    command = shlex.split(shown.split("to use it: ")[1])  # it may begin with `cd FOLDER &&`
+    words = command[command.index("xaiprune") + 1 :]
+    assert main([*words, "output_dir=again"]) == 0
     assert load_pruned_plan("again") == plan
 
 
