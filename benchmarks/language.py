@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import xaiprune as xp
 from xaiprune.attribution import Aggregation, Scores
-from xaiprune.data import text_dataset
+from xaiprune.config import HUGGING_FACE, TEXT, DataConfig, ModelConfig
 from xaiprune.evaluation import TokenAccuracy
+from xaiprune.models import setup
 from xaiprune.recipe import PRESETS
 from xaiprune.session import BatchSizes, PruningSession
 
@@ -31,16 +30,11 @@ PERPLEXITY = ("perplexity", "perplexity_low", "perplexity_high", "windows", "win
 BASELINES = ("taylor", "wanda", "fluctuation", "magnitude_l2", "activation", "random")
 
 
-def opened(folder: str, text: str, window: int, limits: dict[str, int | None]) -> PruningSession:
+def opened(folder: str, data: DataConfig) -> PruningSession:
     """The network's neurons, with windows of the text."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    ids = torch.tensor(tokenizer(Path(text).read_text(), add_special_tokens=False)["input_ids"])
-    data = text_dataset(ids, window, model.config.vocab_size, limits=limits)
-    units = xp.find_units(model, "neurons")
-    return PruningSession.of(model, data, units, unit_kind="neurons", batch=BatchSizes(8, 16))
+    found = setup(ModelConfig(name=HUGGING_FACE, path=folder), data, device="cpu")
+    units = xp.find_units(found.model, "neurons")
+    return PruningSession.of(found.model, found.data, units, unit_kind="neurons", batch=BatchSizes(8, 16))
 
 
 def rankings(session: PruningSession) -> Iterator[tuple[str, Scores]]:
@@ -99,8 +93,9 @@ def main() -> None:
     parser.add_argument("--rankings", nargs="+", default=None)
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
     options = parser.parse_args()
-    limits = {"reference": options.reference, options.split: options.measured}
-    session = opened(options.model, options.text, options.window, limits)
+    windows = {"reference_windows": options.reference, f"{options.split}_windows": options.measured}
+    data = DataConfig(source=TEXT, path=options.text, window=options.window, **windows)
+    session = opened(options.model, data)
     there = set()
     if options.table.exists():
         with options.table.open(newline="") as file:

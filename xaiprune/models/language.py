@@ -22,7 +22,7 @@ _CLASSES: dict[Head, str] = {
     "encoder_decoder": "AutoModelForSeq2SeqLM",
     "classifier": "AutoModelForSequenceClassification",
 }
-_ENDINGS: dict[str, Head] = {  # of the class that a configuration names
+HEADS_BY_ENDING: dict[str, Head] = {  # of the class that a configuration names
     "ForCausalLM": "causal",
     "LMHeadModel": "causal",
     "ForConditionalGeneration": "encoder_decoder",
@@ -54,8 +54,8 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """How many tokens the network can read at once; None where nothing limits it."""
-        longest = getattr(_config(self.model), "max_position_embeddings", None)
-        if longest is None or _config(self.model).model_type in ("t5", "mt5", "umt5"):
+        longest = getattr(config_of(self.model), "max_position_embeddings", None)
+        if longest is None or config_of(self.model).model_type in ("t5", "mt5", "umt5"):
             return None
         for name, module in self.model.named_modules():
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
@@ -80,14 +80,14 @@ class LanguageModel:
 
     def all_ids(self, text: str) -> list[int]:
         """The ids of a text of any length, without special tokens."""
-        with _quietly(_transformers()):  # which warns of texts longer than the network reads
+        with _quietly(import_transformers()):  # which warns of texts longer than the network reads
             found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
     @property
     def outputs(self) -> int:
         """How many tokens the network tells apart."""
-        return int(_config(self.model).get_text_config().vocab_size)
+        return int(config_of(self.model).get_text_config().vocab_size)
 
     def check_length(self, tokens: int) -> None:
         """Refuse more tokens than the network can read.
@@ -146,8 +146,8 @@ def open_language_model(path: str | Path) -> LanguageModel:
         XaipruneError: transformers is not installed, there is no such model, it has no head for text, it is a
             mixture of experts, or the tokenizer is not its own.
     """
-    transformers = _transformers()
-    source, options = _source(str(path))
+    transformers = import_transformers()
+    source, options = source_of(str(path))
     with _quietly(transformers), without_retries():
         try:
             config = transformers.AutoConfig.from_pretrained(source, **options)
@@ -177,7 +177,12 @@ def open_language_model(path: str | Path) -> LanguageModel:
     return LanguageModel(model.eval(), tokenizer, head, name)
 
 
-def _transformers() -> Any:
+def import_transformers() -> Any:
+    """The package, which only language models need.
+
+    Raises:
+        XaipruneError: It is not installed.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -189,7 +194,7 @@ def _not_installed(reason: str) -> XaipruneError:
     return XaipruneError(f"language models need more packages ({reason}): pip install 'xaiprune[language]'")
 
 
-def _source(path: str) -> tuple[str, dict[str, str]]:
+def source_of(path: str) -> tuple[str, dict[str, str]]:
     """Where transformers finds the model, and the name of the GGUF file in that folder, if it is one."""
     place = Path(path).expanduser()
     if place.suffix == ".gguf" and place.is_file():
@@ -225,14 +230,15 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _config(model: nn.Module) -> Any:
+def config_of(model: nn.Module) -> Any:
+    """transformers' configuration of one of its networks."""
     return model.config
 
 
 def _head(config: Any, path: str | Path) -> Head:
     named = list(getattr(config, "architectures", None) or [])
     for architecture in named:
-        for ending, head in _ENDINGS.items():
+        for ending, head in HEADS_BY_ENDING.items():
             if architecture.endswith(ending):
                 both = head == "encoder_decoder" and not getattr(config, "is_encoder_decoder", False)
                 return "causal" if both else head
@@ -243,7 +249,7 @@ def _head(config: Any, path: str | Path) -> Head:
             return "causal"
     raise XaipruneError(
         f"model.path: {path} is {', '.join(named) or config.model_type}, which has no head that is known "
-        f"here; it must end in {', '.join(_ENDINGS)}"
+        f"here; it must end in {', '.join(HEADS_BY_ENDING)}"
     )
 
 

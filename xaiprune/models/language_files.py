@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
-from xaiprune.models.language import _ENDINGS, _config, _source, _transformers
+from xaiprune.models.language import HEADS_BY_ENDING, config_of, import_transformers, source_of
 
 _WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "d_ff")  # of an MLP, in configurations
 
@@ -24,9 +24,9 @@ def description_of(model: nn.Module) -> dict[str, Any]:
         XaipruneError: It is no network of transformers.
     """
     name = type(model).__name__
-    if not hasattr(model, "config") or not name.endswith(tuple(_ENDINGS)):
+    if not hasattr(model, "config") or not name.endswith(tuple(HEADS_BY_ENDING)):
         raise XaipruneError(f"{name} is no language model of transformers; give the name of its architecture")
-    return {"class": name, "config": json.loads(_config(model).to_json_string())}
+    return {"class": name, "config": json.loads(config_of(model).to_json_string())}
 
 
 def network_of(description: Mapping[str, Any]) -> nn.Module:
@@ -35,9 +35,9 @@ def network_of(description: Mapping[str, Any]) -> nn.Module:
     Raises:
         XaipruneError: The installed transformers has no such class, or the description is not complete.
     """
-    transformers = _transformers()
+    transformers = import_transformers()
     name, config = str(description.get("class")), description.get("config")
-    kind = getattr(transformers, name, None) if name.endswith(tuple(_ENDINGS)) else None
+    kind = getattr(transformers, name, None) if name.endswith(tuple(HEADS_BY_ENDING)) else None
     if kind is None or not isinstance(config, Mapping):
         raise XaipruneError(f"transformers {transformers.__version__} has no language model '{name}'")
     model: nn.Module = kind(transformers.AutoConfig.for_model(**config))
@@ -79,7 +79,7 @@ def _fitting(
         state: Its weights' sizes.
         key: Where the configuration says the MLPs' width; None: they have the dense network's.
     """
-    dense, config = _config(model), copy.deepcopy(_config(model))
+    dense, config = config_of(model), copy.deepcopy(config_of(model))
     before = _shapes(type(model), dense)
     if key is not None:
         if not hasattr(dense, key):
@@ -109,8 +109,8 @@ def copy_tokenizer(path: str, folder: Path) -> None:
         path: As `open_language_model` takes it.
         folder: Of the pruned network.
     """
-    source, options = _source(path)
-    _transformers().AutoTokenizer.from_pretrained(source, **options).save_pretrained(folder)
+    source, options = source_of(path)
+    import_transformers().AutoTokenizer.from_pretrained(source, **options).save_pretrained(folder)
 
 
 def _shapes(kind: type[nn.Module], config: Any) -> dict[str, torch.Size]:

@@ -326,7 +326,7 @@ class PruningSession:
             **self._for_compensation(),
             coupled=self.prune.coupled,
             bn=self.prune.bn,
-            dense_bn=self.dense.batchnorm if self.prune.bn == "recalibrate" else None,
+            dense_bn=self.dense.batchnorm if self.prune.bn != "keep" and plan.n_removed else None,
             batch_size=self.batch.forward,
             check=check,
         )

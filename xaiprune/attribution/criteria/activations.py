@@ -16,11 +16,9 @@ from xaiprune.attribution.criteria.batches import (
 )
 from xaiprune.attribution.criteria.moments import (
     Moments,
-    Place,
-    has_consumers,
-    input_of,
     links_of,
     moments_at,
+    read_at,
 )
 from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
@@ -82,14 +80,7 @@ def variance(
     itself, after its BatchNorm.
     """
     links = links_of(model, images, labels, units, task, batch_size)
-    read: dict[str, list[tuple[Place, Sequence[int]]]] = {}
-    for unit in units:
-        if has_consumers(links, unit):
-            consumers = links.reaches[unit.name].consumers
-            read[unit.name] = [(input_of(model, consumer.module), consumer.unit) for consumer in consumers]
-        else:
-            own = [channel // unit.width for channel in range(unit.units * unit.width)]
-            read[unit.name] = [(Place(unit.tap, unit.where, unit.dim), own)]
+    read = {unit.name: read_at(model, links, unit) for unit in units}
     places = list(dict.fromkeys(place for places in read.values() for place, _ in places))
     moments = moments_at(model, places, images, labels, task, batch_size)
     scores = {}

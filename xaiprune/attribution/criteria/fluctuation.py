@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.moments import Place, has_consumers, input_of, links_of, moments_at
+from xaiprune.attribution.criteria.moments import has_consumers, links_of, moments_at, read_at, sum_by_unit
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.criteria.weights import folded_weight
 from xaiprune.attribution.targets import Labels
@@ -41,26 +41,18 @@ def fluctuation(
     unit itself, after its BatchNorm, as if each of its channels were read with the weight 1.
     """
     links = links_of(model, images, labels, units, task, batch_size)
-    read: dict[str, list[tuple[Place, Sequence[int], Tensor | None]]] = {}
-    for unit in units:
-        if has_consumers(links, unit):
-            read[unit.name] = [
-                (input_of(model, each.module), each.unit, _squares(model, links, each.module))
-                for each in links.reaches[unit.name].consumers
-            ]
-        else:
-            own = [channel // unit.width for channel in range(unit.units * unit.width)]
-            read[unit.name] = [(Place(unit.tap, unit.where, unit.dim), own, None)]
-    places = list(dict.fromkeys(place for parts in read.values() for place, _, _ in parts))
+    read = {unit.name: read_at(model, links, unit) for unit in units}
+    places = list(dict.fromkeys(place for parts in read.values() for place, _ in parts))
     moments = moments_at(model, places, images, labels, task, batch_size)
     scores = {}
     for unit in units:
         scores[unit.name] = torch.zeros(unit.units, dtype=torch.float64)
-        for place, owner, squares in read[unit.name]:
-            of, owners = moments[place], torch.tensor(owner)
+        for place, owners in read[unit.name]:
+            of = moments[place]
             lost = of.spread / max(1, of.count - 1)
-            lost = lost if squares is None else lost * squares
-            scores[unit.name].index_add_(0, owners[owners >= 0], lost[owners >= 0])
+            if has_consumers(links, unit):
+                lost = lost * _squares(model, links, place.module)
+            scores[unit.name] += sum_by_unit(lost, owners, unit.units)
     return scores
 
 

@@ -116,6 +116,23 @@ def input_of(model: nn.Module, module: str) -> Place:
     return Place(module, "input", -1 if is_linear(model.get_submodule(module)) else 1)
 
 
+def read_at(model: nn.Module, links: Links, unit: UnitLayer) -> list[tuple[Place, Sequence[int]]]:
+    """Where a layer's units are read, and the unit of each channel there (-1: of another layer).
+
+    By the consumers, or where not all of them are known, at the units themselves, after their BatchNorm.
+    """
+    if has_consumers(links, unit):
+        return [(input_of(model, each.module), each.unit) for each in links.reaches[unit.name].consumers]
+    own = [channel // unit.width for channel in range(unit.units * unit.width)]
+    return [(Place(unit.tap, unit.where, unit.dim), own)]
+
+
+def sum_by_unit(values: Tensor, owners: Sequence[int], units: int) -> Tensor:
+    """Sums over the channels of each unit, (channels,) -> (units,); owners are `read_at`'s."""
+    unit = torch.tensor(owners)
+    return values.new_zeros(units).index_add_(0, unit[unit >= 0], values[unit >= 0])
+
+
 def moments_at(
     model: nn.Module,
     places: Sequence[Place],

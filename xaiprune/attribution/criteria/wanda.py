@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from xaiprune.attribution.criteria.moments import has_consumers, input_of, links_of, moments_at
+from xaiprune.attribution.criteria.moments import has_consumers, input_of, links_of, moments_at, sum_by_unit
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.criteria.weights import folded_weight
 from xaiprune.attribution.targets import Labels
@@ -92,9 +92,8 @@ def _by_consumers(
 ) -> Tensor:
     scores = torch.zeros(unit.units, dtype=torch.float64)
     for consumer in links.reaches[unit.name].consumers:
-        owners = torch.tensor(consumer.unit)
         products = outgoing[consumer.module] * norms[consumer.module]
-        scores.index_add_(0, owners[owners >= 0], products[owners >= 0])
+        scores += sum_by_unit(products, consumer.unit, unit.units)
     return scores
 
 

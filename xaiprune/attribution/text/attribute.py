@@ -15,7 +15,7 @@ from xaiprune.attribution.targets import TokenTargets, target_values, weighted_s
 from xaiprune.attribution.text.found import Answer, TextAttribution
 from xaiprune.attribution.unit_relevance import Start, initial_relevance, same_as_plain
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import Inputs, as_input, logits_of, run
+from xaiprune.forward import Inputs, as_input, logits
 from xaiprune.models import LanguageModel
 
 ATTNLRP = Composite(Epsilon(1e-6), name="attnlrp")
@@ -148,8 +148,8 @@ def _written(model: LanguageModel, ids: Tensor, count: int) -> Tensor:
 
 def _likeliest(model: LanguageModel, inputs: Inputs) -> int:
     with torch.no_grad():
-        logits = logits_of(run(model.model, as_input(model.model, inputs)))
-    return int(logits.flatten(0, -2)[-1].argmax())
+        found = logits(model.model, inputs)
+    return int(found.flatten(0, -2)[-1].argmax())
 
 
 def _pairs(positions: list[int], tokens: list[int]) -> TokenTargets:
