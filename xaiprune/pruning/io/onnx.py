@@ -76,5 +76,8 @@ class _Logits(nn.Module):
         return logits_of(self.model(images))
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
+    """One line that says what went wrong: torch's exporter wraps it in advice and colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
