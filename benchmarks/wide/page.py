@@ -48,7 +48,7 @@ def _headline(_: str) -> list[str]:
         cells[2] = f"{cells[2]} ({strongest})"
         rows.append([CASES[case].title, dense, f"{point.macs.mean():.2f}", *cells])
     head = ["top-1, %", "dense", "MACs left", "searched", "auto", "strongest other", "Taylor"]
-    return table(head, rows) if rows else []
+    return _table(head, rows)
 
 
 def _readings(_: str) -> list[str]:
@@ -68,9 +68,14 @@ def _readings(_: str) -> list[str]:
                 _numbers([100 * r.auto_behind for r in readings], "{:.1f}"),
             ]
         )
-    head = ["", "the strongest other has lost half, at MACs", "searched keeps, points more", "auto"]
-    head += ["MACs saved at a loss of 2 points, other = 1: searched", "auto", "auto behind, points"]
-    return table(head, rows) if rows else []
+    head = ["", "the strongest other has lost half, at MACs", "searched keeps, points more"]
+    head += [
+        "auto keeps, points more",
+        "MACs that searched saves, other = 1",
+        "MACs that auto saves, other = 1",
+    ]
+    head += ["auto behind searched, points"]
+    return _table(head, rows)
 
 
 def _curves(case: str) -> list[str]:
@@ -115,6 +120,16 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "curves": _curves,
     "references": _references,
 }
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Without the columns that nothing is measured of yet."""
+    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return (
+        table([head[place] for place in shown], [[row[place] for place in shown] for row in rows])
+        if rows
+        else []
+    )
 
 
 def _measured(frame: pd.DataFrame) -> list[str]:
