@@ -41,6 +41,7 @@ RECIPE_KEYS = {
     "bn": "prune.bn",
     "rounds": "prune.rounds",
     "budget": "prune.budget",
+    "multiple": "prune.multiple",
     "rate": "prune.rate",
     "units": "units.kind",
 }
