@@ -88,7 +88,7 @@ def test_a_rate_out_of_reach_names_the_multiple():
         XaipruneError, match=r"prune.min_units=1 and prune.multiple \(blocks of 2 units\), 4 units"
     ):
         make_plan(SCORES, UNITS, 0.8, multiple=2)
-    with pytest.raises(XaipruneError, match="prune.multiple=0 is out of range; it counts channels, from 1"):
+    with pytest.raises(XaipruneError, match=r"prune\.multiple=0 is out of range; it counts channels, from 1"):
         make_plan(SCORES, UNITS, 0.5, multiple=0)
 
 

@@ -1,4 +1,4 @@
-"""prune.multiple through a session: with every order, budget and scope, in tensors, recipes and fingerprints."""
+"""prune.multiple through a session: every order, budget and scope; tensors, recipes, fingerprints."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_recipe_carries_it(network: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(XaipruneError, match="multiple must be at least 1, got 0"):
         replace(recipe, multiple=0)
     file.write_text(file.read_text().replace("multiple: 8", "multiple: 0"))
-    with pytest.raises(XaipruneError, match="mine.yaml: multiple must be at least 1, got 0"):
+    with pytest.raises(XaipruneError, match=r"mine\.yaml: multiple must be at least 1, got 0"):
         xp.load_recipe(file)
 
 

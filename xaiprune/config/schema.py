@@ -144,7 +144,8 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    Budget, scope, multiple, order, compensation, BatchNorm and rounds are the recipe's where they are not set.
+    Budget, scope, multiple, order, compensation, BatchNorm and rounds are the recipe's where they are not
+    set.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.

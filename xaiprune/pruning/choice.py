@@ -1,4 +1,4 @@
-"""Which units a rate removes: the lowest block of units after the other, in an order that serves all rates."""
+"""Which units a rate removes: the lowest blocks of units first, in one order for all rates."""
 
 import math
 from collections.abc import Mapping, Sequence
