@@ -88,9 +88,8 @@ def lowest(
 
 
 def _out_of_reach(rate: float, min_units: int, step: int, left: Mapping[str, int]) -> str:
-    keys = f"prune.min_units={min_units}" + (
-        f" and prune.multiple (blocks of {step} units)" if step > 1 else ""
-    )
+    keys = f"prune.min_units={min_units}"
+    keys += f" and prune.multiple (blocks of {step} units)" if step > 1 else ""
     way_out = "prune.rate, prune.min_units or prune.multiple" if step > 1 else "prune.rate or prune.min_units"
     return (
         f"prune.rate={rate} cannot be reached: with {keys}, {sum(left.values())} units in {len(left)} layers "
