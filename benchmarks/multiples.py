@@ -6,7 +6,8 @@
 
 Plans are those of ``recipe=auto`` on 300 references of many classes (seed 0 of `benchmarks.wide`). Latency is
 timed in rounds, in each of which the dense network and all pruned ones run in turn; ratios are to the dense
-forward next to it. Median and quartiles over the rounds.
+forwards before and after. Median and quartiles over the rounds; in brackets the median ratio of processor
+time, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
@@ -86,21 +87,23 @@ def time_all(case: Case, engine: str, batch: int, sizes: Sequence[float], rounds
             group[multiple] = _forward(smaller, engine, images, f"{case.name}-{left:g}-{multiple}"), part
         groups.append((left, group))
     whole = _forward(model, engine, images, f"{case.name}-dense")
-    ratios: dict[tuple[float, int], list[float]] = {}
+    ratios: dict[tuple[float, int], list[tuple[float, float]]] = {}
     for number in range(rounds + 1):
         for left, group in groups:
             order = list(group) if number % 2 else list(group)[::-1]
             before = _seconds(whole, batch)
             times = {multiple: _seconds(group[multiple][0], batch) for multiple in order}
-            base = (before + _seconds(whole, batch)) / 2
+            after = _seconds(whole, batch)
+            wall, busy = ((a + b) / 2 for a, b in zip(before, after, strict=True))
             if number:  # the first round warms up
-                for multiple, seconds in times.items():
-                    ratios.setdefault((left, multiple), []).append(seconds / base)
+                for multiple, (seconds, work) in times.items():
+                    ratios.setdefault((left, multiple), []).append((seconds / wall, work / busy))
     for left, group in groups:
         cells = []
         for multiple in MULTIPLES:
-            low, middle, high = statistics.quantiles(ratios[left, multiple], n=4)
-            cells.append(f"{group[multiple][1]:.2f} -> {middle:.2f} [{low:.2f}, {high:.2f}]")
+            low, middle, high = statistics.quantiles([wall for wall, _ in ratios[left, multiple]], n=4)
+            busy = statistics.median(work for _, work in ratios[left, multiple])
+            cells.append(f"{group[multiple][1]:.2f} -> {middle:.2f} [{low:.2f}, {high:.2f}] ({busy:.2f})")
         print(f"| {case.name} | {engine} | {batch} | {left:g} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -138,14 +141,15 @@ def _onnx(model: nn.Module, images: Tensor, folder: Path) -> Forward:
     return lambda: session.run(None, {"images": images.numpy()})
 
 
-def _seconds(forward: Forward, batch: int) -> float:
-    """Of one forward; of a small batch the median of several."""
-    times = []
+def _seconds(forward: Forward, batch: int) -> tuple[float, float]:
+    """Wall and processor time of one forward; of a small batch medians of several."""
+    walls, works = [], []
     for _ in range(7 if batch == 1 else 1):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         forward()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+        walls.append(time.perf_counter() - started)
+        works.append(time.process_time() - worked)
+    return statistics.median(walls), statistics.median(works)
 
 
 def _cases(names: Sequence[str]) -> Iterator[Case]:
@@ -167,9 +171,8 @@ def main() -> int:
 
     def work() -> None:
         if asked.what == "latency":
-            print(
-                f"torch {torch.__version__}, {torch.get_num_threads()} threads; MACs -> latency [quartiles]"
-            )
+            print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
+            print("Ratios to the dense network: MACs -> latency [quartiles] (processor time)\n")
             columns = ["network", "engine", "batch", "MACs left", *(f"multiple {m}" for m in MULTIPLES)]
             print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         for case in _cases(asked.networks):
