@@ -5,7 +5,7 @@
     python -m benchmarks.multiples top1 resnet18       # on the validation photographs of benchmarks.wide
 
 Plans are those of ``recipe=auto`` on 300 references of many classes (seed 0 of `benchmarks.wide`). Latency is
-timed in rounds, in each of which the dense network and all pruned ones run in turn; ratios are to the dense
+timed in rounds, in each of which the dense network and those of one size run in turn; ratios are to the dense
 forwards before and after. Median and quartiles over the rounds; in brackets the median ratio of processor
 time, which other work on the machine hardly changes.
 """
@@ -16,7 +16,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from benchmarks.shared import SHARED, measured
 from benchmarks.wide.cases import CASES, Case, session_of
 from xaiprune.evaluation import macs
-from xaiprune.pruning import Plan, export_onnx, remove
-from xaiprune.units import find_units
+from xaiprune.pruning import Plan, export_onnx, remove_with_report
+from xaiprune.units import copied, find_units
 
 NETWORKS = ("resnet18", "vit_tiny-neurons", "lite0")
 MULTIPLES = (1, 8, 16)
@@ -48,11 +48,12 @@ def make_plans(case: Case) -> None:
     """Write the plans of one network, all from one ranking."""
     session = session_of(case, 0, ("recipe=auto",))
     scores = session.scores(session.recipe)
-    for left in LEFT:
+    sizes = [left for left in LEFT if case.rate(left) < 1]  # a ViT has more in it than neurons
+    for left in sizes:
         for multiple in MULTIPLES:
             plan = session.plan_for(replace(session.recipe, multiple=multiple), case.rate(left), scores)
             plan.save(plan_file(case, left, multiple))
-    print(f"{case.name}: {len(LEFT) * len(MULTIPLES)} plans in {FOLDER}", flush=True)
+    print(f"{case.name}: {len(sizes) * len(MULTIPLES)} plans in {FOLDER}", flush=True)
 
 
 def top1(case: Case, sizes: Sequence[float]) -> None:
@@ -78,33 +79,38 @@ def time_all(case: Case, engine: str, batch: int, sizes: Sequence[float], rounds
     units = find_units(model, case.units, example=example)
     dense = macs(model, example)
     images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    groups: list[tuple[float, dict[int, tuple[Forward, float]]]] = []
-    for left in sizes:
-        group = {}
+    whole = _forward(copied(model), engine, images, f"{case.name}-dense")
+    for left in (left for left in sizes if case.rate(left) < 1):
+        forwards, parts = {}, {}
         for multiple in MULTIPLES:
-            smaller = remove(model, Plan.load(plan_file(case, left, multiple)), units, example)
-            part = macs(smaller, example) / dense
-            group[multiple] = _forward(smaller, engine, images, f"{case.name}-{left:g}-{multiple}"), part
-        groups.append((left, group))
-    whole = _forward(model, engine, images, f"{case.name}-dense")
-    ratios: dict[tuple[float, int], list[tuple[float, float]]] = {}
-    for number in range(rounds + 1):
-        for left, group in groups:
-            order = list(group) if number % 2 else list(group)[::-1]
-            before = _seconds(whole, batch)
-            times = {multiple: _seconds(group[multiple][0], batch) for multiple in order}
-            after = _seconds(whole, batch)
-            wall, busy = ((a + b) / 2 for a, b in zip(before, after, strict=True))
-            if number:  # the first round warms up
-                for multiple, (seconds, work) in times.items():
-                    ratios.setdefault((left, multiple), []).append((seconds / wall, work / busy))
-    for left, group in groups:
+            plan = Plan.load(plan_file(case, left, multiple))
+            smaller = remove_with_report(model, plan, units, example, check=False).model
+            parts[multiple] = macs(smaller, example) / dense
+            forwards[multiple] = _forward(smaller, engine, images, f"{case.name}-{left:g}-{multiple}")
+        ratios = _ratios(whole, forwards, batch, rounds)
         cells = []
-        for multiple in MULTIPLES:
-            low, middle, high = statistics.quantiles([wall for wall, _ in ratios[left, multiple]], n=4)
-            busy = statistics.median(work for _, work in ratios[left, multiple])
-            cells.append(f"{group[multiple][1]:.2f} -> {middle:.2f} [{low:.2f}, {high:.2f}] ({busy:.2f})")
+        for multiple, found in ratios.items():
+            low, middle, high = statistics.quantiles([wall for wall, _ in found], n=4)
+            busy = statistics.median(work for _, work in found)
+            cells.append(f"{parts[multiple]:.2f} -> {middle:.2f} [{low:.2f}, {high:.2f}] ({busy:.2f})")
         print(f"| {case.name} | {engine} | {batch} | {left:g} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _ratios(
+    dense: Forward, forwards: Mapping[int, Forward], batch: int, rounds: int
+) -> dict[int, list[tuple[float, float]]]:
+    """Multiple -> wall and processor time as parts of the dense network's, one pair a round."""
+    ratios: dict[int, list[tuple[float, float]]] = {multiple: [] for multiple in forwards}
+    for number in range(rounds + 1):
+        order = list(forwards) if number % 2 else list(forwards)[::-1]
+        before = _seconds(dense, batch)
+        times = {multiple: _seconds(forwards[multiple], batch) for multiple in order}
+        after = _seconds(dense, batch)
+        wall, busy = ((a + b) / 2 for a, b in zip(before, after, strict=True))
+        if number:  # the first round warms up
+            for multiple, (seconds, work) in times.items():
+                ratios[multiple].append((seconds / wall, work / busy))
+    return ratios
 
 
 def _weights(case: Case) -> Path:
