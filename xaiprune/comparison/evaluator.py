@@ -193,7 +193,7 @@ def _depends_on(session: PruningSession) -> dict[str, Any]:
     dataset = session.dataset
     # The names of settings that caches were first made with: their hash must not change with a name.
     prune = {**former_names("prune", asdict(session.prune)), "rate": None}
-    for key in ("order", "relevance_per"):  # decide which plan is measured, and figures are kept by plan
+    for key in ("order", "relevance_per", "multiple"):  # decide on the plan, by which figures are kept
         del prune[key]
     for key in ("calibration_root", "calibration_images"):  # which images they are counts
         del prune[key]

@@ -174,6 +174,8 @@ def compare_on_test(
         out = ", ".join(f"{rate:g}" for rate in rates if rate not in within)
         left_out["rates " + out] = (
             f"with prune.min_units={session.prune.min_units} too few units can be removed"
+            if session.prune.multiple == 1
+            else f"with prune.multiple={session.prune.multiple} too few units can be removed"
         )
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
@@ -312,6 +314,7 @@ def _key(
             "seeds": seeds,
             # Only where it differs from the default: comparisons from before there was an order stay valid.
             **({} if session.prune.order == "score" else {"order": session.prune.order}),
+            **({} if session.prune.multiple == 1 else {"multiple": session.prune.multiple}),
             **({"peers": list(peers)} if peers else {}),
             **({} if compensate is None else {"compensate": list(compensate)}),
         }

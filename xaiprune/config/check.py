@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xaiprune.config.fields import RULE, Rule
+from xaiprune.config.fields import RULE, Rule, rule_of
 from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, TEXT, check_model_name
 from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
@@ -88,7 +88,7 @@ def _rules(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
         if is_dataclass(value):
             yield from _rules(value, f"{prefix}{item.name}.")
         elif RULE in item.metadata:
-            yield f"{prefix}{item.name}", value, item.metadata[RULE]
+            yield f"{prefix}{item.name}", value, rule_of(item, value)
 
 
 def _check_image_geometry(data: DataConfig) -> None:

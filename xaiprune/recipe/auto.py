@@ -51,6 +51,7 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",
         rounds=1,
+        multiple=1,
     )
     return recipe.renamed(AUTO)
 

@@ -92,6 +92,7 @@ PAPER = replace(
     sequential=True,
     bn="keep",
     rounds=1,
+    multiple=1,
     about="all of Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, by score, uncompensated",
 ).renamed("paper")
 

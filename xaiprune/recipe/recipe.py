@@ -47,6 +47,7 @@ class Recipe:
         rounds: As ``prune.rounds``.
         sequential: As ``prune.sequential``.
         bn: As ``prune.bn``.
+        multiple: As ``prune.multiple``.
         units: The unit kind that it ranks; None: whichever is asked for.
         about: Where it comes from, for people; not stored, and without effect on equality.
     """
@@ -65,6 +66,7 @@ class Recipe:
     bn: str | None = None
     relevance_per: str | None = None
     budget: str | None = None
+    multiple: int | None = None
     units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
@@ -82,6 +84,8 @@ class Recipe:
                 raise XaipruneError(f"recipe: {key} must be one of {', '.join(choices)}, got '{value}'")
         if self.rounds is not None and self.rounds < 1:
             raise XaipruneError(f"recipe: rounds must be at least 1, got {self.rounds}")
+        if self.multiple is not None and self.multiple < 1:
+            raise XaipruneError(f"recipe: multiple must be at least 1, got {self.multiple}")
         for name, factor in self.scale.items():
             if not (factor > 0 and math.isfinite(factor)):
                 raise XaipruneError(f"recipe: scale.{name} must be a factor above zero, got {factor}")
@@ -231,6 +235,8 @@ class Recipe:
         if self.rate is not None:
             of = "" if self.budget in (None, "units") else f" of {self.budget}"
             parts.append(f"rate {self.rate:.3g}{of}")
+        if self.multiple not in (None, 1):
+            parts.append(f"multiples of {self.multiple} channels")
         return "; ".join(parts)
 
     def __str__(self) -> str:

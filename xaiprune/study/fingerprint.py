@@ -42,7 +42,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
     """
     prune = {key: getattr(session.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = CompletePruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per"):
+    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per", "multiple"):
         # Defaults are left out, so that old studies still match after a setting is added.
         if (value := getattr(session.prune, key)) != getattr(plain, key):
             prune[key] = value

@@ -66,6 +66,8 @@ def _searched(space: Space) -> str:
 def _how(prune: CompletePruneConfig) -> str:
     """How units are chosen and compensated for; defaults are left out."""
     parts = [f"{prune.scope} ranking"]
+    if prune.multiple > 1:
+        parts.append(f"multiples of {prune.multiple} channels")
     if prune.order != "score":
         parts.append(f"{prune.order} order")
     if prune.rounds > 1:
