@@ -38,7 +38,6 @@ FIELDS = ("model", "window", "seed", "start", "method", "area", "most_first", "l
 VARIANTS = {  # what of AttnLRP matters
     "AttnLRP": ATTNLRP,
     "CP-LRP": replace(ATTNLRP, softmax="cp"),
-    "AttnLRP, gates constant": replace(ATTNLRP, product="gate"),
     "AttnLRP, products not split": replace(ATTNLRP, product="gradient"),
     "AttnLRP, norms not constant": replace(ATTNLRP, norm="gradient"),
     "AttnLRP, plain gradient of activations": replace(ATTNLRP, activation="gradient"),
@@ -155,19 +154,15 @@ def flip(options: argparse.Namespace) -> None:
         table = csv.DictWriter(file, FIELDS)
         if not there:
             table.writeheader()
-        for seed in range(options.seeds):
-            ids, starts = drawn(model, options.text, options.window, options.windows, seed)
-            for first in range(0, len(ids), options.batch):
+        draws = [drawn(model, options.text, options.window, options.windows, s) for s in range(options.seeds)]
+        for first in range(0, options.windows, options.batch):
+            for seed, (ids, starts) in enumerate(draws):  # stopped half-way, all seeds have as many windows
                 part, places = ids[first : first + options.batch], starts[first : first + options.batch]
                 keys = {"model": options.name, "window": str(options.window), "seed": str(seed)}
-                missing = [
-                    method
-                    for method in options.methods
-                    if any(
-                        key_of({**keys, "start": str(place), "method": method}) not in there
-                        for place in places
-                    )
+                wanted = [
+                    {**keys, "start": str(place), "method": m} for m in options.methods for place in places
                 ]
+                missing = list(dict.fromkeys(key["method"] for key in wanted if key_of(key) not in there))
                 for method, *values in lines(model, part, missing, seed * 1000 + first, options.steps):
                     for place, *numbers in zip(places, *values, strict=True):
                         shown = {f: f"{v:.5f}" for f, v in zip(FIELDS[5:], numbers, strict=True)}
