@@ -3,11 +3,16 @@
     python -m benchmarks.explaining_language flip NAME MODEL_FOLDER TEXT_FILE TABLE.csv
     python -m benchmarks.explaining_language show TABLE.csv
     python -m benchmarks.explaining_language cost MODEL_FOLDER TEXT_FILE
+    python -m benchmarks.explaining_language memory MODEL_FOLDER TOKENS
+    python -m benchmarks.explaining_language memory 4 TOKENS
 
 Windows of the text are drawn at random, some for each seed. The token that the network holds most probable
 behind a window is explained by every method, and tokens are flipped in the order of their relevance
 (`xaiprune.evaluation.token_faithfulness`). A line of the table is one window and one method. What is there
 already is not measured again.
+
+Memory is what one attribution adds to the process at its peak: of a model, or of so many layers of a random
+network with the sizes of Llama 3.2 1B. Each needs a process of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 import xaiprune as xp
+from benchmarks.shared import added_at_peak
 from xaiprune.attribution import initial_relevance
 from xaiprune.attribution.lrp import Composite, Recording, relevance_at
 from xaiprune.attribution.text import ATTNLRP
@@ -42,6 +48,15 @@ VARIANTS = {  # what of AttnLRP matters
     "AttnLRP, norms not constant": replace(ATTNLRP, norm="gradient"),
     "AttnLRP, plain gradient of activations": replace(ATTNLRP, activation="gradient"),
     "AttnLRP, plain gradient of attention": replace(ATTNLRP, softmax="gradient"),
+}
+LLAMA_1B = {
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
 }
 PATH = 16  # points of integrated gradients' path
 OTHERS = ("input x gradient", "integrated gradients", "attention rollout", "raw attention", "random")
@@ -211,28 +226,33 @@ def show(options: argparse.Namespace) -> None:
             print(f"| {method} | {mean_of(values)} | {by_seed} | {lead} | {len(values)} |")
 
 
+def plain(network: torch.nn.Module, ids: Tensor, token: int) -> None:
+    """A forward, and the gradient of a logit at the last position with respect to the embeddings."""
+    leaves = Leaves(ids)
+    leaves.gradients(logits_of(leaves.run(network))[0, -1, token])
+
+
+def relevance(network: torch.nn.Module, ids: Tensor, token: int) -> None:
+    """A forward, and relevance of the tokens for that logit."""
+    last = torch.tensor([ids.shape[1] - 1])
+    targets = xp.TokenTargets(torch.tensor([0]), last, torch.tensor([token]), torch.ones(1), 1)
+    recording = Recording(network, ids, (), from_input=True)
+    initial = initial_relevance(recording.logits, targets, "logit")
+    recording.backward(ATTNLRP, initial, lambda *_: None, last=True)
+
+
 def cost(options: argparse.Namespace) -> None:
     """Print how long attribution takes against a forward and an input gradient, measured in turns."""
     model = xp.open_language_model(options.model)
     network = model.model.requires_grad_(False)
     ids, _ = drawn(model, options.text, options.window, 1, 0)
-    targets = predicted(model, ids)
+    token = int(predicted(model, ids).tokens[0])
     text = model.tokenizer.decode(ids[0])
-
-    def plain() -> None:
-        leaves = Leaves(ids)
-        logits = logits_of(leaves.run(network))
-        leaves.gradients(logits[0, -1, targets.tokens[0]])
-
-    def relevance() -> None:
-        recording = Recording(network, ids, (), from_input=True)
-        initial = initial_relevance(recording.logits, targets, "logit")
-        recording.backward(ATTNLRP, initial, lambda *_: None, last=True)
-
-    def whole() -> None:
-        xp.attribute_text(model, text, target=options.target)
-
-    calls = {"forward and input gradient": plain, "forward and relevance": relevance, "attribute_text": whole}
+    calls = {
+        "forward and input gradient": lambda: plain(network, ids, token),
+        "forward and relevance": lambda: relevance(network, ids, token),
+        "attribute_text": lambda: xp.attribute_text(model, text, target=options.target),
+    }
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(options.repeats + 1):
         for name, call in calls.items():
@@ -248,12 +268,32 @@ def cost(options: argparse.Namespace) -> None:
         print(f"{name}: {seconds:.2f} s, {middle:.2f} ({low:.2f} to {high:.2f}) of the first")
 
 
+def memory(options: argparse.Namespace) -> None:
+    """Print what a forward with relevance adds at its peak, and one with an input gradient."""
+    if options.model.isdigit():
+        import transformers
+
+        config = transformers.LlamaConfig(**LLAMA_1B, num_hidden_layers=int(options.model))
+        network = transformers.LlamaForCausalLM(config).eval().requires_grad_(False)
+    else:
+        network = xp.open_language_model(options.model).model.requires_grad_(False)
+    ids = torch.randint(3, 1000, (1, options.tokens), generator=torch.Generator().manual_seed(0))
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    work = {"input gradient": plain, "relevance": relevance}[options.what]
+    work(network, ids[:, :8], 5)  # libraries set up
+    added = added_at_peak(lambda: work(network, ids, 5))
+    print(
+        f"{options.tokens} tokens, {options.what}: {added / 2**20:.0f} MiB beside {weights / 2**20:.0f} MiB"
+    )
+
+
 def main() -> None:
     """Measure or print; see the module's docstring."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     tasks = parser.add_subparsers(required=True)
-    flipping, showing, costing = (tasks.add_parser(task.__name__) for task in (flip, show, cost))
+    works = (flip, show, cost, memory)
+    flipping, showing, costing, peak = parsers = [tasks.add_parser(work.__name__) for work in works]
     flipping.add_argument("name")
     for task in (flipping, costing):
         task.add_argument("model")
@@ -269,7 +309,10 @@ def main() -> None:
     flipping.add_argument("--methods", nargs="+", choices=list(METHODS), default=["AttnLRP", *OTHERS])
     costing.add_argument("--repeats", type=int, default=7)
     costing.add_argument("--target", default="the")
-    for task, work in ((flipping, flip), (showing, show), (costing, cost)):
+    peak.add_argument("model", help="a folder, or a number of layers")
+    peak.add_argument("tokens", type=int)
+    peak.add_argument("--what", choices=("relevance", "input gradient"), default="relevance")
+    for task, work in zip(parsers, works, strict=True):
         task.set_defaults(work=work)
     options = parser.parse_args()
     options.work(options)
