@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,6 +90,26 @@ def test_each_generated_token_has_its_own_units(model: LanguageModel) -> None:
     assert value == float(found.answers[0].relevance[layer][int(unit)])
     assert abs(value) == max(float(v.abs().max()) for v in found.answers[0].relevance.values())
     assert strongest in found._repr_html_()
+
+
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 8, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "sizes", "layers"),
+    [
+        ("GPT2", "LMHeadModel", {"n_embd": 16, "n_layer": 1, "n_head": 2, "eos_token_id": 2}, 2),
+        ("T5", "ForConditionalGeneration", T5, 5),  # two MLPs, two self-attentions and one across
+        ("Bert", "ForSequenceClassification", {"num_labels": 3}, 3),  # its pooler has neurons, too
+    ],
+)
+def test_other_heads(tmp_path: Path, name: str, cls: str, sizes: dict[str, Any], layers: int) -> None:
+    found = attribute_text_units(
+        open_language_model(save(tmp_path / name, name, cls, **sizes)), "Once there was"
+    )
+    (answer,) = found.answers
+    assert len(answer.relevance) == layers
+    assert all(values.isfinite().all() and values.abs().max() > 0 for values in answer.relevance.values())
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

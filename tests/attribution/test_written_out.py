@@ -1,4 +1,4 @@
-"""Activations that transformers and timm write out with arithmetic pass relevance as all others do (float64)."""
+"""Activations that transformers and timm write out pass relevance as all others do (float64)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _STYLE = """
 .xaiprune-text .unread { opacity: 0.45; }
 .xaiprune-text table { border-collapse: collapse; font-size: 0.9rem; }
 .xaiprune-text td, .xaiprune-text th { padding: 0 0.8rem 0 0; text-align: left; font-weight: 400; }
-.xaiprune-text td + td { text-align: right; font-variant-numeric: tabular-nums; }
+.xaiprune-text tr > :last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .xaiprune-text .columns { display: grid; gap: 0 2rem; }
 .xaiprune-text .columns { grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
 """
