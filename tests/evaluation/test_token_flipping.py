@@ -71,6 +71,20 @@ def test_the_right_relevance_beats_all_others(ids: Tensor) -> None:
     assert (np.abs(chance.per_image) < best.per_image).all()
 
 
+def test_an_answer_that_an_encoder_decoder_begins_with_stays(ids: Tensor) -> None:
+    class Answers(Sums):
+        def forward(self, input_ids: Tensor, decoder_input_ids: Tensor) -> Tensor:
+            read, written = self.embedding(input_ids).sum(1), self.embedding(decoder_input_ids).sum(1)
+            return self.head(read + written)
+
+    model, begun = Answers(), torch.tensor([[1, 2]] * 3)
+    answers = torch.tensor([4, 0, 9])
+    given = {"input_ids": ids, "decoder_input_ids": begun}
+    found = token_faithfulness(model, given, answers, torch.rand(3, 7))
+    left = contributions(model, begun, answers).sum(1)
+    assert found.most_first[-1] == pytest.approx(left.numpy(), abs=1e-5)
+
+
 def test_the_network_is_left_as_it_was(ids: Tensor) -> None:
     model = Sums()
     with torch.inference_mode():
