@@ -63,9 +63,11 @@ class AttributeSettings:
 
     Attributes:
         heatmaps: Number of test images to draw heatmaps of, before and after pruning.
+        units: With a text: also relevance of every MLP neuron and attention head for it.
     """
 
     heatmaps: int = within(8, 0)
+    units: bool = False
 
 
 @dataclass
@@ -204,6 +206,8 @@ class AttributeConfig(Config):
         target: A single token, or a classifier's class, that is explained.
         against: A token that ``target`` is compared with.
         generate: How many tokens the model writes and has explained (None: one after a ``prompt``).
+        unit: With ``model=hf data=text data.path=FILE``: a unit as LAYER:NUMBER, or several with commas
+            between them, whose most relevant and most active windows of the file are shown.
     """
 
     text: str | None = None
@@ -212,6 +216,7 @@ class AttributeConfig(Config):
     target: str | None = None
     against: str | None = None
     generate: int | None = within(None, 1)
+    unit: str | None = None
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
 
 

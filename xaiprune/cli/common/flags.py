@@ -10,7 +10,7 @@ from xaiprune.errors import XaipruneError
 # Task -> flag -> the key that it sets.
 FLAGS = {"export": {"--format": "export.format"}}
 # Task -> the keys whose values are texts.
-TEXTS = {"attribute": ("text", "prompt", "target", "against")}
+TEXTS = {"attribute": ("text", "prompt", "target", "against", "unit")}
 
 
 def spelled_out(task: str, arguments: Sequence[str]) -> list[str]:
