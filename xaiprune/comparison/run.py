@@ -39,11 +39,11 @@ from xaiprune.comparison.methods import (
 from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.comparison.table import COLUMNS, Comparison, load, save
 from xaiprune.config import Config
-from xaiprune.data import TextWindows, progress
+from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import PruningSession, measure_of
+from xaiprune.session import PruningSession
 from xaiprune.storage import storage_file
 from xaiprune.study import (
     best_trial,
@@ -145,7 +145,7 @@ def compare_on_test(
         XaipruneError: Unknown preset, criterion or peer, the best composite does not fit the network, or the
             test split is text.
     """
-    if isinstance(session.dataset.test, TextWindows):
+    if not session.dataset.test.by_class:
         raise XaipruneError(
             "texts are not compared yet; 'xaiprune prune' prints top-1 and perplexity of one recipe on the "
             "test windows"
@@ -194,7 +194,7 @@ def compare_on_test(
         curve_images=len(part),
         left_out=left_out | failed,
         against=against,
-        measure=measure_of(test),
+        measure=test.measure,
     )
     save(comparison, out_dir, key)
     return comparison
