@@ -41,9 +41,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
     console.print()
     compared: list[tuple[str, object]] = []
     test = setup.session.dataset.test
-    if not test.by_class:
-        console.print("texts are not compared; 'xaiprune prune' measures a recipe on the test windows")
-    elif len(test):
+    if len(test):
         comparison = compare_on_test(setup.session, recipe_of(trial), folder)
         picture = show_comparison(comparison, folder, console=console)
         compared = [("table", folder / "comparison.csv"), ("curves", picture)]
