@@ -15,7 +15,7 @@ from xaiprune.comparison.methods import rank
 from xaiprune.data import PredictedImages, as_dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PAPER, PRESETS
-from xaiprune.session import PruningSession, coverage, relevance_text, scored_by_agreement
+from xaiprune.session import PruningSession, coverage, scored_by_agreement
 from xaiprune.session import outcome as outcome_module
 from xaiprune.testing.small_networks import CLASSES, SmallResNet
 from xaiprune.units import find_units
@@ -76,13 +76,13 @@ def test_every_ranking_starts_at_the_predictions(of: Of, predictions: torch.Tens
 
 def test_it_is_said_whose_relevance_it_is(of: Of) -> None:
     texts = [
-        relevance_text(of(data, target=target).dataset.reference)
+        of(data, target=target).dataset.reference.targets
         for data, target in (((IMAGES, LABELS), "auto"), ((IMAGES, LABELS), "predicted"), (IMAGES, "auto"))
     ]
     assert texts == [
-        "of the labels",
-        "of the network's own predictions",
-        "of the network's own predictions (no labels)",
+        "the labels",
+        "the network's own predictions",
+        "the network's own predictions (no labels)",
     ]
     with pytest.raises(
         XaipruneError, match=r"^the reference images have no labels: set attribution\.target="

@@ -26,7 +26,8 @@ def run(config: EvaluateConfig) -> None:
     choices = len(task.classes)
     folder = split_roots(config.data).get(config.evaluate.split, config.data.root)
     print(f"network  {network}")
-    print(f"images   {config.evaluate.split} split of {folder or config.data.source}")
+    where = folder or config.data.path or config.data.source
+    print(f"{split.noun + 's':<8} {config.evaluate.split} split of {where}")
     print(f"top-1    {found} among {choices} classes (chance {1 / choices:.1%})")
     print(f"cost     {measured}")
     if config.faithfulness:

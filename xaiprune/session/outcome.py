@@ -9,11 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from xaiprune.data import TextWindows
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
 from xaiprune.recipe import Recipe
-from xaiprune.session.labels import coverage, measure_of, relevance_text
+from xaiprune.session.labels import coverage
 from xaiprune.session.session import PruningSession
 
 _BATCHES = (1, 32)
@@ -49,10 +48,8 @@ class Outcome:
     def numbers(self) -> dict[str, str]:
         """Name -> dense -> pruned, as text."""
         (dense, full), (pruned, small) = self.before, self.after
-        measure = measure_of(self.session.dataset.test)
-        reference = self.session.dataset.reference
-        text = isinstance(reference, TextWindows)
-        what = f"window of {reference.size[1]} tokens" if text else "image"
+        dataset = self.session.dataset
+        measure, what = dataset.test.measure, dataset.reference.example
         numbers = {} if dense is None else {f"{measure} on the test split": f"{dense} -> {pruned}"}
         numbers |= {
             "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
@@ -128,7 +125,7 @@ class Outcome:
 
 def about_references(session: PruningSession) -> dict[str, str]:
     """What a user should know of the images that a session ranks by and fits to: heading -> text."""
-    found = {"relevance": relevance_text(session.dataset.reference)}
+    found = {"relevance": f"of {session.dataset.reference.targets}"}
     if (few := coverage(session.dataset)) is not None:
         found["coverage"] = few
     if session.prune.compensate == "linear" and (few := session.dense.underdetermined) is not None:

@@ -32,6 +32,8 @@ from xaiprune.study.trials import (
     counts,
     first_value,
     is_feasible,
+    merit,
+    minimises,
     recipe_of,
     value_text,
 )
@@ -61,6 +63,8 @@ __all__ = [
     "is_feasible",
     "is_ours",
     "load_study",
+    "merit",
+    "minimises",
     "named_after",
     "network_of",
     "notes_of",

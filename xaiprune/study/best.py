@@ -116,9 +116,11 @@ def interval_of(trial: FrozenTrial) -> list[float] | None:
     scores = trial.user_attrs["scores"]
     if found := trial.user_attrs.get("faithfulness"):
         scores = [found]
-    if len(scores) != 1 or not {"low", "high"} <= set(scores[0]):
+    measure = trial.user_attrs.get("measure")
+    low, high = ("low", "high") if measure is None else (f"{measure}_low", f"{measure}_high")
+    if len(scores) != 1 or not {low, high} <= set(scores[0]):
         return None
-    return [scores[0]["low"], scores[0]["high"]]
+    return [scores[0][low], scores[0][high]]
 
 
 def command_of(study: optuna.Study) -> str | None:

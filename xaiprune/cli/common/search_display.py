@@ -18,15 +18,15 @@ from rich.progress import (
 
 from xaiprune.config import CompletePruneConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import Accuracy
+from xaiprune.evaluation import Accuracy, TokenAccuracy
 from xaiprune.session import about_references
 from xaiprune.space import Space
 from xaiprune.storage import WORKER, shown
 from xaiprune.study import (
     best_trial,
     counts,
-    first_value,
     is_feasible,
+    merit,
     racing_text,
     recipe_of,
     value_text,
@@ -91,7 +91,7 @@ class Trials:
     def __init__(
         self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy | None, heading: str = ""
     ) -> None:
-        self._console, self._dense, self._heading = console, dense, heading
+        self._console, self._study, self._dense, self._heading = console, study, dense, heading
         self._best: FrozenTrial | None = None
         now = counts(study)
         left = now.left(wanted)
@@ -124,7 +124,7 @@ class Trials:
         better = (
             trial.state is TrialState.COMPLETE
             and is_feasible(trial)
-            and (self._best is None or first_value(trial) > first_value(self._best))
+            and (self._best is None or merit(self._study, trial) > merit(self._study, self._best))
         )
         if better:
             self._best = trial
@@ -140,6 +140,8 @@ class Trials:
         best = f"best {value_or_state(self._best)}"
         if self._dense is None or "faithfulness" in self._best.user_attrs:
             return best
+        if isinstance(self._dense, TokenAccuracy) and "measure" in self._best.user_attrs:
+            return f"{best}, dense {self._dense.perplexity:.2f}"
         return f"{best} of {100 * self._dense.top1:.1f} %"
 
 

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from xaiprune.cli.common.search_display import trial_text, value_or_state
 from xaiprune.config import Config, command, default_storage
-from xaiprune.data import TextWindows
 from xaiprune.report import show_comparison
 from xaiprune.report.best_network import write_best_network
 from xaiprune.storage import shown
@@ -42,9 +41,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
     console.print()
     compared: list[tuple[str, object]] = []
     test = setup.session.dataset.test
-    if isinstance(test, TextWindows):
-        console.print("texts are not compared; 'xaiprune prune' measures a recipe on the test windows")
-    elif len(test):
+    if len(test):
         comparison = compare_on_test(setup.session, recipe_of(trial), folder)
         picture = show_comparison(comparison, folder, console=console)
         compared = [("table", folder / "comparison.csv"), ("curves", picture)]

@@ -25,9 +25,9 @@ class CurveTrapezoid(Objective):
 
     default_rates: ClassVar[tuple[float, ...] | None] = RATES
 
-    def combine(self, rates: Sequence[float], top1: Sequence[float]) -> float:
+    def combine(self, rates: Sequence[float], figures: Sequence[float]) -> float:
         """The area; with a single rate its top-1."""
-        return trapezoid(rates, top1)
+        return trapezoid(rates, figures)
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:

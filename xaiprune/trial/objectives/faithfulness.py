@@ -27,6 +27,7 @@ class FaithfulnessObjective(Objective):
 
     default_rates: ClassVar[tuple[float, ...] | None] = ()
     prunes: ClassVar[bool] = False
+    fraction: ClassVar[bool] = False
     without_effect: ClassVar[Mapping[str, str]] = dict.fromkeys(("rates", "cost", "constraints"), _REASON)
 
     def evaluate(self, measurement: Measurement) -> Result:
