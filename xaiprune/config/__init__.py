@@ -10,7 +10,9 @@ from xaiprune.config.overrides import as_override, command, overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
     AGGREGATION,
+    AUTO_RECIPE,
     COMPOSITE_SCHEMA,
+    PAPER_RECIPE,
     RECIPE_KEYS,
     RECIPE_PRUNE,
     RECIPE_SCHEMA,
@@ -39,9 +41,11 @@ from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
     "AGGREGATION",
+    "AUTO_RECIPE",
     "COMPOSITE_SCHEMA",
     "FIXED_FILES",
     "HUGGING_FACE",
+    "PAPER_RECIPE",
     "RECIPE_KEYS",
     "RECIPE_PRUNE",
     "RECIPE_SCHEMA",

@@ -6,14 +6,16 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from xaiprune.attribution.lrp import LayerInfo
 from xaiprune.config import CommandLine, Config, as_override, current_command_line
 from xaiprune.storage import shown
-from xaiprune.trial import SearchSetup
+
+if TYPE_CHECKING:
+    from xaiprune.attribution.lrp import LayerInfo
+    from xaiprune.trial import SearchSetup
 
 RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
 _MOST_RUNS = 10
@@ -82,6 +84,8 @@ def network_of(study: optuna.Study) -> Network | None:
     attrs = study.user_attrs
     if LAYERS not in attrs or UNITS not in attrs:
         return None
+    from xaiprune.attribution.lrp import LayerInfo
+
     return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
 
 
