@@ -142,7 +142,9 @@ def test_packages_say_what_is_public() -> None:
         text = folder.read_text(encoding="utf-8")
         body = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
         imports = [node for node in body if str(node.module).startswith("xaiprune")]
-        assert not imports or "__all__" in text or folder.with_suffix(".pyi").is_file(), f"{folder.relative_to(REPOSITORY)} has no __all__"
+        assert not imports or "__all__" in text or folder.with_suffix(".pyi").is_file(), (
+            f"{folder.relative_to(REPOSITORY)} has no __all__"
+        )
 
 
 @pytest.mark.parametrize("task", sorted(p for p in (PACKAGE / "cli").glob("*.py")), ids=lambda p: p.stem)

@@ -13,6 +13,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.recipe.recipe import Recipe
 from xaiprune.recipe.written import write_recipe
 
+
 def save_recipe(path: str | Path, recipe: Recipe, provenance: Mapping[str, Any] | None = None) -> Path:
     """Write a recipe as YAML, which every task takes as ``recipe=FILE``.
 

@@ -22,7 +22,16 @@ from .racing import racing_text
 from .run import named_after, search
 from .selection import distinct_trials, finished_trial, front
 from .setup import check_compatible, open_search
-from .stored import SCHEMA, check_schema, is_ours, load_study, storage_url
+from .software import versions
+from .stored import (
+    SCHEMA,
+    check_schema,
+    is_ours,
+    load_study,
+    storage_url,
+    study_if_there,
+    where_stored,
+)
 from .study import open_study
 from .threads import fitting_threads
 from .trials import (
@@ -34,7 +43,6 @@ from .trials import (
     recipe_of,
     value_text,
 )
-from .software import versions
 
 __all__ = [
     "BEST_FILE",
@@ -75,7 +83,9 @@ __all__ = [
     "storage_url",
     "stored_fingerprint",
     "stored_prune",
+    "study_if_there",
     "value_text",
     "versions",
+    "where_stored",
     "whole_recipe",
 ]

@@ -7,7 +7,7 @@ from optuna.storages import BaseStorage
 
 from xaiprune.config import Config, default_storage
 from xaiprune.errors import XaipruneError, did_you_mean
-from xaiprune.storage import absolute_url, open_to_read, plain_errors, quiet, shown
+from xaiprune.storage import absolute_url, open_to_read, plain_errors, quiet, shown, storage_file
 
 SCHEMA = "xaiprune/study/1"
 
@@ -15,6 +15,27 @@ SCHEMA = "xaiprune/study/1"
 def storage_url(config: Config) -> str:
     """URL of the configuration's study, with an absolute path."""
     return absolute_url(config.study.storage or default_storage(str(config.study.name)))
+
+
+def where_stored(config: Config) -> dict[str, str]:
+    """The settings by which other tasks find the configuration's study; passwords are left out."""
+    name = str(config.study.name)
+    found = {"study.name": name}
+    if config.study.storage not in (None, default_storage(name)):
+        found["study.storage"] = shown(str(config.study.storage))
+    return found
+
+
+def study_if_there(config: Config) -> optuna.Study | None:
+    """The configuration's study, opened to read it; None where there is no such file or study."""
+    url, name = storage_url(config), str(config.study.name)
+    file = storage_file(url)
+    if file is not None and not file.is_file():
+        return None
+    with plain_errors(url), quiet():
+        storage = open_to_read(url)
+        there = name in optuna.get_all_study_names(storage)
+        return optuna.load_study(study_name=name, storage=storage) if there else None
 
 
 def load_study(config: Config) -> optuna.Study:

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TextIO
@@ -24,6 +24,8 @@ from xaiprune.cli.common.allocator import keep_freed_memory
 from xaiprune.cli.common.flags import spelled_out
 from xaiprune.config import (
     FIXED_FILES,
+    TASKS,
+    CommandLine,
     Config,
     Sweep,
     command,
@@ -38,12 +40,9 @@ from xaiprune.config import (
     sweep_of,
     without_config_dir,
 )
-from xaiprune.config.tasks import ReportConfig, TrainConfig
+from xaiprune.config.tasks import ReportConfig, TrainConfig, opens_network
 from xaiprune.errors import XaipruneError
 from xaiprune.files import require_writable
-
-# What tasks take that read no study.
-_TAKES = {"attribute": "a recipe", "prune": "a recipe", "evaluate": "a network", "train": "a network"}
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
@@ -92,7 +91,9 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         from xaiprune.cli.common import workers
 
         prepare_process(sweep.runs[0])
-        workers.lead(sweep, launch, notes)
+        typed = CommandLine(task, tuple(flags.overrides), flags.config_dir)
+        runs = tuple(of_study(run, task, typed) for run in sweep.runs)
+        workers.lead(replace(sweep, runs=runs), launch, notes)
     else:
         try:
             launch()
@@ -138,9 +139,10 @@ class _Job:
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
-            _refuse_study(self.task, config)
+            config = of_study(config, self.task, current_command_line())
             _require_writable(self.task, config)
-            prepare_process(config, self.at_once)
+            if opens_network(self.task, config):
+                prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:
                 from xaiprune.cli.common import workers
 
@@ -219,22 +221,21 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def _refuse_study(task: str, config: Config) -> None:
-    """Refuse a study's name where it would have no effect: people mean the study's best."""
-    typed, takes = current_command_line(), _TAKES.get(task)
+def of_study(config: Config, task: str, typed: CommandLine | None) -> Config:
+    """The configuration with what the task has from the study that was named.
+
+    Raises:
+        XaipruneError: As `settled`, or the task knows no studies.
+    """
     keys = [] if typed is None else overridden_keys(typed.overrides)
-    if takes is None or "study.name" not in keys:
-        return
-    if takes == "a recipe" and {"recipe", "composite", "composite.file", "prune.plan"} & set(keys):
-        return  # the name is that of the folder
-    study: dict[str, object] = {"study.name": config.study.name}
-    if "study.storage" in keys:
-        study["study.storage"] = config.study.storage
-    wanted = study if takes == "a recipe" else {**study, "export.pruned": True}
-    raise XaipruneError(
-        f"{task} takes {takes}, not a study: {command('export', wanted)} writes the study's best, and says "
-        "how to use it"
-    )
+    kind = TASKS[task].study
+    if not kind and "study.name" in keys:
+        raise XaipruneError(f"{task} takes a network, not a study: leave out study.name")
+    if typed is None or (kind != "reads" and "study.name" not in keys):
+        return config  # Optuna need not be imported
+    from xaiprune.cli.common.study_setup import settled
+
+    return settled(config, task, typed)
 
 
 def _require_writable(task: str, config: Config) -> None:
