@@ -61,9 +61,14 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
     # Hydra would print a stripped traceback and exit; with this it raises exceptions, which `main` handles.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     flags = get_args_parser().parse_intermixed_args(list(arguments))
+    if flags.help:
+        from xaiprune.cli.common.help import help_of
+
+        print(help_of(task))
+        return
     rewritten = list(flags.overrides)
     job, sweep = _Job(task), None
-    if not (flags.help or flags.hydra_help or flags.shell_completion or flags.info):
+    if not (flags.hydra_help or flags.shell_completion or flags.info):
         if flags.multirun:
             sweep = sweep_of(task, flags.overrides, config_dir=flags.config_dir)
             rewritten = [*sweep.overrides, _sweep_folder(sweep)]
@@ -139,8 +144,8 @@ class _Job:
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
-            config = of_study(config, self.task, current_command_line())
             _require_writable(self.task, config)
+            config = of_study(config, self.task, current_command_line())
             if opens_network(self.task, config):
                 prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:

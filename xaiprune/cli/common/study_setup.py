@@ -187,8 +187,8 @@ def _continued(config: AnyConfig, task: str, typed: CommandLine) -> AnyConfig:
     study = study_if_there(config)
     if study is None and all(key.partition(".")[0] in _SAY_NOTHING for key in keys):
         raise XaipruneError(
-            f"there is no study '{config.study.name}' in {shown(storage_url(config))} to go on with; for a new "
-            "one say what to search: model=NAME and data.root=FOLDER, or experiment=NAME"
+            f"there is no study '{config.study.name}' in {shown(storage_url(config))} to go on with; for a "
+            "new one say what to search: model=NAME and data.root=FOLDER, or experiment=NAME"
         )
     if study is None or not is_ours(study) or not study.user_attrs.get(RUNS) or "experiment" in keys:
         check(config, task)
@@ -208,9 +208,8 @@ def _say(study: optuna.Study, config: Config, keys: Sequence[str], more: str) ->
     """One line: what is used, and that the study says so."""
     model, data = config.model, config.data
     network = model.pruned or model.path or model.name
-    what = (
-        f"{network}, {data.root or data.path or data.source}, {config.units.kind}, rate {config.prune.rate:g}"
-    )
+    images = data.root or data.path or data.source
+    what = f"{network}, {images}, {config.units.kind}, rate {config.prune.rate:g}"
     typed = [key for key in keys if key.partition(".")[0] in (*_SECTIONS, *_OF_SEARCHES)]
     but = f" (typed: {', '.join(dict.fromkeys(typed))})" if typed else ""
     print(f"from study '{study.study_name}': {what}{but}{more}", flush=True)
