@@ -32,7 +32,7 @@ def help_of(task: str) -> str:
     name = " [NAME]" if TASKS[task].study in ("reads", "takes") else ""
     lines = [about["header"].strip(), "", f"usage: xaiprune {task}{name} [key=value ...]", ""]
     if name:
-        lines += ["  NAME, or study.name=NAME: the study whose network, images and settings are used", ""]
+        lines += ["  NAME, or study.name=NAME: the study whose network, images and recipe it takes", ""]
     if own := list(_own_keys(task, schema)):
         lines += ["keys of its own:", "", *_table(own), ""]
     lines += ["groups, each with keys of its own (model.checkpoint=FILE), and keys of all tasks:", ""]
