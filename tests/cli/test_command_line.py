@@ -83,7 +83,7 @@ def test_every_task_has_help_and_hydras_cfg(task, capsys):
     own = {item.name for item in fields(TASKS[task].schema)} - {item.name for item in fields(Config)}
     assert all(re.search(rf"^  {name}[. ]", shown, re.MULTILINE) for name in own)
     assert len(shown.splitlines()) < 60
-    assert max(map(len, shown.splitlines()[3:])) <= 88  # above is an example of a command
+    assert max(map(len, shown.splitlines()[3:])) <= 80  # above is an example of a command
     assert main([task, "--cfg", "job", "prune.rate=0.25", "model=resnet18"]) == 0
     shown = capsys.readouterr().out
     assert "rate: 0.25" in shown

@@ -35,11 +35,11 @@ def help_of(task: str) -> str:
         lines += ["  NAME, or study.name=NAME: the study whose network, images and recipe it takes", ""]
     if own := list(_own_keys(task, schema)):
         lines += ["keys of its own:", "", *_table(own), ""]
-    lines += ["groups, each with keys of its own (model.checkpoint=FILE), and keys of all tasks:", ""]
+    lines += ["groups with keys of their own (model.checkpoint=FILE), and keys of all tasks:", ""]
     lines += [*_table(list(_shared(task))), ""]
     lines += [
         f"  xaiprune {task} --cfg job    every key with its value, as it would run",
-        "  docs/configuration.md says what each of them means; --hydra-help lists Hydra's flags",
+        "  docs/configuration.md says what each means; --hydra-help lists Hydra's flags",
     ]
     return "\n".join(lines)
 
