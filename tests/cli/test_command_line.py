@@ -179,3 +179,13 @@ def test_prune_does_not_write_into_the_folder_of_a_study():
     assert prune.output_folder(named, "filters") == Path("studies/mine/pruned")
     given = compose("prune", ["output_dir=small"])
     assert prune.output_folder(given, "filters") == Path("small")
+
+
+def test_a_sweep_ends_with_a_table(monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "run", lambda config: {"top-1": f"{100 - 100 * config.prune.rate:g} %"})
+    assert main(["evaluate", "--multirun", "prune.rate=0.3,0.5", "seed=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "prune.rate  top-1",
+        "0.3         70 %",
+        "0.5         50 %",
+    ]

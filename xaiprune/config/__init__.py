@@ -36,7 +36,7 @@ from xaiprune.config.schema import (
     UnitsConfig,
 )
 from xaiprune.config.searched import set_by_prune
-from xaiprune.config.sweep import Sweep, label_of, sweep_of
+from xaiprune.config.sweep import Sweep, label_of, named_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "import_modules",
     "is_file_name",
     "label_of",
+    "named_of",
     "overridden_keys",
     "prepare",
     "provenance_of",

@@ -126,21 +126,24 @@ class Outcome:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def __repr__(self) -> str:
+    def short(self) -> dict[str, str]:
+        """What is left, in a few figures: name -> text."""
         (dense, full), (pruned, small) = self.before, self.after
-        measure = measure_of(self.session.dataset.test)
-        figures = (
-            [] if dense is None or pruned is None else [f"{measure} {dense.top1:.1%} -> {pruned.top1:.1%}"]
-        )
-        figures += [
-            f"{name} x{part / whole:.2f}"
-            for name, whole, part in (
-                ("parameters", full.params, small.params),
-                ("MACs", full.macs, small.macs),
-            )
-        ]
+        found = {}
+        if dense is not None and pruned is not None:
+            measure = measure_of(self.session.dataset.test).partition(" ")[0]
+            found[measure] = f"{dense.top1:.1%} -> {pruned.top1:.1%}"
+        for name, whole, part in (
+            ("parameters", full.params, small.params),
+            ("MACs", full.macs, small.macs),
+        ):
+            found[name] = f"x{part / whole:.2f}"
+        return found
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {text}" for name, text in self.short().items())
         removed = f"{self.plan.n_removed} of {self.plan.n_units} {self.plan.kind} removed"
-        return f"Outcome({self.session.name}: {removed}; {', '.join(figures)})"
+        return f"Outcome({self.session.name}: {removed}; {figures})"
 
     def _repr_html_(self) -> str:
         """For notebooks: what is left, as a table."""

@@ -1,12 +1,13 @@
 """Run one task as a Hydra application."""
 
 import importlib
+import json
 import logging
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 
 from xaiprune.cli.common.allocator import keep_freed_memory
 from xaiprune.cli.common.flags import spelled_out
+from xaiprune.cli.common.sweep_table import FIGURES, sweep_table
 from xaiprune.config import (
     FIXED_FILES,
     TASKS,
@@ -34,6 +36,7 @@ from xaiprune.config import (
     finish,
     is_file_name,
     label_of,
+    named_of,
     overridden_keys,
     prepare,
     register_schema,
@@ -108,6 +111,8 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         raise BrokenPipeError
     failures = job.failures()
     if job.notes is not None:
+        for line in sweep_table(job.notes):
+            print(line)
         shutil.rmtree(job.notes, ignore_errors=True)
     for failure in failures[1:]:
         print(f"xaiprune: {failure}", file=sys.stderr)
@@ -153,7 +158,7 @@ class _Job:
 
                 workers.work(config, self.notes)
             else:
-                module_of(self.task).run(config)
+                self._note(module_of(self.task).run(config))
         except XaipruneError as error:
             # Hydra would add a line of its own, and raise only the first one.
             self._keep(error, composed)
@@ -168,6 +173,16 @@ class _Job:
             return self._failed
         files = sorted((self.notes / "failed").glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
         return [XaipruneError(text) for text in dict.fromkeys(file.read_text() for file in files)]
+
+    def _note(self, figures: Mapping[str, str] | None) -> None:
+        """Keep what a run of a sweep has found, for the table at its end."""
+        if self.notes is None or not figures:
+            return
+        number = int(HydraConfig.get().job.num)
+        named = dict(part.split("=", 1) for part in named_of(HydraConfig.get().overrides.task, self.swept))
+        file = self.notes / FIGURES / f"{number:06d}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({**named, **figures}), encoding="utf-8")
 
     def _keep(self, error: XaipruneError, composed: DictConfig) -> None:
         if self.notes is None:

@@ -16,7 +16,7 @@ from xaiprune.config.tasks import ExportConfig
 from xaiprune.files import replacing
 from xaiprune.pruning import check_folder
 from xaiprune.recipe import complete_prune, configured_recipe
-from xaiprune.session import PruningSession, open_session
+from xaiprune.session import PruningSession, apply_and_measure, open_session
 from xaiprune.study import notes_of
 
 
@@ -94,5 +94,6 @@ def _write(
         print(f"plan        {target.with_suffix('.plan.json')}")
     if settings.pruned or settings.onnx:
         folder = target.with_name(f"{target.name}-pruned")
-        for line in saved(config, session, planned, folder, onnx=settings.onnx):
+        outcome = apply_and_measure(session, *planned)
+        for line in saved(config, session, outcome, folder, onnx=settings.onnx):
             print(line)
