@@ -77,8 +77,8 @@ def test_a_search_goes_on_as_it_was(searched, monkeypatch, capsys):
     assert re.match(rf"from study 'one': digits_resnet, .*, {before.sampled + 1} trials\n", shown)
     study = load_study(compose("report", ["study.name=one"]))
     assert counts(study).sampled == before.sampled + 1
-    typed = study.user_attrs[RUNS][-1]["overrides"]
-    assert {*searched, "study.name=one"} < set(typed)  # the command that is noted still makes the whole study
+    typed = {text.lstrip("+") for text in study.user_attrs[RUNS][-1]["overrides"]}
+    assert {*searched, "study.name=one"} < typed  # the command that is noted still makes the whole study
 
 
 @pytest.mark.parametrize(
