@@ -48,7 +48,7 @@ def _headline(_: str) -> list[str]:
         cells[2] = f"{cells[2]} ({strongest})"
         rows.append([CASES[case].title, dense, f"{point.macs.mean():.2f}", *cells])
     head = ["top-1, %", "dense", "MACs left", "searched", "auto", "strongest other", "Taylor"]
-    return table(head, rows) if rows else []
+    return _table(head, rows)
 
 
 def _readings(_: str) -> list[str]:
@@ -59,23 +59,23 @@ def _readings(_: str) -> list[str]:
         own = frame[frame.case == case]
         readings = [read_curves(part) for _, part in own.groupby("seed")]
         strongest = " / ".join(dict.fromkeys(reading.strongest for reading in readings))
-        gain = [
-            reading.at_half.get(FOUND, math.nan) - reading.at_half[reading.strongest] for reading in readings
-        ]
         rows.append(
             [
                 CASES[case].title,
                 f"{strongest}, {_numbers([r.half_macs for r in readings], '{:.2f}')}",
-                _numbers([100 * r.at_half.get(FOUND, math.nan) for r in readings], "{:.1f}"),
-                _numbers([100 * r.at_half.get(AUTO, math.nan) for r in readings], "{:.1f}"),
-                _numbers([100 * one for one in gain], "{:+.1f}"),
-                _numbers([_ratio(r) for r in readings], "{:.2f}"),
+                *(_numbers([_ahead(r, name) for r in readings], "{:+.1f}") for name in (FOUND, AUTO)),
+                *(_numbers([_ratio(r, name) for r in readings], "{:.2f}") for name in (FOUND, AUTO)),
                 _numbers([100 * r.auto_behind for r in readings], "{:.1f}"),
             ]
         )
-    head = ["", "the strongest other has lost half, at MACs", "searched there", "auto there", "gain, points"]
-    head += ["MACs saved at a loss of 2 points, other = 1", "auto behind, points"]
-    return table(head, rows) if rows else []
+    head = ["", "the strongest other has lost half, at MACs", "searched keeps, points more"]
+    head += [
+        "auto keeps, points more",
+        "MACs that searched saves, other = 1",
+        "MACs that auto saves, other = 1",
+    ]
+    head += ["auto behind searched, points"]
+    return _table(head, rows)
 
 
 def _curves(case: str) -> list[str]:
@@ -86,12 +86,14 @@ def _curves(case: str) -> list[str]:
         return []
     strength = own[own.method != "dense"].groupby("method").top1.max()
     order = own[(own.left == 0.8)].groupby("method").top1.mean().reindex(strength.index).fillna(0.0)
-    names = sorted(strength.index, key=lambda name: (name not in OURS, -order[name]))
+    rank = {name: number for number, name in enumerate(OURS)}
+    names = sorted(strength.index, key=lambda name: (rank.get(name, len(OURS)), -order[name]))
     dense = own[own.method == "dense"]
     rows = []
     for name in names:
         points = own[own.method == name]
-        cells = [_mean(points[points.left == left]) for left in LEFT]
+        at = [points[points.left == left] for left in LEFT]
+        cells = [_mean(there) + ("" if name == names[0] else _against_the_first(there)) for there in at]
         rows.append([f"**{name}**" if name in OURS else name, *cells])
     seeds = own.seed.nunique()
     head = [f"top-1, % ({seeds} seed{'s' if seeds > 1 else ''})", *(f"{left:g}" for left in LEFT)]
@@ -120,6 +122,16 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
 }
 
 
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Without the columns that nothing is measured of yet."""
+    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return (
+        table([head[place] for place in shown], [[row[place] for place in shown] for row in rows])
+        if rows
+        else []
+    )
+
+
 def _measured(frame: pd.DataFrame) -> list[str]:
     return [case for case in CASES if len(frame) and case in set(frame.case)]
 
@@ -131,8 +143,17 @@ def _shown_left(rows: pd.DataFrame) -> float:
     return float(next((left for left, top1 in means.items() if top1 <= dense - 0.1), means.index[-1]))  # type: ignore[arg-type]
 
 
-def _ratio(reading: Reading) -> float:
-    return reading.saved.get(FOUND, math.nan) / max(reading.saved[reading.strongest_saved], 1e-9)
+def _ahead(reading: Reading, method: str) -> float:
+    return 100 * (reading.at_half.get(method, math.nan) - reading.at_half[reading.strongest])
+
+
+def _ratio(reading: Reading, method: str) -> float:
+    return reading.saved.get(method, math.nan) / max(reading.saved[reading.strongest_saved], 1e-9)
+
+
+def _against_the_first(rows: pd.DataFrame) -> str:
+    """Whether chance could have made the difference from the first method, in any of the seeds."""
+    return " (n.s.)" if (rows.p.dropna() >= 0.05).any() else ""
 
 
 def _mean(rows: pd.DataFrame) -> str:

@@ -47,7 +47,7 @@ def _styles(frame: pd.DataFrame) -> dict[str, tuple[str, float, str, float]]:
         name: (style.color, style.width, style.line, style.alpha)
         for name, style in method_styles(list(names), FOUND).items()
     }
-    return styles | {AUTO: (BEST, 1.8, "--", 1.0)}
+    return styles | {AUTO: (BEST, 1.8, "--" if FOUND in names else "-", 1.0)}
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, styles: dict[str, tuple[str, float, str, float]]) -> None:

@@ -57,6 +57,7 @@ def test_says_what_was_searched_and_found(full: str) -> None:
         "digits_resnet, weights 5da3355f8eb97cc6",
         "64 filters in 4 layers (exclude fc)",
         "rate 0.5 of units, global ranking, min_units 1",
+        "The smaller network is made by: xaiprune prune study.name=made_up study.storage=sqlite:",
         "top1_at_rate",
         "TPESampler; pruner WilcoxonPruner",
         "75bf81e8b4d93ca0",
@@ -152,7 +153,8 @@ def test_without_a_comparison_it_says_so_and_how_to_get_one(tmp_path: Path) -> N
     text = shown(page(findings(tmp_path)))
     assert "There is no comparison on test images yet" in text
     assert "xaiprune search model=digits_resnet prune.rate=0.5 study.name=made_up study.n_trials=30" in text
-    assert "xaiprune report study.name=made_up report.network=true" in text
+    assert "xaiprune report study.name=made_up study.storage=sqlite:///studies/made_up.db" in text
+    assert "studies/made_up.db report.network=true" in text
 
 
 def test_a_comparison_of_an_earlier_best_is_marked(tmp_path: Path) -> None:
@@ -245,7 +247,21 @@ def test_stopped_trials_count_among_all_that_were_tried(tmp_path: Path) -> None:
     of_seven = sum(trial.params["low.rule"] == rule for trial in study.trials[:6]) + 1
     everyone = drawn.figure.data[1]
     assert everyone.z[everyone.y.index(rule)][0] == pytest.approx(of_seven / 7, abs=1e-3)
-    assert "not shown: 1 stopped in a race" in figures.history(found).caption
+    assert "not shown: 1 stopped in a race" in figures.history(found).caption  # it was stopped at once
+
+
+def test_trials_that_were_stopped_in_a_race_have_a_dot_for_what_they_have_seen(tmp_path: Path) -> None:
+    study = make(6, failed=0)
+    attrs = {key: study.trials[0].user_attrs[key] for key in ("proposal", "key")}
+    seen = {"rate": 0.5, "correct": 30, "images": 100, "top1": 0.3, "low": 0.22, "high": 0.4}
+    with quiet():
+        study.add_trial(create_trial(state=TrialState.PRUNED, user_attrs=attrs | {"scores": [seen]}))
+    drawn = figures.history(findings(tmp_path, study))
+    (dots,) = [trace for trace in drawn.figure.data if trace.name == "stopped in a race"]
+    assert (list(dots.x), list(dots.y)) == ([6], [0.3])
+    assert dots.text[0].startswith("<b>30.0 %</b>  trial 6, stopped in a race")
+    assert "those of trials stopped in a race on the first of them." in drawn.caption
+    assert "not shown" not in drawn.caption
 
 
 def test_trials_that_removed_the_same_units_are_shown_once(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ def rows(**curves: dict[float, float]) -> pd.DataFrame:
     for method, points in curves.items():
         found += [{"method": method, "left": m, "macs": m, "top1": top1} for m, top1 in points.items()]
     frame = pd.DataFrame(found)
-    return frame.assign(case="resnet18", seed=0, low=frame.top1 - 0.02, high=frame.top1 + 0.02)
+    frame = frame.assign(case="resnet18", seed=0, low=frame.top1 - 0.02, high=frame.top1 + 0.02)
+    return frame.assign(p=(frame.top1 > 0.7).astype(float).where(frame.method != "dense"))
 
 
 CURVES = rows(
@@ -59,11 +60,14 @@ def test_pages_say_what_the_tables_say(monkeypatch: pytest.MonkeyPatch) -> None:
         "a\n<!-- wide: readings -->\nold\n<!-- end -->\n<!-- wide: references -->\n<!-- end -->"
     )
     assert "old" not in text
-    assert "| ResNet-18, inner filters | taylor, 0.70 | 73.0 | 72.0 | +33.0 |" in text
+    assert "| ResNet-18, inner filters | taylor, 0.70 | +33.0 | +32.0 | 2.67 | 2.00 | 1.0 |" in text
     assert "*Not measured yet.*" in text
     assert page.rendered(text) == text
     curves = page.rendered("<!-- wide: curves-resnet18 -->\n<!-- end -->")
     assert "| **searched** |" in curves
+    assert "| taylor |  | 76.0 [74.0, 78.0] (n.s.) |" in curves
+    assert "(n.s.)" not in curves.partition("**searched**")[2].partition("\n")[0]  # the first row
+    assert "(n.s.)" not in curves.partition("wanda")[2]
     assert curves.index("**auto**") < curves.index("taylor") < curves.index("wanda")
     headline = page.rendered("<!-- wide: headline -->\n<!-- end -->")
     assert "| ResNet-18, inner filters | 80.0 | 0.50 |" in headline

@@ -53,7 +53,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise XaipruneError(f"unknown task '{task}'{closest}")
     if task == "search" and not rest:
         raise XaipruneError(
-            "search needs to know what to search: 'xaiprune search model=NAME model.pretrained=true "
+            "search needs to know what to search: 'xaiprune search model=NAME "
             "data.root=FOLDER', or 'xaiprune search experiment=digits_resnet'; --help lists every key"
         )
     if task == "demo":

@@ -167,7 +167,7 @@ def _check_digits(config: Config) -> None:
     if model.name in DIGITS_NETWORKS and not own_weights and config.data.source != "digits":
         raise XaipruneError(
             f"model={model.name} is trained on digits, but data.source is {config.data.source}; "
-            "set model=NAME with model.pretrained=true or model.checkpoint=FILE"
+            "set model=NAME, or model.checkpoint=FILE for weights of your own"
         )
 
 

@@ -23,7 +23,8 @@ class ModelConfig:
             small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
         path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with
             a GGUF file, or a name on the hub.
-        pretrained: Take timm's weights from the hub.
+        pretrained: Take timm's weights from the hub. None: unless there is a checkpoint; a network to be
+            trained starts with random weights. False: random weights.
         checkpoint: Weights file, safetensors or torch (opened with ``weights_only``).
         kwargs: Further arguments of ``timm.create_model``, for example ``{num_classes: 10}``.
         pruned: Folder of a pruned network; replaces all of the above.
@@ -31,7 +32,7 @@ class ModelConfig:
 
     name: str = MISSING
     path: str | None = None
-    pretrained: bool = False
+    pretrained: bool | None = None
     checkpoint: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     pruned: str | None = None

@@ -28,7 +28,7 @@ from xaiprune.pruning.statistics import (
     samples_of_input,
     told_apart,
 )
-from xaiprune.units import ImageAxis, Links, UnitLayer, copied, find_links, weight_of
+from xaiprune.units import ImageAxis, UnitLayer, copied, find_links, weight_of
 
 COMPENSATIONS = ("none", "mean", "linear")
 
@@ -93,13 +93,12 @@ def compensate(
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
-    links = find_links(compensated, units, ImageStream.of(images, batch_size).example())
     for name, inputs in statistics.inputs.items():
         kept = inputs.kept(removed)
         if len(kept) < inputs.channels:
             held = statistics.held_out.get(name)
             fit, checked = statistics.fit[name].only(kept), None if held is None else held.only(kept)
-            _fold_(compensated, inputs, kept, fit, checked, method, links)
+            _fold_(compensated, inputs, kept, fit, checked, method)
     return compensated
 
 
@@ -193,7 +192,7 @@ def _sequential_(
     changed at that moment, and it runs with the new ones.
     """
     stream = ImageStream.of(images, batch_size)
-    links, inputs = _to_compensate(model, removed, units, stream)
+    inputs = _to_compensate(model, removed, units, stream)
     dense = dense or all_samples(model, inputs, stream)
     if dense.axes is None:
         _sequential_streamed_(model, source, removed, units, stream, method)
@@ -210,7 +209,7 @@ def _sequential_(
                 x, weight = seen.pop(own.module)
                 axis = axes[own.module]
                 y = samples_of_input(module, args[0], own, len(stream), len(stream), axis)[:, kept]
-                _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method, links)
+                _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method)
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
         run(model, as_input(model, images))
@@ -225,7 +224,7 @@ def _sequential_streamed_(
     method: str,
 ) -> None:
     """The same of a stream: a pass over all images, through both networks, for each consumer."""
-    links, inputs = _to_compensate(model, removed, units, images)
+    inputs = _to_compensate(model, removed, units, images)
     source = copied(dense)
     _replace_multiheads_(source, units)
     images, axes = told_apart(source, inputs, images)
@@ -244,16 +243,15 @@ def _sequential_streamed_(
             y = samples_of_input(consumer, read.pop(), own, len(numbers), len(images), axis)[:, kept]
             more = _split(numbers, *seen[name], y, kept)
             fit, checked = _sum(fit, more[0]), _sum(checked, more[1])
-        _fold_(model, own, kept, fit, checked, method, links)
+        _fold_(model, own, kept, fit, checked, method)
 
 
 def _to_compensate(
     model: nn.Module, removed: Mapping[str, Sequence[int]], units: Sequence[UnitLayer], images: ImageStream
-) -> tuple[Links, dict[str, ConsumerInputs]]:
-    """Who reads what, and the consumers that lose something, in execution order."""
-    links = find_links(model, units, images.example())
-    inputs = consumer_inputs(model, units, links)
-    return links, {name: own for name, own in inputs.items() if len(own.removed(removed))}
+) -> dict[str, ConsumerInputs]:
+    """The consumers that lose something, in execution order."""
+    inputs = consumer_inputs(model, units, find_links(model, units, images.example()))
+    return {name: own for name, own in inputs.items() if len(own.removed(removed))}
 
 
 def _split(
@@ -279,7 +277,6 @@ def _fold_(
     fit: Moments | None,
     held: Moments | None,
     method: str,
-    links: Links,
 ) -> None:
     """Change one consumer so that it makes up for the removed channels, in place."""
     assert fit is not None, "of two images or more, some are not held out"
@@ -297,8 +294,7 @@ def _fold_(
         change, constant = ridge_map(everything, kept, ridge, centred)  # (C, K), (C,)
         taps[:, kept] += torch.einsum("oct,ck->okt", taps, change)
     shift = inputs.taps(weight).sum(2) @ constant.to(weight.device)  # what a constant input adds, (out,)
-    norm = links.norms.get(inputs.module)
-    add_to_output_(layer, shift, None if norm is None else model.get_submodule(norm))
+    add_to_output_(layer, shift, None if inputs.norm is None else model.get_submodule(inputs.norm))
     removed = torch.ones(inputs.channels, dtype=torch.bool)
     removed[kept] = False
     taps[:, removed] = 0

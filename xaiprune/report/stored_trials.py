@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
 from typing import Any, Self
 
 import numpy as np
@@ -74,6 +75,15 @@ class StoredTrials:
             attrs={key: {} for key in attrs},
             excess=np.full(count, np.nan),
         )
+
+    def stopped(self) -> dict[int, float]:
+        """Position -> top-1 of a trial that was stopped in a race, on the images it has seen.
+
+        Empty where the attribute ``scores`` was not asked for.
+        """
+        scores = self.attrs.get("scores", {})
+        places = [place for place in scores if self.states[place] is TrialState.PRUNED and scores[place]]
+        return {place: fmean(score["top1"] for score in scores[place]) for place in places}
 
     def set_param(self, place: int, name: str, value: float) -> None:
         """Fill in what the sampler saw of a parameter of one trial."""

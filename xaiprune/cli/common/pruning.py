@@ -56,4 +56,4 @@ def saved(
     yield f"saved     {written}"
     if onnx:
         difference = outcome.export_onnx(written)
-        yield f"onnx      {written / ONNX} (largest difference of logits {difference:.1e})"
+        yield f"onnx      {written / ONNX} (logits differ by {difference:.1e} of the largest)"

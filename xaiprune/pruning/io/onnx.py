@@ -22,7 +22,8 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
         folder: The folder to write to.
 
     Returns:
-        The largest absolute difference between onnxruntime's logits and torch's, over two random images.
+        The largest difference between onnxruntime's logits and torch's over two random images, as a part of
+        the largest logit.
 
     Raises:
         XaipruneError: If the ``onnx`` extra is not installed, the network returns no logits, or it cannot be
@@ -62,7 +63,7 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
                 ) from error
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise XaipruneError(f"{type(model).__name__} cannot be exported to ONNX: {_line(error)}") from error
-    return float((expected - found).abs().max())
+    return float((expected - found).abs().max() / expected.abs().max())
 
 
 class _Logits(nn.Module):

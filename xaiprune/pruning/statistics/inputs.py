@@ -19,6 +19,7 @@ class ConsumerInputs:
         repeat: Input positions per channel (above 1 where a linear layer reads a flattened map).
         unit: Per channel (layer name, unit), or None where no unit layer makes it.
         padded: Whether a constant cannot be folded into the bias exactly.
+        norm: The BatchNorm that reads what the consumer writes, and nothing else does; None: there is none.
     """
 
     module: str
@@ -26,6 +27,7 @@ class ConsumerInputs:
     repeat: int
     unit: tuple[tuple[str, int] | None, ...]
     padded: bool
+    norm: str | None = None
 
     def taps(self, weight: Tensor) -> Tensor:
         """The weight as (out, channels, taps) float64: kernel positions, or positions of a flattened map."""
@@ -63,9 +65,9 @@ def consumer_inputs(model: nn.Module, units: Sequence[UnitLayer], links: Links) 
     for name in sorted(owners, key=lambda name: rank.get(name, len(rank))):
         line = owners[name]
         repeat = _repeat(model.get_submodule(name), line, {layer.name: layer for layer in units})
-        inputs[name] = ConsumerInputs(
-            name, len(line) // repeat, repeat, tuple(line[::repeat]), first[name].padded
-        )
+        channels, owned = len(line) // repeat, tuple(line[::repeat])
+        norm = links.norms.get(name)
+        inputs[name] = ConsumerInputs(name, channels, repeat, owned, first[name].padded, norm)
     return inputs
 
 

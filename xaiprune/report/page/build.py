@@ -12,7 +12,6 @@ from plotly.offline import get_plotlyjs
 
 from xaiprune._version import __version__
 from xaiprune.comparison.table import Comparison
-from xaiprune.config import command
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.findings import Findings
@@ -94,7 +93,11 @@ def page(findings: Findings) -> str:
         slowest=tables.slowest(findings),
         failed=tables.failed(findings),
         commands=tables.commands(findings),
-        own_command=command("report", {"study.name": findings.name, "study.storage": findings.storage}),
+        best_in_a_line=tables.best_in_a_line(findings),
+        use_command=tables.of_study("prune", findings),
+        compare_command=tables.of_study("compare", findings),
+        network_command=tables.of_study("report", findings, report__network=True),
+        own_command=tables.of_study("report", findings),
         versions=tables.version_lines(findings),
         config=tables.config_text(findings),
         plots=plots,

@@ -100,6 +100,8 @@ def history(findings: Findings) -> Plot:
     figure = go.Figure()
     _add_trials(figure, "trial", runs[~preset], FAINT, findings, size=6)
     _add_trials(figure, "preset", runs[preset], TAYLOR, findings, size=8, symbol="diamond")
+    raced = findings.raced
+    _add_trials(figure, "stopped in a race", raced, FAINT, findings, size=6, symbol="circle-open")
     figure.add_scatter(
         mode="lines",
         name="best so far",
@@ -117,7 +119,8 @@ def history(findings: Findings) -> Plot:
         "history",
         "Every trial, and the best so far",
         "Each dot is a trial: one composite that was tried. Diamonds are the known presets, which every "
-        "study tries first; the line is the best value so far. Values are measured on the validation images."
+        "study tries first; the line is the best value so far. Values are measured on the validation images"
+        + (", those of trials stopped in a race on the first of them." if len(raced) else ".")
         + _without_value(findings),
         figure,
     )
@@ -190,7 +193,7 @@ def kept(findings: Findings) -> Plot | None:
 
 def _without_value(findings: Findings) -> str:
     """A sentence on the trials that have no dot; empty where all have one."""
-    counts = findings.trials.state.value_counts()
+    counts = findings.trials[~findings.trials.number.isin(findings.raced.number)].state.value_counts()
     words = {"pruned": "stopped in a race", "fail": "failed", "running": "running", "waiting": "queued"}
     parts = [f"{counts[state]:,} {word}" for state, word in words.items() if counts[state]]
     return f" Without a value, and not shown: {', '.join(parts)}." if parts else ""
@@ -214,15 +217,16 @@ def _add_trials(
             name=name,
             x=rows[x],
             y=rows.value,
-            text=[_trial_text(findings, int(number)) for number in rows.number],
+            text=[_trial_text(findings, row) for _, row in rows.iterrows()],
             hovertemplate="%{text}<extra></extra>",
             marker={"color": color, "size": size, "symbol": symbol, "opacity": 0.9},
         )
 
 
-def _trial_text(findings: Findings, number: int) -> str:
-    row: Any = findings.trials.loc[number]
+def _trial_text(findings: Findings, row: Any) -> str:
+    number = int(row.number)
     label = f"trial {number}" + (f", preset {row.preset}" if pd.notna(row.preset) else "")
+    label += ", stopped in a race" if row.state == "pruned" else ""
     text = f"<b>{with_interval(row.value, row.value_low, row.value_high)}</b>  {label}"
     recipe = findings.recipe(number) if len(findings.trials) <= _MOST_TEXTS else None
     return text if recipe is None else f"{text}<br>{recipe.summary().replace('; ', '<br>')}"

@@ -116,6 +116,13 @@ class Findings:
         return self.trials[self.trials.state == "complete"]
 
     @property
+    def raced(self) -> pd.DataFrame:
+        """The trials that were stopped in a race; their value is that on the images they have seen."""
+        values = self.stored.stopped()
+        rows = self.trials.iloc[list(values)]
+        return rows.assign(value=list(values.values()))
+
+    @property
     def taylor(self) -> Any:
         """Row of the finished trial that tried the Taylor preset; None where there is none.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -94,14 +93,11 @@ def _usable(stored: StoredTrials) -> list[FrozenTrial]:
 
 def _values(stored: StoredTrials) -> dict[int, float]:
     """Position -> value of the trials that have a finite one, in their order."""
-    raced = stored.attrs.get("scores", {})
+    stopped = stored.stopped()
     values = {}
     for place, state in enumerate(stored.states):
-        value = math.nan
-        if state is TrialState.COMPLETE:
-            value = float(stored.values[place, 0])
-        elif state is TrialState.PRUNED and place in raced:
-            value = fmean(score["top1"] for score in raced[place])
+        complete = state is TrialState.COMPLETE
+        value = float(stored.values[place, 0]) if complete else stopped.get(place, math.nan)
         if math.isfinite(value):
             values[place] = value
     return values

@@ -190,8 +190,19 @@ def commands(findings: Findings) -> list[str]:
 def next_command(findings: Findings) -> str:
     """The command that measures what the report lacks."""
     typed = commands(findings)
+    return typed[-1] if typed else of_study("compare", findings)
+
+
+def of_study(task: str, findings: Findings, **settings: object) -> str:
+    """A command on the study, wherever it is stored."""
     study = {"study.name": findings.name, "study.storage": findings.storage}
-    return typed[-1] if typed else command("compare", study)
+    return command(task, study | {key.replace("__", "."): value for key, value in settings.items()})
+
+
+def best_in_a_line(findings: Findings) -> str:
+    """What the best trial tried; empty where that was not stored."""
+    recipe = findings.recipe(int(findings.best.number))
+    return "" if recipe is None else recipe.summary()
 
 
 def version_lines(findings: Findings) -> list[str]:
