@@ -135,7 +135,7 @@ def test_one_call_without_labels(network: SmallResNet, predictions: torch.Tensor
     outcome = xp.prune(network, data, 0.3, test=OTHERS)
     told = xp.prune(network, (IMAGES, predictions), 0.3)
     assert outcome.plan.removed == told.plan.removed
-    text = repr(outcome)
+    text = str(outcome)
     assert "relevance of the network's own predictions (no labels)\n" in text
     assert "agreement with the dense network on the test split 100.0%" in text
     assert "top-1" not in text

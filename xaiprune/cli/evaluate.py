@@ -10,8 +10,8 @@ from xaiprune.recipe import configured_recipe
 from xaiprune.session import BatchSizes, flip_patches, open_setup, opened_units
 
 
-def run(config: EvaluateConfig) -> None:
-    """Measure on one split and print."""
+def run(config: EvaluateConfig) -> dict[str, str]:
+    """Measure on one split and print; for a sweep's table the figures."""
     opened = open_setup(config)
     split: LabelledImages = getattr(opened.data, config.evaluate.split)
     task = opened.data.task
@@ -32,6 +32,7 @@ def run(config: EvaluateConfig) -> None:
     print(f"cost     {measured}")
     if config.faithfulness:
         print(f"faithful {_faithfulness(config, opened, split)}")
+    return {"top-1": f"{found.top1:.1%}", "parameters": f"{measured.params:,}", "MACs": f"{measured.macs:,}"}
 
 
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:

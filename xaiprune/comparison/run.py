@@ -58,7 +58,7 @@ from xaiprune.study import (
 log = logging.getLogger(__name__)
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-CRITERIA = ("taylor", "activation", "magnitude_l1")
+CRITERIA = ("taylor", "integrated_gradients", "activation", "magnitude_l1")
 SEEDS = 3
 BEST = "best found"
 
@@ -79,7 +79,7 @@ def compare(
         config: Of the search.
         network: As given to `xaiprune.study.search`.
         criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
-            Taylor, activation and weight magnitude.
+            Taylor, integrated gradients, activation and weight magnitude.
         peers: As of `compare_on_test`.
         compensate: As of `compare_on_test`.
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from torch import nn
 
 from xaiprune.attribution import Aggregation
+from xaiprune.config import AUTO_RECIPE
 from xaiprune.forward import Inputs, is_text
 from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
 from xaiprune.units import UnitLayer, default_example
 
-AUTO = "auto"
+AUTO = AUTO_RECIPE
 
 
 def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ _AT_TARGET = ("method", "", "95 %\ninterval", "MACs\nleft", "p")
 _OF_CURVE = ("mean\nover\nrates", "trape-\nzoid", "rate\nat\n95 %")
 _OF_TEXT = ("per-\nplexity", "95 %\ninterval", "p", "rate\nat\n95 %")  # in place of the means over the curve
 
+_WIDTH = 80
 
 # Images that only one of two methods must get right for p < 0.05 in McNemar's exact test: 2 * 0.5**6 = 0.03.
 _LEAST = 6
@@ -34,7 +36,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console = console or Console()
     console.print(caption(comparison), style="bold", markup=False, highlight=False, soft_wrap=True)
     table = comparison_table(
-        table_rows(summary(comparison)),
+        table_rows(by_top1(summary(comparison))),
         comparison.best,
         boxed=console.is_terminal,
         figure=_heading(comparison.measure),
@@ -44,7 +46,14 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.print(table, crop=False)
     for line in footnotes(comparison):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for part in textwrap.wrap(line, _WIDTH, subsequent_indent="  "):
+            console.print(part, markup=False, highlight=False, soft_wrap=True)
+
+
+def by_top1(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `summary`: the dense network first, then the most accurate at the target rate."""
+    ranked = frame.sort_values("top1", ascending=False, kind="stable")
+    return pd.concat([ranked[ranked.kind == "dense"], ranked[ranked.kind != "dense"]])
 
 
 def comparison_table(

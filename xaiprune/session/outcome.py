@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,35 @@ class Outcome:
         """Write ``model.onnx``; the largest difference of its logits from torch's, relative."""
         return export_onnx(self.model.cpu(), self.session.example.cpu(), folder)
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return "\n".join(self.lines())
+
+    def short(self) -> dict[str, str]:
+        """What is left, in a few figures: name -> text."""
+        (dense, full), (pruned, small) = self.before, self.after
+        found = {}
+        if dense is not None and pruned is not None:
+            measure = measure_of(self.session.dataset.test).partition(" ")[0]
+            found[measure] = f"{dense.top1:.1%} -> {pruned.top1:.1%}"
+        for name, whole, part in (
+            ("parameters", full.params, small.params),
+            ("MACs", full.macs, small.macs),
+        ):
+            found[name] = f"x{part / whole:.2f}"
+        return found
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {text}" for name, text in self.short().items())
+        removed = f"{self.plan.n_removed} of {self.plan.n_units} {self.plan.kind} removed"
+        return f"Outcome({self.session.name}: {removed}; {figures})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what is left, as a table."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>"
+            for name, text in self.numbers().items()
+        )
+        return f"<p>{escape(repr(self))}</p><table>{rows}</table>"
 
 
 def about_references(session: PruningSession) -> dict[str, str]:

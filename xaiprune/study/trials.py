@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from xaiprune.recipe import Recipe
 
 PRESET = "preset"  # user attribute: the name of what was tried before the sampler was asked
 
@@ -128,7 +131,18 @@ def recipe_of(trial: FrozenTrial) -> Recipe:
     Raises:
         XaipruneError: The trial was not made by xaiprune.
     """
+    from xaiprune.recipe import Recipe
+
+    return Recipe.from_dict(proposal_of(trial), f"trial {trial.number}")
+
+
+def proposal_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The same as plain data, which needs no torch.
+
+    Raises:
+        XaipruneError: As `recipe_of`.
+    """
     stored = trial.user_attrs.get("proposal")
     if stored is None:
         raise XaipruneError(f"trial {trial.number} has no stored composite; it was not made by xaiprune")
-    return Recipe.from_dict(stored, f"trial {trial.number}")
+    return dict(stored)

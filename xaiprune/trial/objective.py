@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
 from xaiprune.registry import OBJECTIVES
-from xaiprune.session import PruningSession
 from xaiprune.trial.cache import Score
 from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
-from xaiprune.trial.measure import Measurement
 from xaiprune.trial.result import Result
+
+if TYPE_CHECKING:
+    from xaiprune.config import Config
+    from xaiprune.recipe import Recipe
+    from xaiprune.session import PruningSession
+    from xaiprune.trial.measure import Measurement
 
 Measured = Sequence[tuple[float, Score]]
 """(rate, score), in the order of measuring."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from xaiprune.config import CompletePruneConfig
+from xaiprune.data.progress import only_bar
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, TokenAccuracy
 from xaiprune.session import about_references
@@ -110,14 +111,16 @@ class Trials:
             transient=True,
             disable=not console.is_terminal or not left or bool(heading),
         )
+        self._shown = ExitStack()
         self._task = self._bar.add_task(self._best_text(), total=now.done + left, completed=now.done)
 
     def __enter__(self) -> Trials:
-        self._bar.start()
+        self._shown.enter_context(only_bar())
+        self._shown.enter_context(self._bar)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        self._shown.close()
 
     def add(self, trial: FrozenTrial, done: int) -> None:
         """Show a trial that has ended."""

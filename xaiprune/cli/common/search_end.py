@@ -8,11 +8,11 @@ import optuna
 from rich.console import Console
 
 from xaiprune.cli.common.search_display import trial_text, value_or_state
-from xaiprune.config import Config, command, default_storage
+from xaiprune.config import Config, command
 from xaiprune.report import show_comparison
 from xaiprune.report.best_network import write_best_network
 from xaiprune.storage import shown
-from xaiprune.study import best_trial, recipe_of, save_best
+from xaiprune.study import best_trial, recipe_of, save_best, where_stored
 from xaiprune.trial import SearchSetup, saved
 
 
@@ -69,10 +69,7 @@ def report_command(config: Config) -> str:
 
 def _stored_where(config: Config) -> dict[str, str]:
     """The settings by which other tasks find the study and its folder."""
-    name = str(config.study.name)
-    found = {"study.name": name}
-    if config.study.storage != default_storage(name):
-        found["study.storage"] = shown(str(config.study.storage))
-    if config.output_dir != str(Path("studies") / name):
+    found = where_stored(config)
+    if config.output_dir != str(Path("studies") / str(config.study.name)):
         found["output_dir"] = str(config.output_dir)
     return found

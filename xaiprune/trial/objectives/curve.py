@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from xaiprune.evaluation.curve import trapezoid
 from xaiprune.registry import register_objective
 from xaiprune.trial.objective import Objective
 
@@ -27,6 +26,8 @@ class CurveTrapezoid(Objective):
 
     def combine(self, rates: Sequence[float], figures: Sequence[float]) -> float:
         """The area; with a single rate its top-1."""
+        from xaiprune.evaluation.curve import trapezoid
+
         return trapezoid(rates, figures)
 
     @classmethod
