@@ -128,7 +128,7 @@ class Outcome:
         (dense, full), (pruned, small) = self.before, self.after
         found = {}
         if dense is not None and pruned is not None:
-            measure = measure_of(self.session.dataset.test).partition(" ")[0]
+            measure = self.session.dataset.test.measure.partition(" ")[0]
             found[measure] = f"{dense.top1:.1%} -> {pruned.top1:.1%}"
         for name, whole, part in (
             ("parameters", full.params, small.params),
