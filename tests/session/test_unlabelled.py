@@ -139,7 +139,7 @@ def test_one_call_without_labels(network: SmallResNet, predictions: torch.Tensor
     assert "relevance of the network's own predictions (no labels)\n" in text
     assert "agreement with the dense network on the test split 100.0%" in text
     assert "top-1" not in text
-    assert "relevance of the labels\n" in repr(told)
+    assert "relevance of the labels\n" in str(told)
     with pytest.raises(XaipruneError, match=r"attribution\.target must be one of auto, labels, predicted"):
         xp.prune(network, data, 0.3, target="guessed")
 
@@ -170,11 +170,11 @@ def test_a_fit_on_fewer_images_than_channels_is_told(network: SmallResNet) -> No
     few = xp.prune(network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="linear")
     widest = max(own.channels for own in few.session.dense.inputs.values())
     assert widest > 4
-    assert f"fit       4 images for the {widest} channels that" in repr(few)
+    assert f"fit       4 images for the {widest} channels that" in str(few)
     many = OTHERS.repeat(1 + widest // len(OTHERS), 1, 1, 1)
     enough = xp.prune(
         network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="linear", calibration=many
     )
-    assert "fit  " not in repr(enough)
+    assert "fit  " not in str(enough)
     without = xp.prune(network, (IMAGES[:4], LABELS[:4]), 0.3, units="inner_filters", compensate="none")
-    assert "fit  " not in repr(without)
+    assert "fit  " not in str(without)
