@@ -44,6 +44,8 @@ def whole_recipe(study: optuna.Study, trial: FrozenTrial) -> Recipe:
     """All of a finished trial's recipe: what the space did not vary is as the study pruned."""
     recipe, prune = recipe_of(trial), stored_prune(study)
     inherited = {key: prune[key] for key in RECIPE_PRUNE if getattr(recipe, key) is None}
+    if inherited.get("multiple") == 1:  # so that recipes from before there was one keep their hash
+        del inherited["multiple"]
     kind = (stored_fingerprint(study) or {}).get("units", {}).get("kind")
     return replace(recipe, **inherited, rate=_rate_of(study, trial, recipe), units=kind)
 
