@@ -52,7 +52,10 @@ def whole_recipe(study: optuna.Study, trial: FrozenTrial) -> Recipe:
 def whole_proposal(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
     """The same as plain data, which needs no torch unless the objective is one that finds the rate."""
     found, prune = proposal_of(trial), stored_prune(study)
-    found |= {key: prune[key] for key in RECIPE_PRUNE if found.get(key) is None}
+    inherited = {key: prune[key] for key in RECIPE_PRUNE if found.get(key) is None}
+    if inherited.get("multiple") == 1:  # so that recipes from before there was one keep their hash
+        del inherited["multiple"]
+    found |= inherited
     found["rate"] = _rate_of(study, trial, found.get("rate"))
     kind = (stored_fingerprint(study) or {}).get("units", {}).get("kind")
     return found | {"units": kind}
