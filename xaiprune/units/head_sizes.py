@@ -84,9 +84,9 @@ def fit_(
                     _set_(shrunk, changes)
                     return
             _set_(trial, before)
-    how = "computes with its original number of heads" if failure else "computes something else without heads"
     raise XaipruneError(
-        f"{layer.name} ({type(shrunk).__name__}) {how}; they can only be masked"
+        f"{layer.name} ({type(shrunk).__name__}) computes with its original number of heads; "
+        "they can only be masked"
     ) from failure
 
 
@@ -183,7 +183,9 @@ def _inferred(method: FunctionType) -> FunctionType | None:
     if not sizes.found:
         return None
     ast.increment_lineno(tree, first - 1)
-    compiled = compile(ast.fix_missing_locations(tree), method.__code__.co_filename, "exec", dont_inherit=True)
+    compiled = compile(
+        ast.fix_missing_locations(tree), method.__code__.co_filename, "exec", dont_inherit=True
+    )
     (code,) = [
         each
         for each in compiled.co_consts
@@ -204,7 +206,9 @@ def _channels(definition: ast.FunctionDef) -> set[str]:
             last = target.elts[-1]
             if node.value.attr == "shape" and isinstance(last, ast.Name):
                 names.add(last.id)
-        elif isinstance(target, ast.Name) and isinstance(node.value, ast.BinOp) and _names(node.value) & names:
+        elif (
+            isinstance(target, ast.Name) and isinstance(node.value, ast.BinOp) and _names(node.value) & names
+        ):
             names.add(target.id)
     return names
 
@@ -236,4 +240,3 @@ class _Sizes(ast.NodeTransformer):
 
 def _is_inferred(node: ast.AST) -> bool:
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-
