@@ -58,10 +58,10 @@ class FromAttributes(FromInput):
 
 
 class Scaled(FromInput):
-    """Divides its output by the number of its heads, so that it computes something else with fewer."""
+    """Multiplies its values with the number of its heads, so that it computes something else with fewer."""
 
     def merge(self, x: Tensor) -> Tensor:
-        return x.transpose(1, 2) / self.num_heads
+        return x.transpose(1, 2) * self.num_heads
 
 
 class Indexed(FromInput):

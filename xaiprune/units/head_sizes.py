@@ -143,8 +143,8 @@ def _empty(original: type[nn.Module]) -> nn.Module:
 
 
 @cache
-def infer_sizes(original: type[nn.Module]) -> tuple[type[nn.Module], ...]:
-    """The subclass of a module's class that computes the same, but infers sizes from its projections' outputs.
+def infer_sizes(original: type[Any]) -> tuple[type[nn.Module], ...]:
+    """The subclass of a module's class that computes the same, but infers sizes of what it reshapes.
 
     In calls of ``reshape`` and ``view`` without a -1, the one size that was computed from the last size of a
     ``shape`` becomes -1. Where the original runs, that is the same number; so no output changes.
@@ -178,22 +178,25 @@ def _inferred(method: FunctionType) -> FunctionType | None:
     (definition,) = tree.body
     if not isinstance(definition, ast.FunctionDef) or definition.decorator_list or method.__closure__:
         return None
+    same = _code(tree, method)
+    if (same.co_code, same.co_names) != (method.__code__.co_code, method.__code__.co_names):
+        return None  # names of two underscores, or a file that has changed since
     sizes = _Sizes(_channels(definition))
     sizes.visit(definition)
     if not sizes.found:
         return None
     ast.increment_lineno(tree, first - 1)
-    compiled = compile(
-        ast.fix_missing_locations(tree), method.__code__.co_filename, "exec", dont_inherit=True
-    )
-    (code,) = [
-        each
-        for each in compiled.co_consts
-        if isinstance(each, CodeType) and each.co_name == method.__code__.co_name
-    ]
+    code = _code(ast.fix_missing_locations(tree), method)
     new = FunctionType(code, method.__globals__, method.__name__, method.__defaults__)
     new.__kwdefaults__ = method.__kwdefaults__
     return new
+
+
+def _code(tree: ast.Module, method: FunctionType) -> CodeType:
+    """What a method's definition compiles to."""
+    compiled = compile(tree, method.__code__.co_filename, "exec", dont_inherit=True)
+    codes = (each for each in compiled.co_consts if isinstance(each, CodeType))
+    return next(each for each in codes if each.co_name == method.__code__.co_name)
 
 
 def _channels(definition: ast.FunctionDef) -> set[str]:
@@ -224,7 +227,7 @@ class _Sizes(ast.NodeTransformer):
         self.channels = channels
         self.found = False
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - ast's name
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         """A call of ``reshape`` or ``view``."""
         self.generic_visit(node)
         of_shape = isinstance(node.func, ast.Attribute) and node.func.attr in ("reshape", "view")
