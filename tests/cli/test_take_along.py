@@ -112,7 +112,7 @@ def test_on_another_network_of_the_family(config: MakeConfig, tmp_path: Path, se
     other = compose(
         "prune",
         [
-            *("model=resnet18", "model.kwargs.num_classes=10", "model.kwargs.in_chans=3"),
+            *("model=resnet18", "model.pretrained=false", "model.kwargs.num_classes=10"),
             *(f"composite={file}", f"data.cache_dir={session_cache}", "data.image_size=32"),
             *("data.reference_per_class=1", "data.label_space=folders", "units=inner_filters", "device=cpu"),
         ],

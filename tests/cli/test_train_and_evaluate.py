@@ -77,6 +77,7 @@ def test_a_network_of_one_channel_gets_grey_pictures(resize, tmp_path, capsys):
 def test_pictures_have_no_four_channels(task, tmp_path, capsys):
     write_classes(tmp_path / "photos", ["a", "b"], 6)
     given = ["model=resnet10t", "data=image_folder", "data.root=photos", "data.cache_dir=cache", "device=cpu"]
+    given += ["model.pretrained=false"]
     assert main([task, *given, "model.kwargs={in_chans:4,num_classes:2}"]) == 2
     captured = capsys.readouterr()
     assert "reads images of 4 channels, pictures have 3" in captured.err + captured.out

@@ -95,7 +95,7 @@ def test_what_onnxruntime_does_not_run_is_one_clear_line(tmp_path, images, preci
 
 @every_precision
 def test_saved_and_loaded(tmp_path, precision):
-    model = xp.load_model("resnet10t", num_classes=5).to(precision)
+    model = xp.load_model("resnet10t", pretrained=False, num_classes=5).to(precision)
     images = torch.randn(2, 3, 32, 32)
     units = find_units(model, "inner_filters", example=images[:1])
     plan = make_plan({u.name: torch.rand(u.units) for u in units}, units, 0.1)

@@ -160,22 +160,35 @@ def test_offline_pretrained_names_the_way_out(monkeypatch, tmp_path):
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        XaipruneError, match=r"cannot download the weights of test_resnet.*model\.checkpoint=FILE"
-    ):
-        create(ModelConfig(name="test_resnet", pretrained=True))
+    for config in (ModelConfig(name="test_resnet"), ModelConfig(name="test_resnet", pretrained=True)):
+        with pytest.raises(
+            XaipruneError,
+            match=r"the weights of test_resnet.*model\.checkpoint=FILE, or model\.pretrained=false",
+        ):
+            load(config)
 
 
 def test_weights_that_timm_does_not_have():
     with pytest.raises(
         XaipruneError, match=r"cannot create model 'resnet18\.no_such_tag': Invalid pretrained tag"
     ):
-        create(ModelConfig(name="resnet18.no_such_tag", pretrained=True))
+        load(ModelConfig(name="resnet18.no_such_tag"))
+    with pytest.raises(XaipruneError, match="timm has no weights of resnet18_without; set model"):
+        load(ModelConfig(name="resnet18_without"))
+
+
+def test_weights_of_timm_with_other_classes_are_refused():
+    """Timm would give the network a random classifier without a word."""
+    with pytest.raises(
+        XaipruneError, match=r"timm's weights of test_resnet have 1,000 classes, not 7 \(model\.kw"
+    ):
+        load(ModelConfig(name="test_resnet", kwargs=KWARGS))
+    assert outputs(load(ModelConfig(name="test_resnet", pretrained=False, kwargs=KWARGS))) == 7
 
 
 def test_random_weights_are_mentioned(caplog):
-    load(ModelConfig(name="test_resnet"))
-    assert "test_resnet has random weights; set model.checkpoint=FILE or model.pretrained=true" in caplog.text
+    load(ModelConfig(name="test_resnet", pretrained=False))
+    assert "test_resnet has random weights, as model.pretrained=false asks for" in caplog.text
 
 
 @pytest.mark.parametrize(

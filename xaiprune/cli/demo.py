@@ -105,7 +105,7 @@ def closing(seconds: float) -> str:
             "      30 more trials of the first study",
             f"  {command} search experiment=digits_vgg prune.rate=0.7",
             "      another network",
-            f"  {command} search model=resnet18 model.pretrained=true data=image_folder data.root=FOLDER",
+            f"  {command} search model=resnet18 data=image_folder data.root=FOLDER",
             "      your own pictures: FOLDER holds one folder a class (wnids for an ImageNet network)",
         ]
     )

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xaiprune.config.fields import RULE, Rule
+from xaiprune.config.fields import RULE, Rule, rule_of
 from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, TEXT, check_model_name
 from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
@@ -20,8 +20,13 @@ Section = TypeVar("Section")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
-def check(config: Config, task: str) -> None:
+def check(config: Config, task: str, *, whole: bool = True) -> None:
     """Refuse values that no run of ``task`` could use, before any work starts.
+
+    Args:
+        config: Composed.
+        task: That runs.
+        whole: Network and images are all known; False: a study may still say which they are.
 
     Raises:
         XaipruneError: Names the key, what it must be, and what it is.
@@ -36,7 +41,7 @@ def check(config: Config, task: str) -> None:
         if config.model.pruned is None:
             check_model_name(config.model.name)
         _check_files(config)
-        if task != "train":
+        if task != "train" and whole:
             _check_digits(config)
 
 
@@ -88,7 +93,7 @@ def _rules(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
         if is_dataclass(value):
             yield from _rules(value, f"{prefix}{item.name}.")
         elif RULE in item.metadata:
-            yield f"{prefix}{item.name}", value, item.metadata[RULE]
+            yield f"{prefix}{item.name}", value, rule_of(item, value)
 
 
 def _check_image_geometry(data: DataConfig) -> None:
@@ -162,7 +167,7 @@ def _check_digits(config: Config) -> None:
     if model.name in DIGITS_NETWORKS and not own_weights and config.data.source != "digits":
         raise XaipruneError(
             f"model={model.name} is trained on digits, but data.source is {config.data.source}; "
-            "set model=NAME with model.pretrained=true or model.checkpoint=FILE"
+            "set model=NAME, or model.checkpoint=FILE for weights of your own"
         )
 
 

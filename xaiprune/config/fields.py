@@ -6,8 +6,9 @@ OmegaConf checks types; ranges and choices are kept in the dataclass field's met
 
 from collections import ChainMap
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import Field, dataclass, field
+from numbers import Integral
+from typing import Any, get_args
 
 from xaiprune.registry import Registry
 
@@ -32,6 +33,18 @@ class Rule:
     def text(self) -> str:
         """Completes "KEY must be ..." in the error."""
         return self.description or f"one of {', '.join(self.choices)}"
+
+
+def rule_of(item: Field[Any], value: Any) -> Rule:
+    """What a value of a schema's field must satisfy: of counts first of all that it is a whole number.
+
+    The command line's values have their type already; those of recipe files and of Python may have any.
+    """
+    counts = int in (get_args(item.type) or (item.type,))
+    if counts and (isinstance(value, bool) or not isinstance(value, Integral)):
+        return Rule(lambda _: False, "a whole number")
+    rule: Rule = item.metadata[RULE]
+    return rule
 
 
 def one_of(default: str | None, *choices: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from xaiprune.config.fields import RULE, Rule
+from xaiprune.config.fields import Rule, rule_of
 from xaiprune.config.overrides import overridden_keys
 from xaiprune.config.renamed import current_names
 from xaiprune.config.schema import (
@@ -23,6 +23,7 @@ from xaiprune.config.schema import (
 from xaiprune.errors import XaipruneError, did_you_mean
 
 RECIPE_SCHEMA = "xaiprune/recipe/1"
+AUTO_RECIPE, PAPER_RECIPE = "auto", "paper"  # what ``recipe=`` takes beside files and presets
 COMPOSITE_SCHEMA = "xaiprune/composite/1"  # also what recipes were stored in first, beside their provenance
 
 # Entry of a recipe -> the key that replaces it.
@@ -41,6 +42,7 @@ RECIPE_KEYS = {
     "bn": "prune.bn",
     "rounds": "prune.rounds",
     "budget": "prune.budget",
+    "multiple": "prune.multiple",
     "rate": "prune.rate",
     "units": "units.kind",
 }
@@ -265,7 +267,7 @@ def _check_value(where: str, name: str, value: Any) -> None:
         rule = Rule(lambda given: isinstance(given, str), "the name of a unit kind")
     else:
         section, field = RECIPE_KEYS[name].split(".")
-        rule = next(f for f in fields(_SECTIONS[section]) if f.name == field).metadata[RULE]
+        rule = rule_of(next(item for item in fields(_SECTIONS[section]) if item.name == field), value)
     if not _allows(rule, value):
         raise XaipruneError(f"{where} must be {rule.text}, got {value}")
 

@@ -23,7 +23,8 @@ class ModelConfig:
             small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
         path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with
             a GGUF file, or a name on the hub.
-        pretrained: Take timm's weights from the hub.
+        pretrained: Take timm's weights from the hub. None: unless there is a checkpoint; a network to be
+            trained starts with random weights. False: random weights.
         checkpoint: Weights file, safetensors or torch (opened with ``weights_only``).
         kwargs: Further arguments of ``timm.create_model``, for example ``{num_classes: 10}``.
         pruned: Folder of a pruned network; replaces all of the above.
@@ -31,7 +32,7 @@ class ModelConfig:
 
     name: str = MISSING
     path: str | None = None
-    pretrained: bool = False
+    pretrained: bool | None = None
     checkpoint: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     pruned: str | None = None
@@ -144,7 +145,8 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    Budget, scope, order, compensation, BatchNorm and rounds are the recipe's where they are not set.
+    Budget, scope, multiple, order, compensation, BatchNorm and rounds are the recipe's where they are not
+    set.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.
@@ -154,6 +156,9 @@ class PruneConfig:
             with all removed units together (``joint``). With ``error`` that decides between layers, too.
         relevance_per: Rank units by their relevance, or by relevance per parameter or MAC that they cost.
         min_units: Units that every layer keeps.
+        multiple: Every layer that becomes smaller keeps a multiple of so many channels (or all of them),
+            which CPU kernels work on in blocks. Which layers round up and which down, the ranking decides;
+            the rate holds to the nearest that is possible. 1: any number.
         compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
         bn: Keep BatchNorm's statistics, or replace them by the pruned network's, estimated on the references.
@@ -173,6 +178,7 @@ class PruneConfig:
     order: str | None = one_of(None, "score", "joint", "error")
     relevance_per: str | None = one_of(None, "unit", "params", "macs")
     min_units: int = within(1, 0)
+    multiple: int | None = within(None, 1)
     compensate: str | None = one_of(None, "none", "mean", "linear")
     coupled: str = one_of("mask", "mask", "group")
     bn: str | None = one_of(None, "keep", "recalibrate")
@@ -192,6 +198,7 @@ class CompletePruneConfig(PruneConfig):
 
     budget: str = "units"
     scope: str = "global"
+    multiple: int = 1
     order: str = "score"
     relevance_per: str = "unit"
     compensate: str = "none"

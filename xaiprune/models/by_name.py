@@ -14,14 +14,15 @@ from xaiprune.models.preprocess import outputs, preprocess
 
 
 def load_model(
-    name: str, *, checkpoint: str | Path | None = None, pretrained: bool = False, **kwargs: Any
+    name: str, *, checkpoint: str | Path | None = None, pretrained: bool | None = None, **kwargs: Any
 ) -> nn.Module:
     """A timm classifier or one of the digits networks, float32, in eval mode, on the CPU.
 
     Args:
         name: timm's name, or ``digits_vgg``, ``digits_resnet``, ``digits_vit``.
         checkpoint: Weights (safetensors, or torch opened with ``weights_only``).
-        pretrained: Take timm's weights from the hub.
+        pretrained: Take timm's weights from the hub; None: unless there is a checkpoint. False: random
+            weights.
         kwargs: Further arguments of ``timm.create_model`` (``num_classes=10``).
 
     Raises:

@@ -1,6 +1,7 @@
 """From a configuration to a network with its weights."""
 
 import logging
+from dataclasses import replace
 
 import timm
 from huggingface_hub.errors import HfHubHTTPError
@@ -12,6 +13,8 @@ from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.digits import TRAINING_RECIPES, trained_weights
 from xaiprune.models.hub import without_retries
 from xaiprune.models.language import open_language_model
+
+_WAYS_OUT = "set model.checkpoint=FILE, or model.pretrained=false for random weights"
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +32,18 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     """
     if config.name == HUGGING_FACE:
         return open_language_model(required_path(config)).model
+    if config.name not in TRAINING_RECIPES:
+        if config.pretrained is None:
+            config = replace(config, pretrained=config.checkpoint is None)
+        if config.pretrained:
+            _require_weights(config, num_classes)
     model = create(config, num_classes)
     if config.checkpoint is not None:
         load_checkpoint_(model, config.checkpoint)
     elif config.name in TRAINING_RECIPES:
         load_checkpoint_(model, trained_weights(config.name, cache=cache))
     elif not config.pretrained:
-        log.warning("%s has random weights; set model.checkpoint=FILE or model.pretrained=true", config.name)
+        log.warning("%s has random weights, as model.pretrained=false asks for", config.name)
     return model.float().eval()
 
 
@@ -51,7 +59,7 @@ def required_path(config: ModelConfig) -> str:
 
 
 def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
-    """The architecture, with timm's weights if ``model.pretrained`` is set.
+    """The architecture, with timm's weights if ``model.pretrained`` is true, else with random ones.
 
     Raises:
         XaipruneError: Unknown name, arguments it does not take, or weights that cannot be loaded.
@@ -65,14 +73,29 @@ def create(config: ModelConfig, num_classes: int | None = None) -> nn.Module:
         kwargs.setdefault("num_classes", num_classes)
     try:
         with without_retries():
-            return timm.create_model(config.name, pretrained=config.pretrained, **kwargs)
+            return timm.create_model(config.name, pretrained=bool(config.pretrained), **kwargs)
     except TypeError as error:
         raise XaipruneError(f"model.kwargs: {config.name} does not take them ({error})") from error
     except (OSError, HfHubHTTPError) as error:
         raise XaipruneError(
-            f"cannot download the weights of {config.name} (offline?); set model.checkpoint=FILE in place of "
-            "model.pretrained=true"
+            f"cannot download the weights of {config.name} (offline?); {_WAYS_OUT}"
         ) from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise XaipruneError(f"cannot create model '{config.name}': {reason[:300]}") from error
+
+
+def _require_weights(config: ModelConfig, num_classes: int | None) -> None:
+    """Timm would make up for weights that it does not have by random ones."""
+    try:
+        found = timm.get_pretrained_cfg(config.name, allow_unregistered=True)
+    except RuntimeError:  # no such weights: timm says so when it creates the network
+        return
+    if found is None or not found.has_weights:
+        raise XaipruneError(f"timm has no weights of {config.name}; {_WAYS_OUT}")
+    wanted = config.kwargs.get("num_classes", num_classes)
+    if wanted not in (None, found.num_classes):
+        raise XaipruneError(
+            f"timm's weights of {config.name} have {found.num_classes:,} classes, not {wanted:,} "
+            f"(model.kwargs.num_classes); {_WAYS_OUT}"
+        )

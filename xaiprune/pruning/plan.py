@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
+from xaiprune.pruning.choice import lowest, steps
 from xaiprune.units import UnitLayer
 
 SCHEMA = "xaiprune/plan/1"
@@ -33,6 +33,7 @@ class Plan:
         scope: ``global`` or ``layer``.
         min_units: Units that every layer keeps, at least.
         network: Fingerprint of the network that the plan was made for; None if unknown.
+        multiple: Of channels, that every layer keeps.
     """
 
     removed: dict[str, tuple[int, ...]]
@@ -43,6 +44,7 @@ class Plan:
     scope: str = "global"
     min_units: int = 1
     network: str | None = None
+    multiple: int = 1
     _hash: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
@@ -118,6 +120,7 @@ class Plan:
             "budget": self.budget,
             "scope": self.scope,
             "floor": self.min_units,
+            **({} if self.multiple == 1 else {"multiple": self.multiple}),
             "layers": {
                 name: {"units": total, "removed": list(self.removed[name])}
                 for name, total in self.totals.items()
@@ -190,6 +193,7 @@ def plan_from_dict(content: object, source: str) -> Plan:
             scope=str(content["scope"]),
             min_units=int(content["floor"]),
             network=content.get("network"),
+            multiple=int(content.get("multiple", 1)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise XaipruneError(f"{source} is not a complete plan ({error!r}); make it again") from error
@@ -206,6 +210,7 @@ def make_plan(
     costs: Mapping[str, Tensor] | None = None,
     network: str | None = None,
     groups: Sequence[Sequence[str]] = (),
+    multiple: int = 1,
 ) -> Plan:
     """Choose the units to remove: the lowest scores first, until the rate is reached.
 
@@ -213,6 +218,10 @@ def make_plan(
     layers, then of units; a layer that has only `min_units` left keeps them), so plans at rising rates are
     nested. Of N units floor(rate * N + 0.5) are removed. With a budget of params or MACs, as many are removed
     as bring the removed cost nearest to ``rate`` times the cost of all units.
+
+    With a multiple above 1 the units of a layer leave in blocks, so that a multiple of channels is kept
+    (`xaiprune.pruning.choice`); a layer that has fewer keeps all. Blocks are ranked by their mean score, and
+    the rate is met to half a block.
 
     Args:
         scores: Unit layer name -> (units,), higher = more relevant.
@@ -225,12 +234,13 @@ def make_plan(
         network: Fingerprint of the network, kept in the plan.
         groups: Layers that share their channels (`xaiprune.pruning.couple`): their scores and costs are
             summed, and a unit is removed from all of them or from none.
+        multiple: Every layer whose tensors shrink keeps a multiple of so many channels, or all of them.
 
     Raises:
-        XaipruneError: If an argument is out of range, scores are missing or not finite, or `min_units` does
-            not let the rate be reached.
+        XaipruneError: If an argument is out of range, scores are missing or not finite, or `min_units` and
+            `multiple` do not let the rate be reached.
     """
-    _check_arguments(rate, budget, scope, min_units)
+    _check_arguments(rate, budget, scope, min_units, multiple)
     names = [layer.name for layer in units]
     totals = {layer.name: layer.units for layer in units}
     values = {layer.name: _layer_values("score", scores, layer) for layer in units}
@@ -244,8 +254,9 @@ def make_plan(
     members = {group[0]: tuple(group) for group in groups}
     values, prices = _summed(values, groups), _summed(prices, groups)
     ranked = [name for name in names if name in values]
+    block = steps(units, multiple, groups)
     for part in [[name] for name in ranked] if scope == "layer" else [ranked]:
-        for name, unit in _chosen(part, values, prices, rate, min_units):
+        for name, unit in lowest(values, prices, rate, min_units=min_units, steps=block, names=part):
             for member in members.get(name, (name,)):
                 removed[member].append(unit)
     kinds = dict.fromkeys(layer.kind for layer in units)
@@ -258,6 +269,7 @@ def make_plan(
         scope=scope,
         min_units=min_units,
         network=network,
+        multiple=multiple,
     )
 
 
@@ -294,7 +306,7 @@ def _summed(values: Mapping[str, Tensor], groups: Sequence[Sequence[str]]) -> di
     return merged
 
 
-def _check_arguments(rate: float, budget: str, scope: str, min_units: int) -> None:
+def _check_arguments(rate: float, budget: str, scope: str, min_units: int, multiple: int) -> None:
     if not (isinstance(rate, int | float) and 0 <= rate < 1):
         raise XaipruneError(f"prune.rate={rate} is out of range; it is a fraction, 0 <= rate < 1")
     if budget not in BUDGETS:
@@ -303,6 +315,8 @@ def _check_arguments(rate: float, budget: str, scope: str, min_units: int) -> No
         raise XaipruneError(f"prune.scope={scope} is unknown; choose one of {', '.join(SCOPES)}")
     if min_units < 0:
         raise XaipruneError(f"prune.min_units={min_units} is out of range; it counts units, from 0")
+    if multiple < 1:
+        raise XaipruneError(f"prune.multiple={multiple} is out of range; it counts channels, from 1")
 
 
 def _layer_values(what: str, values: Mapping[str, Tensor], layer: UnitLayer) -> Tensor:
@@ -319,42 +333,3 @@ def _layer_values(what: str, values: Mapping[str, Tensor], layer: UnitLayer) -> 
     if not bool(found.isfinite().all()):
         raise XaipruneError(f"a {what} in {layer.name} is not finite; the ranking failed there")
     return found
-
-
-def _chosen(
-    names: Sequence[str],
-    scores: Mapping[str, Tensor],
-    prices: Mapping[str, Tensor],
-    rate: float,
-    min_units: int,
-) -> list[tuple[str, int]]:
-    """The units to remove, in the order in which they are removed."""
-    if rate == 0:
-        return []
-    layer_of = [(name, unit) for name in names for unit in range(len(scores[name]))]
-    joined = torch.cat([scores[name] for name in names])
-    left = {name: len(scores[name]) for name in names}
-    total = sum(float(prices[name].sum()) for name in names)
-    target = rate * total * (1 + 1e-12)  # 0.3 * 10 is a little below 3
-    spent = 0.0
-    chosen: list[tuple[str, int]] = []
-    for position in torch.argsort(joined, stable=True).tolist():
-        name, unit = layer_of[position]
-        price = float(prices[name][unit])
-        if spent + price / 2 > target:
-            return chosen
-        if left[name] > min_units:
-            left[name] -= 1
-            spent += price
-            chosen.append((name, unit))
-    if target - spent > _half_price(prices, names):
-        kept = sum(left.values())
-        raise XaipruneError(
-            f"prune.rate={rate} cannot be reached: with prune.min_units={min_units}, {kept} units in "
-            f"{len(names)} layers have to be kept; lower the rate or prune.min_units"
-        )
-    return chosen
-
-
-def _half_price(prices: Mapping[str, Tensor], names: Sequence[str]) -> float:
-    return max(float(prices[name].max()) for name in names) / 2 + math.ulp(1.0)

@@ -15,11 +15,8 @@ from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import BN, BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
+from xaiprune.recipe.written import OPTIONAL
 from xaiprune.units import UnitLayer
-
-# Stored only where they are set, so that recipes from before there was one keep their hash; files have them
-# in this order.
-_OPTIONAL = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 
 _NAMED = 4  # entries of single layers that are spelled out
 
@@ -47,6 +44,7 @@ class Recipe:
         rounds: As ``prune.rounds``.
         sequential: As ``prune.sequential``.
         bn: As ``prune.bn``.
+        multiple: As ``prune.multiple``.
         units: The unit kind that it ranks; None: whichever is asked for.
         about: Where it comes from, for people; not stored, and without effect on equality.
     """
@@ -65,6 +63,7 @@ class Recipe:
     bn: str | None = None
     relevance_per: str | None = None
     budget: str | None = None
+    multiple: int | None = None
     units: str | None = None
     about: str = field(default="", compare=False, repr=False)
 
@@ -82,6 +81,8 @@ class Recipe:
                 raise XaipruneError(f"recipe: {key} must be one of {', '.join(choices)}, got '{value}'")
         if self.rounds is not None and self.rounds < 1:
             raise XaipruneError(f"recipe: rounds must be at least 1, got {self.rounds}")
+        if self.multiple is not None and self.multiple < 1:
+            raise XaipruneError(f"recipe: multiple must be at least 1, got {self.multiple}")
         for name, factor in self.scale.items():
             if not (factor > 0 and math.isfinite(factor)):
                 raise XaipruneError(f"recipe: scale.{name} must be a factor above zero, got {factor}")
@@ -94,7 +95,7 @@ class Recipe:
     @property
     def settings(self) -> dict[str, Any]:
         """The optional fields that are set, as plain data."""
-        found = {key: getattr(self, key) for key in _OPTIONAL}
+        found = {key: getattr(self, key) for key in OPTIONAL}
         return {
             key: dict(value) if key == "scale" else value
             for key, value in found.items()
@@ -195,7 +196,7 @@ class Recipe:
             raise XaipruneError(f"{source}: has no {error.args[0]}, so it is no recipe for scores") from None
         if start not in get_args(Start):
             raise XaipruneError(f"{source}: start must be one of {', '.join(get_args(Start))}, got '{start}'")
-        optional = {key: data[key] for key in _OPTIONAL if key in data}
+        optional = {key: data[key] for key in OPTIONAL if key in data}
         return cls(composite_from_dict(composite, source), start, Aggregation(**aggregation), **optional)
 
     def summary(self) -> str:
@@ -231,6 +232,8 @@ class Recipe:
         if self.rate is not None:
             of = "" if self.budget in (None, "units") else f" of {self.budget}"
             parts.append(f"rate {self.rate:.3g}{of}")
+        if self.multiple not in (None, 1):
+            parts.append(f"multiples of {self.multiple} channels")
         return "; ".join(parts)
 
     def __str__(self) -> str:

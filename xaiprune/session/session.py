@@ -246,7 +246,7 @@ class PruningSession:
         """
         prune = self.prune
         options: dict[str, Any] = {
-            **{key: getattr(prune, key) for key in ("budget", "scope", "min_units")},
+            **{key: getattr(prune, key) for key in ("budget", "scope", "min_units", "multiple")},
             "costs": None if prune.budget == "units" else self.dense.unit_costs(prune.budget),
             "network": self.network,
             "groups": self.dense.coupled if prune.coupled == "group" else (),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from xaiprune.config import CompletePruneConfig, Config, current_names
 from xaiprune.errors import XaipruneError
-from xaiprune.session import PruningSession
-from xaiprune.trial import SearchSetup
+
+if TYPE_CHECKING:
+    from xaiprune.session import PruningSession
+    from xaiprune.trial import SearchSetup
 
 _SHOWN = 6  # differences named in the error
 
@@ -42,7 +44,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
     """
     prune = {key: getattr(session.prune, key) for key in ("rate", "budget", "scope", "min_units")}
     plain = CompletePruneConfig()
-    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per"):
+    for key in ("compensate", "sequential", "coupled", "bn", "rounds", "order", "relevance_per", "multiple"):
         # Defaults are left out, so that old studies still match after a setting is added.
         if (value := getattr(session.prune, key)) != getattr(plain, key):
             prune[key] = value

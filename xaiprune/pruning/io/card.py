@@ -20,7 +20,8 @@ def card(name: str, content: Mapping[str, Any], plan: Plan, notes: Sequence[str]
         "",
         f"`{content['architecture']}` with {plan.n_removed} of {plan.n_units} {plan.kind} removed "
         f"(rate {plan.rate:g} of {plan.budget}, {plan.scope} ranking, "
-        f"at least {plan.min_units} kept per layer).",
+        f"at least {plan.min_units} kept per layer"
+        f"{f', in multiples of {plan.multiple} channels' if plan.multiple > 1 else ''}).",
         "",
     ]
     if content["numbers"]:
