@@ -11,7 +11,6 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import chain, combinations
 from types import CodeType, FunctionType
 from typing import Any
@@ -127,6 +126,10 @@ def _set_(module: nn.Module, changes: Sequence[_Change]) -> list[_Change]:
     return before
 
 
+# One class for each, so that copies have the same.
+_INFERRING: dict[type[nn.Module], tuple[type[nn.Module], ...]] = {}
+
+
 class InferredSizes(nn.Module):
     """Base of the classes of `infer_sizes`; copying and pickling finds them by the original class."""
 
@@ -142,8 +145,7 @@ def _empty(original: type[nn.Module]) -> nn.Module:
     return kind.__new__(kind)
 
 
-@cache
-def infer_sizes(original: type[Any]) -> tuple[type[nn.Module], ...]:
+def infer_sizes(original: type[nn.Module]) -> tuple[type[nn.Module], ...]:
     """The subclass of a module's class that computes the same, but infers sizes of what it reshapes.
 
     In calls of ``reshape`` and ``view`` without a -1, the one size that was computed from the last size of a
@@ -155,6 +157,12 @@ def infer_sizes(original: type[Any]) -> tuple[type[nn.Module], ...]:
     Returns:
         One class, or none where there is no such call.
     """
+    if original not in _INFERRING:
+        _INFERRING[original] = _subclass(original)
+    return _INFERRING[original]
+
+
+def _subclass(original: type[nn.Module]) -> tuple[type[nn.Module], ...]:
     methods: dict[str, Any] = {}
     for name in dir(original):
         method = inspect.getattr_static(original, name)
