@@ -10,6 +10,7 @@ from xaiprune.units.costs import unit_costs
 from xaiprune.units.cutting import FORWARD_ERRORS, cut_, merged
 from xaiprune.units.find import find_units
 from xaiprune.units.flow import Flow, Op, default_example, device_of, trace
+from xaiprune.units.head_sizes import infer_sizes
 from xaiprune.units.heads import record_calls, shrink_heads_
 from xaiprune.units.image_axis import ImageAxis, find_image_axis, image_axes
 from xaiprune.units.layer import UnitLayer
@@ -46,6 +47,7 @@ __all__ = [
     "find_units",
     "image_axes",
     "in_execution_order",
+    "infer_sizes",
     "is_classifier",
     "is_linear",
     "layer_calls",

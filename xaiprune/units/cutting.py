@@ -1,6 +1,8 @@
 """Cuts positions out of a network's tensors, and finds out beforehand whether it still runs then."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -75,31 +77,45 @@ def why_uncuttable(flow: Flow, slices: Mapping[str, Slices]) -> dict[str, str]:
         slices: Unit layer -> its tensors.
     """
     if new := [name for name in slices if name not in flow.uncuttable]:
-        _try(flow, slices, new)
+        _try(flow, copied(flow.modules[""]), slices, new)
     return {name: flow.uncuttable[name] for name in slices}
 
 
-def _try(flow: Flow, slices: Mapping[str, Slices], names: Sequence[str]) -> None:
-    reason = _failure(flow, [slices[name] for name in names])
+def _try(flow: Flow, model: nn.Module, slices: Mapping[str, Slices], names: Sequence[str]) -> None:
+    reason = _failure(flow, model, [slices[name] for name in names])
     if reason and len(names) > 1:
-        _try(flow, slices, names[: len(names) // 2])
-        _try(flow, slices, names[len(names) // 2 :])
+        _try(flow, model, slices, names[: len(names) // 2])
+        _try(flow, model, slices, names[len(names) // 2 :])
     else:
         flow.uncuttable.update(dict.fromkeys(names, reason))
 
 
-def _failure(flow: Flow, slices: Iterable[Slices]) -> str:
+def _failure(flow: Flow, model: nn.Module, slices: Iterable[Slices]) -> str:
     """Why the forward fails without the first unit of each layer; empty if it does not."""
-    model = copied(flow.modules[""])
     running: Sequence[str] = ()
     try:
-        cut_(model, merged(each.cuts([0]) for each in slices))
-        with evaluating(model), torch.no_grad(), running_modules(model) as running:
-            run(model, flow.example)
+        with _restored(model):
+            cut_(model, merged(each.cuts([0]) for each in slices))
+            with evaluating(model), torch.no_grad(), running_modules(model) as running:
+                run(model, flow.example)
     except Exception:  # whatever a forward may raise
         where = running[-1] if running and running[-1] else "the network"
         return f"{where} computes with its original number of channels"
     return ""
+
+
+@contextmanager
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Afterwards all modules have the attributes and tensors from before; a copy would take far longer."""
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    for _, kept in before:
+        kept |= {key: copy(value) for key, value in kept.items() if isinstance(value, dict | list)}
+    try:
+        yield
+    finally:
+        for module, kept in before:
+            vars(module).clear()
+            vars(module).update(kept)
 
 
 def merged(cuts: Iterable[Cuts]) -> Cuts:

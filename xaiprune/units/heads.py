@@ -17,12 +17,10 @@ from xaiprune.forward import Inputs, evaluating, explained, run
 from xaiprune.units.copying import copied
 from xaiprune.units.cutting import FORWARD_ERRORS, set_sizes_
 from xaiprune.units.flow import Flow
+from xaiprune.units.head_sizes import KEY_COUNTS, fit_, set_sizes_of_heads_
 from xaiprune.units.layer import UnitLayer
 from xaiprune.units.weights import is_linear, weight_dim, weight_of
 
-_HEAD_COUNTS = ("num_heads", "n_heads", "heads", "num_attention_heads")
-_WIDTHS = ("attn_dim", "all_head_dim", "inner_dim", "all_head_size", "split_size")
-_KEY_COUNTS, _QUERIES_OF_A_KEY = "num_key_value_heads", "num_key_value_groups"
 # Positional and keyword arguments of one call of a module.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -137,9 +135,11 @@ def shrink_heads_(model: nn.Module, layer: UnitLayer, removed: Sequence[int], ca
         shrunk, f"{projection}.weight", weight_dim(module.get_submodule(projection), 1), layer.channels(kept)
     )
     left = sum(not set(kept).isdisjoint(group) for group in groups)
-    _set_sizes_(shrunk, layer, len(kept), left)
+    set_sizes_of_heads_(shrunk, layer, len(kept), left)
     _configure_(shrunk, module, call, len(kept), left)
-    _check_forward(shrunk, layer, call)
+    masked = copied(module).double()
+    weight_of(masked.get_submodule(projection))[:, layer.channels(removed)] = 0
+    fit_(shrunk, masked, layer, len(kept), _random_call(call))
     parent, _, child = layer.name.rpartition(".")
     setattr(model.get_submodule(parent), child, shrunk)
     return tuple(head for head in removed if head not in set(zeroed))
@@ -227,8 +227,10 @@ def _add_silent_(owners: dict[str, tuple[int, Tensor]], module: nn.Module, silen
     ]
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     for name in [*silent, *buffers]:
-        if name in tensors and tensors[name].ndim == 1 and len(tensors[name]) in lengths:
-            owners[name] = lengths[len(tensors[name])]
+        tensor = tensors.get(name)
+        # Integers are indices.
+        if tensor is not None and tensor.is_floating_point() and tensor.ndim == 1 and len(tensor) in lengths:
+            owners[name] = lengths[len(tensor)]
 
 
 def _probe(
@@ -252,13 +254,7 @@ def _probe(
             child.register_forward_hook(keep)
     module.get_submodule(projection).register_forward_pre_hook(lambda _, args: merged.append(args[0]))
     tensors = {name: tensor.requires_grad_() for name, tensor in module.named_parameters()}
-    args, kwargs = call
-    # Only the tokens are replaced (wherever they are given); masks and position tables keep their values.
-    tokens = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
-    if tokens is not None and tokens.is_floating_point():
-        random = _random(tokens).requires_grad_()
-        args, kwargs = tree_map(lambda value: random if value is tokens else value, (args, kwargs))
-    args, kwargs = tree_map(_double, (args, kwargs))
+    args, kwargs = _random_call(call)
     module(*args, **kwargs)
     # Linear layers that the module never calls (BEiT's qkv) are functions of their weights.
     called = [module.get_submodule(name) for name in (*outputs, projection)]
@@ -268,6 +264,17 @@ def _probe(
         {name: each for name, each in tensors.items() if id(each) not in of_linear | after},
         merged[0],
     )
+
+
+def _random_call(call: Call) -> Call:
+    """The call in float64 with random tokens, wherever these are given; masks and position tables stay."""
+    args, kwargs = call
+    tokens = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+    if tokens is not None and tokens.is_floating_point():
+        random = _random(tokens).requires_grad_()
+        args, kwargs = tree_map(lambda value: random if value is tokens else value, (args, kwargs))
+    args, kwargs = tree_map(_double, (args, kwargs))
+    return args, kwargs
 
 
 def _random(like: Tensor) -> Tensor:
@@ -306,20 +313,6 @@ def _slice_(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
         set_sizes_(parent)
 
 
-def _set_sizes_(module: nn.Module, layer: UnitLayer, heads: int, groups: int) -> None:
-    """The numbers that attention modules keep: of heads, of groups of heads, and of channels."""
-    for part in module.modules():
-        shared = getattr(part, _QUERIES_OF_A_KEY, 1)
-        keys = layer.units // shared
-        new = dict.fromkeys(_HEAD_COUNTS, (layer.units, heads))
-        new |= dict.fromkeys(_WIDTHS, (layer.units * layer.width, heads * layer.width))
-        left = keys if keys == 1 else groups  # keys and values of all heads stay
-        new |= {_KEY_COUNTS: (keys, left), _QUERIES_OF_A_KEY: (shared, heads // left)}
-        for attribute, (before, after) in new.items():
-            if vars(part).get(attribute) == before:
-                setattr(part, attribute, after)
-
-
 def _configure_(shrunk: nn.Module, module: nn.Module, call: Call, heads: int, groups: int) -> None:
     """Give the parts of a module transformers' configuration again, which the whole network shares.
 
@@ -337,7 +330,7 @@ def _configure_(shrunk: nn.Module, module: nn.Module, call: Call, heads: int, gr
         shrunk(*call[0], **call[1])
     except FORWARD_ERRORS:
         for part, config in parts:
-            keys = getattr(config, _KEY_COUNTS, None)
+            keys = getattr(config, KEY_COUNTS, None)
             _set_counts_(part.config, heads, keys if keys == 1 else groups)
     else:
         for part, config in parts:
@@ -345,17 +338,7 @@ def _configure_(shrunk: nn.Module, module: nn.Module, call: Call, heads: int, gr
 
 
 def _set_counts_(config: Any, heads: int | None, keys: int | None) -> None:
-    for name, count in (("num_attention_heads", heads), (_KEY_COUNTS, keys)):
+    for name, count in (("num_attention_heads", heads), (KEY_COUNTS, keys)):
         stored = getattr(config, "attribute_map", {}).get(name, name)
         if stored in vars(config):
             vars(config)[stored] = count
-
-
-def _check_forward(module: nn.Module, layer: UnitLayer, call: Call) -> None:
-    try:
-        module(*call[0], **call[1])
-    except FORWARD_ERRORS as error:
-        raise XaipruneError(
-            f"{layer.name} ({type(module).__name__}) computes with its original number of heads; "
-            "they can only be masked"
-        ) from error

@@ -16,7 +16,7 @@ from xaiprune.files import replacing, replacing_folder
 from xaiprune.models import create, description_of, network_of, write_for_transformers
 from xaiprune.pruning.io.card import card
 from xaiprune.pruning.plan import Plan, plan_from_dict
-from xaiprune.pruning.removal import replace_multihead_
+from xaiprune.pruning.removal import replace_attention_
 
 SCHEMA = "xaiprune/pruned/1"
 WEIGHTS, PLAN, CARD = "model.safetensors", "plan.json", "card.md"
@@ -71,7 +71,7 @@ def save_pruned(
         "numbers": dict(numbers or {}),
     }
     tensors = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+        name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(model, fresh).items()
     }
     with replacing_folder(folder) as unfinished:
         if architecture == HUGGING_FACE:
@@ -158,12 +158,13 @@ def _build(name: str, kwargs: dict[str, Any], replaced: Sequence[str], source: s
     """The dense architecture, with the attention modules replaced that are replaced in the pruned network."""
     try:
         if name == HUGGING_FACE:
-            return network_of(kwargs)
-        model = create(ModelConfig(name=name, kwargs=kwargs)).eval()
+            model = network_of(kwargs)
+        else:
+            model = create(ModelConfig(name=name, kwargs=kwargs)).eval()
     except XaipruneError as error:
         raise XaipruneError(f"{source}: {error}") from error
     for module in replaced:
-        replace_multihead_(model, module)
+        replace_attention_(model, module)
     return model
 
 
@@ -211,6 +212,16 @@ def _set_sizes_(model: nn.Module, sizes: Mapping[str, Mapping[str, Any]], folder
             setattr(modules[name], key, new)
 
 
+def _tensors(model: nn.Module, fresh: nn.Module) -> dict[str, Tensor]:
+    """The state, and the buffers that are no part of it whose sizes differ from the dense network's."""
+    before, state = dict(fresh.named_buffers()), model.state_dict()
+    return state | {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name not in state and name in before and before[name].shape != buffer.shape
+    }
+
+
 def _set_tensors_(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Give every parameter and buffer its saved tensor, whatever shape it had before."""
     missing = sorted(set(model.state_dict()) - set(tensors))
@@ -232,6 +243,7 @@ def _set_tensors_(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path)
 
 def _check_same(loaded: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     state = loaded.state_dict()
+    state |= {name: buffer for name, buffer in loaded.named_buffers() if name in tensors}
     if set(state) != set(tensors) or any(not torch.equal(state[name], tensors[name]) for name in tensors):
         raise XaipruneError("the pruned network does not load back as it was saved; nothing was written")
 

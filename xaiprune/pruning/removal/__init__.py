@@ -1,6 +1,6 @@
 """Makes networks smaller: cuts channels and heads out of tensors, or zeroes them where that is impossible."""
 
-from xaiprune.pruning.removal.attention import SelfAttention, replace_multihead_
+from xaiprune.pruning.removal.attention import SelfAttention, replace_attention_, replace_multihead_
 from xaiprune.pruning.removal.batchnorm import (
     BatchNormStatistics,
     batch_statistics,
@@ -22,5 +22,6 @@ __all__ = [
     "recalibrate_bn_",
     "remove",
     "remove_with_report",
+    "replace_attention_",
     "replace_multihead_",
 ]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.units import infer_sizes
 
 
 class SelfAttention(nn.Module):
@@ -107,3 +108,13 @@ def replace_multihead_(model: nn.Module, name: str) -> SelfAttention:
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, new)
     return new
+
+
+def replace_attention_(model: nn.Module, name: str) -> None:
+    """Replace the attention module of that name by one that can have fewer heads, as removal does."""
+    module = model.get_submodule(name)
+    if isinstance(module, nn.MultiheadAttention):
+        replace_multihead_(model, name)
+    else:
+        for kind in infer_sizes(type(module)):
+            module.__class__ = kind

@@ -200,7 +200,10 @@ class _Work:
             try:
                 if reason := only_mask.get(name) or self.links.why_not(layers[name]):
                     raise XaipruneError(f"{name}: {reason}")
+                former = type(result.model.get_submodule(name))
                 shrunk[name] = shrink_heads_(result.model, layers[name], units, calls[name])
+                if type(result.model.get_submodule(name)) is not former:
+                    result.replaced.append(name)
                 if left := len(units) - len(shrunk[name]):
                     result.masked[name] = (left, _UNEVEN)
             except XaipruneError as error:
