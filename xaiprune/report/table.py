@@ -156,15 +156,14 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
         interval = f"{100 * low:.1f} to {100 * high:.1f}".replace("100.0", "100")
         on_curve = "" if math.isnan(mean) else "none" if math.isnan(kept) else f"{100 * kept:g} %"
         at_target = (percent(top1), interval, macs_text(left), p_text(p))
+        along: tuple[str, ...] = (percent(mean), percent(area))
         if "perplexity" in frame.columns:
             along = perplexity_cells(row)
-        else:
-            along = (percent(mean), percent(area))
         rows.append((str(row["method"]), *at_target, *along, on_curve))
     return rows
 
 
-def perplexity_cells(row: Mapping[str, Any] | pd.Series) -> tuple[str, str, str]:
+def perplexity_cells(row: Mapping[Any, Any] | pd.Series) -> tuple[str, str, str]:
     """Perplexity, its interval, and p of the paired test, of a row of `summary`."""
     bounds = f"{row['perplexity_low']:.2f} to {row['perplexity_high']:.2f}"
     return f"{row['perplexity']:.2f}", bounds, p_text(row["p_perplexity"])

@@ -120,8 +120,8 @@ def key_figures(findings: Findings) -> list[tuple[str, str, str]]:
             small = "; ".join(filter(None, (bounds, trial))) if row is best else bounds or trial
             found.append((f"{name}, validation", value, small))
     if findings.dense is not None:
-        value = findings.dense["top1"] if findings.dense_value is None else findings.dense_value
-        text = percent(value) if findings.dense_value is None else findings.shown(value)
+        dense = findings.dense_value
+        text = percent(findings.dense["top1"]) if dense is None else findings.shown(dense)
         noun = "windows" if "window" in findings.dense else "images"
         found.append(("dense, validation", text, f"{findings.dense['images']:,} {noun}"))
     done = int(findings.trials.state.isin(["complete", "pruned"]).sum())
