@@ -89,9 +89,10 @@ def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
 
 
 def measure_of(study: optuna.Study) -> str:
-    """What the figures of a study's trials are called: ``top-1``, or what its objective says."""
+    """What the fractions of a study's trials are called: ``top-1``, or what its objective says."""
     name = (stored_fingerprint(study) or {}).get("objective", {}).get("name")
-    return str(OBJECTIVES.find(name).measure) if name in OBJECTIVES else "top-1"
+    kind = OBJECTIVES.get(name)
+    return "top-1" if kind is None or not kind.fraction else str(kind.measure)
 
 
 def _standing(study: optuna.Study, trial: FrozenTrial) -> str:

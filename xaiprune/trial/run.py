@@ -70,9 +70,14 @@ def attributes(setup: SearchSetup, recipe: Recipe, result: Result, watch: Stopwa
     if len(stored["scores"]) == 1:
         (only,) = stored["scores"]
         stored["top-1"] = (
-            f"{only['top1']:.1%} [{only['low']:.1%}, {only['high']:.1%}] of {only['images']} images at rate "
-            f"{only['rate']:g}"
+            f"{only['top1']:.1%} [{only['low']:.1%}, {only['high']:.1%}] of {only['images']} "
+            f"{setup.session.validation.noun}s at rate {only['rate']:g}"
         )
+        if "perplexity" in only:
+            stored["perplexity"] = (
+                f"{only['perplexity']:.2f} [{only['perplexity_low']:.2f}, {only['perplexity_high']:.2f}], "
+                f"windows of {only['window']} tokens, at rate {only['rate']:g}"
+            )
     if result.faithfulness is not None:
         stored["faithfulness"] = dict(result.faithfulness)
     if result.kept:

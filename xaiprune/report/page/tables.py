@@ -104,9 +104,10 @@ def costs(findings: Findings) -> list[tuple[str, str, str, str]]:
     if findings.cost is None:
         return []
     dense, pruned = findings.cost["dense"], findings.cost["pruned"]
+    noun = "image" if findings.comparison is None else findings.comparison.noun
     return [
         (name, counted(dense[key]), counted(pruned[key]), percent(pruned[key] / max(1, dense[key])))
-        for name, key in (("parameters", "params"), ("MACs of one image", "macs"), ("bytes", "bytes"))
+        for name, key in (("parameters", "params"), (f"MACs of one {noun}", "macs"), ("bytes", "bytes"))
     ]
 
 
