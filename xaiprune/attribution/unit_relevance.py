@@ -126,8 +126,8 @@ def attribute(
         while first < count:
             yield first
 
-    for place in progress(left(), "attributing the reference images", total=-(-count // size)):
-        part = slice(place, min(place + size, count))
+    for begin in progress(left(), "attributing the reference images", total=-(-count // size)):
+        part = slice(begin, min(begin + size, count))
         batch, target = as_input(model, part_of(images, part)), labels_of(labels, part, device)
         try:
             recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)
