@@ -28,6 +28,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks.shared import added_at_peak
 from xaiprune.attribution.lrp import AlphaBeta, Composite, Epsilon, Gamma, Recording, Rule, TapPoint, ZPlus
 from xaiprune.attribution.lrp.engine.linear_call import WeightCache
 from xaiprune.units import UnitLayer, find_units
@@ -190,17 +191,7 @@ def memory(network: str, what: str, batch: int, device: torch.device) -> int:
         held = torch.cuda.memory_allocated(device)
         run()
         return torch.cuda.max_memory_allocated(device) - held
-    # ru_maxrss would carry over what the parent held; Linux can start its own high-water mark anew.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _high_water_mark()
-    run()
-    return _high_water_mark() - before
-
-
-def _high_water_mark() -> int:
-    """Largest resident size of this process in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+    return added_at_peak(run)
 
 
 def memory_in_fresh_process(network: str, what: str, batch: int, device: str) -> int:

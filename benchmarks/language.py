@@ -3,17 +3,20 @@
     python -m benchmarks.language MODEL_FOLDER TEXT_FILE TABLE.csv --split validation
 
 The text is cut into windows; the first 40 % serve for reference, the next 30 % for validation, the rest for
-test (`xaiprune.data.text_dataset`). What is there already is not measured again.
+test (`xaiprune.data.text_dataset`). What is there already is not measured again; each seed has a
+table of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import xaiprune as xp
 from xaiprune.attribution import Aggregation, Scores
@@ -30,15 +33,23 @@ PERPLEXITY = ("perplexity", "perplexity_low", "perplexity_high", "windows", "win
 BASELINES = ("taylor", "wanda", "fluctuation", "magnitude_l2", "activation", "random")
 
 
-def opened(folder: str, data: DataConfig) -> PruningSession:
-    """The network's neurons, with windows of the text."""
+def opened(folder: str, data: DataConfig, seed: int | None = None) -> PruningSession:
+    """The network's neurons, with windows of the text; a seed draws the windows of reference at random."""
+    count = data.reference_windows
+    if seed is not None:
+        data = replace(data, reference_windows=None)
     found = setup(ModelConfig(name=HUGGING_FACE, path=folder), data, device="cpu")
+    if seed is not None:
+        reference = found.data.reference
+        drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))[:count]
+        parts = replace(found.data, reference=reference.subset(drawn.sort().values))
+        found = replace(found, data=parts)
     units = xp.find_units(found.model, "neurons")
     return PruningSession.of(found.model, found.data, units, unit_kind="neurons", batch=BatchSizes(8, 16))
 
 
-def rankings(session: PruningSession) -> Iterator[tuple[str, Scores]]:
-    """What units are ranked by: relevance in several ways, and the criteria that others use."""
+def rankings(session: PruningSession, wanted: Sequence[str] | None) -> Iterator[tuple[str, Scores]]:
+    """What units are ranked by: relevance in several ways, and the criteria that others use; None: all."""
     taylor, lrp = PRESETS["taylor"], PRESETS["epsilon_logit"]
     recipes = {
         "relevance, taylor": taylor,
@@ -48,9 +59,12 @@ def rankings(session: PruningSession) -> Iterator[tuple[str, Scores]]:
         "relevance, epsilon, sum_of_abs": replace(lrp, aggregation=Aggregation("sum_of_abs")),
     }
     for name, recipe in recipes.items():
-        yield name, session.scores(recipe)
+        if wanted is None or name in wanted:
+            yield name, session.scores(recipe)
     reference = session.dataset.reference
     for name in BASELINES:
+        if wanted is not None and name not in wanted:
+            continue
         options: dict[str, Any] = {"seed": 0, "batch_size": 8}
         yield (
             name,
@@ -92,10 +106,11 @@ def main() -> None:
     parser.add_argument("--compensations", nargs="+", default=list(COMPENSATIONS))
     parser.add_argument("--rankings", nargs="+", default=None)
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    parser.add_argument("--seed", type=int, default=None, help="draws the windows of reference")
     options = parser.parse_args()
     windows = {"reference_windows": options.reference, f"{options.split}_windows": options.measured}
     data = DataConfig(source=TEXT, path=options.text, window=options.window, **windows)
-    session = opened(options.model, data)
+    session = opened(options.model, data, options.seed)
     there = set()
     if options.table.exists():
         with options.table.open(newline="") as file:
@@ -114,9 +129,7 @@ def main() -> None:
             dense = session.accuracy(session.model, getattr(session.dataset, options.split))
             assert isinstance(dense, TokenAccuracy)
             add(dense, **nothing, split=options.split)
-        for ranking, scores in rankings(session):
-            if options.rankings is not None and ranking not in options.rankings:
-                continue
+        for ranking, scores in rankings(session, options.rankings):
             for order in options.orders:
                 for scope in options.scopes:
                     for how in options.compensations:

@@ -1,4 +1,4 @@
-"""Where the shared networks and photographs lie."""
+"""What several benchmarks need: where the shared networks and photographs lie, and memory."""
 
 import os
 import sys
@@ -9,6 +9,21 @@ from xaiprune.errors import XaipruneError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("XAIPRUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def added_at_peak(work: Callable[[], object]) -> int:
+    """Bytes that a computation adds to this process's memory at its peak (Linux)."""
+    # ru_maxrss would carry over what the parent held; Linux can start its own high-water mark anew.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _high_water_mark()
+    work()
+    return _high_water_mark() - before
+
+
+def _high_water_mark() -> int:
+    """Largest resident size of this process in bytes."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
 def measured(program: str, work: Callable[[], None]) -> int:

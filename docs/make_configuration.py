@@ -9,7 +9,6 @@ What a key means is said once, in its schema's docstring (`xaiprune.config.schem
 # ruff: noqa: E501 - Markdown has lines of its own
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from collections import ChainMap
@@ -25,6 +24,7 @@ from omegaconf import MISSING
 from xaiprune.cli.__main__ import tasks
 from xaiprune.config import RENAMED, Config, conf_dir
 from xaiprune.config.fields import RULE
+from xaiprune.config.meanings import meanings, summary
 from xaiprune.config.tasks import TASKS
 from xaiprune.registry import SOURCES, Registry
 
@@ -227,23 +227,13 @@ def table(rows: Iterator[tuple[str, str, str, str]]) -> str:
 
 
 def described(schema: type) -> dict[str, str]:
-    """Key -> what the docstring's ``Attributes:`` say of it, on one line, as Markdown."""
-    text = inspect.getdoc(schema) or ""
-    _, _, attributes = text.partition("Attributes:\n")
-    found: dict[str, str] = {}
-    name = ""
-    for line in attributes.splitlines():
-        if opening := re.match(r" {4}(\w+): (.*)", line):
-            name, found[opening[1]] = opening[1], opening[2]
-        elif name and line.strip():
-            found[name] += f" {line.strip()}"
-    return {key: markdown(value) for key, value in found.items()}
+    """Key -> what it means, as Markdown."""
+    return {key: markdown(value) for key, value in meanings(schema).items()}
 
 
 def first_paragraph(schema: type) -> str:
     """What the docstring says before its ``Attributes:``."""
-    text = (inspect.getdoc(schema) or "").partition("Attributes:\n")[0]
-    return markdown(" ".join(text.split()))
+    return markdown(summary(schema))
 
 
 def markdown(text: str) -> str:

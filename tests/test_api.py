@@ -183,7 +183,7 @@ def test_one_call_prunes_any_network(images: tuple[torch.Tensor, torch.Tensor]) 
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     top1, _ = outcome.after
     assert top1 == xp.accuracy(outcome.model, images)
-    assert "top-1 on the test split" in repr(outcome)
+    assert "top-1 on the test split" in str(outcome)
 
 
 def test_one_call_is_the_steps_one_by_one(images: tuple[torch.Tensor, torch.Tensor]) -> None:

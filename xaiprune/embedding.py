@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, explained, run
 from xaiprune.tracing import short_name
 
@@ -65,20 +66,42 @@ class TokenIds:
             Of the ids' own shape.
         """
         shape = self._shapes[name]
-        places = torch.arange(shape.numel(), device=values.device)
-        places = places.as_strided(index.shape, index.stride(), index.storage_offset()).flatten()
+        places = self._places(name, index).flatten()
         sums = values.flatten(index.dim()).sum(-1) if values.dim() > index.dim() else values
         return values.new_zeros(shape.numel()).index_add_(0, places, sums.flatten()).view(shape)
+
+    def as_read(self, name: str, index: Tensor, values: Tensor) -> Tensor:
+        """What belongs to each token, in the order in which the embedding reads them.
+
+        Args:
+            name: Of the ids among the inputs.
+            index: The ids as the embedding reads them.
+            values: Of the ids' own shape.
+
+        Returns:
+            (*index.shape).
+        """
+        if values.shape != self._shapes[name]:
+            raise XaipruneError(
+                f"there is one factor for each token, {tuple(self._shapes[name])}, got {tuple(values.shape)}"
+            )
+        return values.flatten()[self._places(name, index)]
+
+    def _places(self, name: str, index: Tensor) -> Tensor:
+        """Which of the flattened ids each one is that the embedding reads; ``index`` is a view of them."""
+        places = torch.arange(self._shapes[name].numel(), device=index.device)
+        return places.as_strided(index.shape, index.stride(), index.storage_offset())
 
 
 class Leaves(TorchFunctionMode):
     """A batch whose pixels, or whose ids' embeddings, are leaves of an autograd graph."""
 
-    def __init__(self, inputs: Inputs, scale: float = 1.0) -> None:
+    def __init__(self, inputs: Inputs, scale: float | Tensor = 1.0) -> None:
         """
         Args:
             inputs: Images or text, on the network's device.
-            scale: Multiplies pixels and embeddings.
+            scale: Multiplies pixels and embeddings. Of ids also (N, T): a factor for the embedding of each
+                token of the text; those of an encoder-decoder's answer stay as they are.
         """
         super().__init__()
         self._scale = scale
@@ -87,7 +110,8 @@ class Leaves(TorchFunctionMode):
         self._ids = TokenIds(self._inputs)
         for name, tensor in explained(self._inputs).items():
             if tensor.is_floating_point():
-                leaf = (tensor * scale if scale != 1 else tensor).requires_grad_()
+                unscaled = isinstance(scale, Tensor) or scale == 1
+                leaf = (tensor if unscaled else tensor * scale).requires_grad_()
                 self._tensors[name] = [(None, leaf)]
         self._inputs = replaced(self._inputs, {name: pairs[0][1] for name, pairs in self._tensors.items()})
 
@@ -104,9 +128,17 @@ class Leaves(TorchFunctionMode):
         if found is None or not isinstance(result, Tensor) or not result.is_floating_point():
             return result
         name, index = found
-        leaf = (result.detach() * self._scale).requires_grad_()
+        leaf = (result.detach() * self._scale_of(name, index, result)).requires_grad_()
         self._tensors.setdefault(name, []).append((index, leaf))
         return leaf
+
+    def _scale_of(self, name: str, index: Tensor, result: Tensor) -> float | Tensor:
+        if not isinstance(self._scale, Tensor):
+            return self._scale
+        if name.startswith("decoder"):
+            return 1.0
+        factors = self._ids.as_read(name, index, self._scale.to(result))
+        return factors.view(*index.shape, *[1] * (result.dim() - index.dim()))
 
     def gradients(self, total: Tensor) -> dict[str, Tensor]:
         """The gradient of a sum of logits, by input; of ids summed over the embedding's width."""

@@ -49,8 +49,20 @@ def dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def run(model: nn.Module, inputs: Inputs) -> Any:
-    """What the network returns for a batch."""
-    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    """What the network returns for a batch.
+
+    Raises:
+        XaipruneError: An encoder-decoder got the source text alone.
+    """
+    try:
+        return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    except ValueError as error:  # transformers' own; some encoder-decoders make the decoder's ids themselves
+        if "decoder_input_ids" not in str(error):
+            raise
+        raise XaipruneError(
+            f"{type(model).__name__} reads a text and writes another: give a dict with input_ids and "
+            "decoder_input_ids"
+        ) from error
 
 
 def count_of(inputs: Inputs) -> int:

@@ -152,6 +152,7 @@ OBJECTIVES = Registry(
     "objective",
     {
         "top1_at_rate": f"{_OBJECTIVES}.top1_at_rate",
+        "perplexity": f"{_OBJECTIVES}.perplexity",
         **_in_one(f"{_OBJECTIVES}.curve", "curve_mean", "curve_trapezoid"),
         "max_rate_at_drop": f"{_OBJECTIVES}.max_rate_at_drop",
         "faithfulness": f"{_OBJECTIVES}.faithfulness",
@@ -169,7 +170,9 @@ OPERATIONS = Registry(
 # Methods of other people that comparisons can run. Criteria are how people add their own.
 PEERS = Registry(
     "peer",
-    _in_one(_PEERS, "wanda", "vbp", "corp", "grail", "thinet", "tp_group_taylor", "tp_group_magnitude"),
+    _in_one(
+        _PEERS, "wanda", "flap", "vbp", "corp", "grail", "thinet", "tp_group_taylor", "tp_group_magnitude"
+    ),
 )
 
 REGISTRIES = (RULES, CRITERIA, UNIT_KINDS, SOURCES, OBJECTIVES, OPERATIONS)

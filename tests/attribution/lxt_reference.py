@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,25 @@ class Interfaces(dict[str, Any]):
         return self.get(name, default)
 
 
+def bert_map(modeling: types.ModuleType) -> dict[Any, Any]:
+    """What lxt changes in its copy of BERT, by lxt's own functions, for transformers' own BERT."""
+    from lxt.efficient.patches import layer_norm_forward, patch_attention, patch_method
+    from lxt.efficient.rules import identity_rule_implicit
+
+    def intermediate(self: Any, x: Tensor) -> Tensor:
+        return identity_rule_implicit(self.intermediate_act_fn, self.dense(x))
+
+    def pooler(self: Any, x: Tensor) -> Tensor:
+        return identity_rule_implicit(self.activation, self.dense(x[:, 0]))
+
+    return {
+        modeling.BertIntermediate: partial(patch_method, intermediate),
+        modeling.BertPooler: partial(patch_method, pooler),
+        torch.nn.LayerNorm: partial(patch_method, layer_norm_forward),
+        modeling: patch_attention,
+    }
+
+
 def patch(module: str) -> None:
     """Let lxt patch transformers' module of that name (``modeling_llama``)."""
     # lxt has a copy of BERT that needs transformers 4, and imports it with all others.
@@ -35,7 +55,7 @@ def patch(module: str) -> None:
 
     family = module.removeprefix("modeling_")
     patched = importlib.import_module(f"transformers.models.{family}.{module}")
-    monkey_patch(patched)
+    monkey_patch(patched, bert_map(patched) if family == "bert" else None)
     # lxt puts a plain dictionary in the place of transformers' table, which has had a method more since.
     patched.ALL_ATTENTION_FUNCTIONS = Interfaces(patched.ALL_ATTENTION_FUNCTIONS)  # type: ignore[attr-defined]
 

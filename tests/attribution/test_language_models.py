@@ -31,7 +31,7 @@ from xaiprune.forward import logits_of, part_of, run
 from xaiprune.units import UnitLayer
 
 TOKENS, ANSWER = 7, 3
-BY_LXT = ("Llama", "Qwen2", "Qwen3", "Gemma 3")  # its GPT-2 and BERT are copies of transformers 4
+BY_LXT = ("Llama", "Qwen2", "Qwen3", "Gemma 3", "GPT-2", "BERT")
 ATTNLRP = Composite(Epsilon(1e-6))
 
 

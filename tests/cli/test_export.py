@@ -1,6 +1,5 @@
 """``xaiprune export``: composites as files that the other tasks take."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -87,26 +86,17 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
 
 
 @pytest.mark.parametrize("name", ["große Studie", "it's (a=b) & c#", "really?", "50%"])
-def test_the_printed_command_is_run_in_the_folder_of_the_search(name, make_study, capsys, tmp_path):
-    study = make_study(name, *TRIALS)
-    searched, conf = tmp_path / "where it's", tmp_path / "my conf"
-    (searched / "a photo").mkdir(parents=True)
-    conf.mkdir()
-    overrides = ["model=resnet18", "data=image_folder", as_override("data.root", "a photo"), "seed=3"]
-    note = {"overrides": overrides, "config_dir": str(conf), "folder": str(searched)}
-    study.set_user_attr(RUNS, [note])
-    assert main(["export", as_override("study.name", name)]) == 0
-    line = capsys.readouterr().out.split("to use it: ")[1]
-    shell = f"xaiprune() {{ pwd; printf '%s\\0' \"$@\"; }}; {line}"
-    told = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
-    folder, _, arguments = told.partition("\n")
-    task, *typed = arguments.split("\0")[:-1]
-    assert folder == str(searched)
-    assert typed[-2:] == ["--config-dir", str(conf)]
-    os.chdir(searched)
-    config = compose(task, typed[:-2], config_dir=typed[-1])
-    assert config.recipe == str(tmp_path / "studies" / name / "best.yaml")
-    assert (config.data.root, config.seed) == ("a photo", 3)
+def test_the_printed_command_names_the_study(name, make_study, capsys):
+    make_study(name, *TRIALS).set_user_attr(RUNS, [{"overrides": ["model=resnet18"], "folder": "elsewhere"}])
+    for further, recipe in (("export.top=1", "auto"), ("export.trial=4", f"studies/{name}/trial-4.yaml")):
+        assert main(["export", as_override("study.name", name), further]) == 0
+        line = capsys.readouterr().out.split("to use it: ")[1]
+        shell = f"xaiprune() {{ printf '%s\\0' \"$@\"; }}; {line}"
+        told = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
+        task, *typed = told.split("\0")[:-1]
+        config = compose(task, typed)
+        assert (task, config.study.name) == ("prune", name)
+        assert config.recipe == (recipe if recipe == "auto" else str(Path(recipe).absolute()))
 
 
 def test_the_pareto_front(config, monkeypatch, tmp_path, capsys):

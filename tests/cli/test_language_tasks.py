@@ -1,9 +1,10 @@
-"""Language models on the command line: pruned and searched; what is not done for texts is one line."""
+"""Language models on the command line: pruned and searched; texts are compared by both measures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("transformers", reason="transformers is not installed (pip install xaiprune[language])")
@@ -39,10 +40,34 @@ def test_a_smaller_network_is_kept(typed: list[str], capsys: pytest.CaptureFixtu
 
 def test_a_search_ends_in_a_recipe_that_prunes(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", *typed, *STUDY]) == 0
-    assert "texts are not compared" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "6 test windows of 8 tokens, next-token top-1 and perplexity" in shown
+    assert "exact sign test over windows" in shown
+    assert "perplexity" in pd.read_csv("studies/text/comparison.csv").columns
     assert main(["prune", *typed, "recipe=studies/text/best.yaml", "output_dir=small"]) == 0
     assert main(["report", "study.name=text"]) == 0
     assert main(["export", "study.name=text", "output_dir=exported"]) == 0
     capsys.readouterr()
-    assert main(["compare", "study.name=text"]) == 2
-    assert "texts are not compared yet" in capsys.readouterr().err
+    page = Path("studies/text/report.html").read_text()
+    assert "6 test windows of 8 tokens" in page
+    assert '<th class="n">perplexity</th>' in page
+    with_peers = ["compare.presets=[]", "compare.criteria=[]", "compare.peers=[flap,wanda,tp_group_taylor]"]
+    assert main(["compare", "study.name=text", *with_peers]) == 0
+    shown = capsys.readouterr().out
+    assert all(peer in shown for peer in ("FLAP", "Wanda-sp", "left out: tp_group_taylor"))
+
+
+def test_a_search_minimises_perplexity(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", *typed, "objective=perplexity", "study.name=text", "study.n_trials=2"]) == 0
+    shown = capsys.readouterr().out
+    assert "objective   perplexity" in shown
+    frame = pd.read_csv("studies/text/comparison.csv")
+    assert frame.perplexity.notna().all()
+    assert main(["report", "study.name=text"]) == 0
+    assert "perplexity at 0.25 removed" in Path("studies/text/report.html").read_text()
+    trials = pd.read_csv("studies/text/trials.csv")
+    best = trials.loc[trials.value.idxmin()]
+    assert best.value_low < best.value < best.value_high
+    assert trials.best.iloc[-1] == pytest.approx(trials.value.min())
+    assert main(["search", *typed, "objective=perplexity", "study.name=text", "study.n_trials=2"]) == 0
+    assert "next tokens, perplexity" in capsys.readouterr().out  # the dense network's, as it was stored

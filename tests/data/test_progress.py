@@ -42,3 +42,13 @@ def test_the_bar_goes_away_with_an_exception(monkeypatch):
     with pytest.raises(RuntimeError):
         list(progress(fail(), "counting", console=console))
     assert written.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # cursor shown, bar erased
+
+
+def test_of_bars_inside_each_other_the_outermost_is_shown(monkeypatch):
+    monkeypatch.setattr(sys.modules["xaiprune.data.progress"], "PATIENCE", -1.0)
+    console = Console(file=io.StringIO(), force_terminal=True)
+    for _ in progress(range(3), "outside", console=console):
+        assert list(progress(range(3), "inside", console=console)) == [0, 1, 2]
+    assert "outside" in console.file.getvalue()
+    assert "inside" not in console.file.getvalue()
+    assert "counting" in run(True, -1.0, monkeypatch)  # the next one is shown again

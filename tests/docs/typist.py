@@ -15,7 +15,7 @@ import pytest
 
 from tests.docs.pages import REPOSITORY, Block, Command, commands
 from xaiprune.cli.__main__ import _dispatch, main, tasks
-from xaiprune.config import Config, compose
+from xaiprune.config import Config, compose, study_name
 from xaiprune.config.options import DIGITS_NETWORKS
 from xaiprune.config.overrides import expand_sweep, parse
 from xaiprune.config.tasks import TASKS
@@ -130,6 +130,8 @@ class Typist:
         module = importlib.import_module(f"xaiprune.cli.{task}")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "run", found.append)
+            # Studies that an earlier command was only composed for are not there.
+            patch.setattr("xaiprune.cli.common.study_setup.settled", lambda config, *_: config)
             _dispatch(arguments)
         return found
 
@@ -167,7 +169,9 @@ class Typist:
 
     def has_its_study(self, command: Command, task: str, config: Config) -> bool:
         """Whether the study that a command reads is there; False where it was only composed."""
-        reads = task == "compare" or not TASKS[task].opens_network
+        reads = TASKS[task].study == "reads"
+        if TASKS[task].study == "takes":
+            reads = config.recipe == "auto" and config.study.name != study_name(config)
         if not reads or (task == "studies" and config.studies.action == "list"):  # type: ignore[attr-defined]
             return True
         if str(config.study.name) in self._composed:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from xaiprune.config import ModelConfig
+from xaiprune.config import DataConfig, ModelConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.models import load, open_language_model
+from xaiprune.forward import logits
+from xaiprune.models import load, open_language_model, setup
 
 transformers = pytest.importorskip(
     "transformers", reason="transformers is not installed (pip install xaiprune[language])"
@@ -172,3 +173,25 @@ print({"transformers", "tokenizers"} & set(sys.modules))
 def test_a_real_one(shared_data: Path) -> None:
     opened = open_language_model(shared_data / "weights" / "llama_stories260k")
     assert opened.tokens(opened.encode("Once upon a time"))[1:] == [" Once", " upon", " a", " time"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "sizes"),
+    [
+        ("Bert", "ForSequenceClassification", {}),
+        ("T5", "ForConditionalGeneration", {"d_model": 16, "d_ff": 8, "d_kv": 8, "num_layers": 1}),
+    ],
+)
+def test_windows_of_text_are_for_causal_models(tmp_path: Path, name: str, cls: str, sizes: Any) -> None:
+    (tmp_path / "story.txt").write_text("Once there was a cat . " * 40)
+    folder = save(tmp_path / "model", name, cls, **sizes)
+    data = DataConfig(source="text", path=str(tmp_path / "story.txt"), window=8)
+    said = refusal(lambda: setup(ModelConfig(name="hf", path=str(folder)), data, device="cpu"))
+    assert said.startswith(f"data=text is for models that foretell the next token; model is {name}{cls}")
+
+
+def test_an_encoder_decoder_needs_both_texts() -> None:
+    config = transformers.T5Config(vocab_size=64, d_model=16, d_ff=8, d_kv=8, num_layers=1, num_heads=2)
+    model = transformers.T5ForConditionalGeneration(config).eval()
+    said = refusal(lambda: logits(model, torch.ones(2, 5, dtype=torch.int64)))
+    assert "give a dict with input_ids and decoder_input_ids" in said

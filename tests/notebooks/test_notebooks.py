@@ -12,7 +12,10 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-NEEDS = {"4-smaller-onnx": ("onnxruntime", "onnxscript")}  # beside what runs any notebook
+NEEDS = {  # beside what runs any notebook
+    "4-smaller-onnx": ("onnxruntime", "onnxscript"),
+    "5-language": ("transformers", "tokenizers"),
+}
 LONGEST = 300  # seconds of one cell, on a busy machine and with a network to be trained first
 _PATH_OF_A_MACHINE = re.compile(r"(?<![\w./])/(home|root|Users|tmp|work|mnt|opt|var)/|[A-Z]:\\")
 
@@ -25,8 +28,8 @@ def code_of(notebook: dict[str, Any]) -> list[str]:
     return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def test_there_are_four() -> None:
-    assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3", "4"]
+def test_there_are_five() -> None:
+    assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

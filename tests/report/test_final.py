@@ -59,6 +59,7 @@ def test_everyone_is_measured_on_every_test_image(session: PruningSession, tmp_p
         "LRP epsilon",
         "LRP zplus",
         "taylor",
+        "integrated_gradients",
         "activation",
         "magnitude_l1",
         "random",
@@ -180,7 +181,7 @@ def test_a_further_comparison_measures_only_what_is_new(
 
 def test_paired_with_the_best_image_by_image(session: PruningSession, tmp_path: Path) -> None:
     found = compare(session, tmp_path)
-    assert set(found.against) == {"LRP epsilon", "LRP zplus", "taylor", "activation", "magnitude_l1"}
+    assert set(found.against) == {"LRP epsilon", "LRP zplus", *final.CRITERIA}
     test = session.dataset.test
     right = {}
     for method in ("taylor", "activation"):

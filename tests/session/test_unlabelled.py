@@ -15,7 +15,7 @@ from xaiprune.comparison.methods import rank
 from xaiprune.data import PredictedImages, as_dataset
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PAPER, PRESETS
-from xaiprune.session import PruningSession, coverage, relevance_text, scored_by_agreement
+from xaiprune.session import PruningSession, coverage, scored_by_agreement
 from xaiprune.session import outcome as outcome_module
 from xaiprune.testing.small_networks import CLASSES, SmallResNet
 from xaiprune.units import find_units
@@ -76,13 +76,13 @@ def test_every_ranking_starts_at_the_predictions(of: Of, predictions: torch.Tens
 
 def test_it_is_said_whose_relevance_it_is(of: Of) -> None:
     texts = [
-        relevance_text(of(data, target=target).dataset.reference)
+        of(data, target=target).dataset.reference.targets
         for data, target in (((IMAGES, LABELS), "auto"), ((IMAGES, LABELS), "predicted"), (IMAGES, "auto"))
     ]
     assert texts == [
-        "of the labels",
-        "of the network's own predictions",
-        "of the network's own predictions (no labels)",
+        "the labels",
+        "the network's own predictions",
+        "the network's own predictions (no labels)",
     ]
     with pytest.raises(
         XaipruneError, match=r"^the reference images have no labels: set attribution\.target="
@@ -135,7 +135,7 @@ def test_one_call_without_labels(network: SmallResNet, predictions: torch.Tensor
     outcome = xp.prune(network, data, 0.3, test=OTHERS)
     told = xp.prune(network, (IMAGES, predictions), 0.3)
     assert outcome.plan.removed == told.plan.removed
-    text = repr(outcome)
+    text = str(outcome)
     assert "relevance of the network's own predictions (no labels)\n" in text
     assert "agreement with the dense network on the test split 100.0%" in text
     assert "top-1" not in text

@@ -8,7 +8,15 @@ from xaiprune.attribution.lrp.composite_io import load_composite, save_composite
 from xaiprune.attribution.lrp.explain import explain, explanation
 from xaiprune.attribution.relevance import Aggregation, Relevance, aggregate
 from xaiprune.attribution.targets import TokenTargets
-from xaiprune.attribution.text import Answer, TextAttribution, attribute_text
+from xaiprune.attribution.text import (
+    Answer,
+    TextAttribution,
+    UnitAttribution,
+    UnitTexts,
+    attribute_text,
+    attribute_text_units,
+    collect_unit_texts,
+)
 from xaiprune.attribution.unit_relevance import Start, attribute, initial_relevance
 from xaiprune.registry import CRITERIA, register_criterion
 
@@ -27,9 +35,13 @@ __all__ = [
     "Start",
     "TextAttribution",
     "TokenTargets",
+    "UnitAttribution",
+    "UnitTexts",
     "aggregate",
     "attribute",
     "attribute_text",
+    "attribute_text_units",
+    "collect_unit_texts",
     "conservation",
     "criterion",
     "explain",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args, overload
 
 import torch
@@ -26,6 +26,7 @@ from xaiprune.attribution.targets import (
     target_values,
     weighted_sum,
 )
+from xaiprune.data.progress import progress
 from xaiprune.errors import UnsupportedOperation, XaipruneError
 from xaiprune.forward import Inputs, as_found, as_input, count_of, logits_of, part_of, run
 from xaiprune.units.flow import device_of
@@ -120,8 +121,13 @@ def attribute(
     sums = [_Sums(units, axes, count) for _ in composites]
     confidences: list[Tensor] = []
     first = 0
-    while first < count:
-        part = slice(first, min(first + size, count))
+
+    def left() -> Iterator[int]:
+        while first < count:
+            yield first
+
+    for place in progress(left(), "attributing the reference images", total=-(-count // size)):
+        part = slice(place, min(place + size, count))
         batch, target = as_input(model, part_of(images, part)), labels_of(labels, part, device)
         try:
             recording = Recording(model, batch, taps, weights=weights, several=len(composites) > 1)

@@ -61,7 +61,8 @@ def _dispatch(arguments: list[str]) -> int:
     from xaiprune.cli.common.application import run_task
 
     if task == "studies" and rest and rest[0].isalpha():
-        rest[0] = f"studies.action={rest[0]}"  # an action reads like a verb: xaiprune studies show
+        action = f"studies.action={rest[0]}"  # an action reads like a verb: xaiprune studies show NAME
+        rest = [*rest[1:2], action, *rest[2:]]
     run_task(task, rest)
     return 0
 

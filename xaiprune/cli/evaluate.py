@@ -10,8 +10,8 @@ from xaiprune.recipe import configured_recipe
 from xaiprune.session import BatchSizes, flip_patches, open_setup, opened_units
 
 
-def run(config: EvaluateConfig) -> None:
-    """Measure on one split and print."""
+def run(config: EvaluateConfig) -> dict[str, str]:
+    """Measure on one split and print; for a sweep's table the figures."""
     opened = open_setup(config)
     split: LabelledImages = getattr(opened.data, config.evaluate.split)
     task = opened.data.task
@@ -26,11 +26,13 @@ def run(config: EvaluateConfig) -> None:
     choices = len(task.classes)
     folder = split_roots(config.data).get(config.evaluate.split, config.data.root)
     print(f"network  {network}")
-    print(f"images   {config.evaluate.split} split of {folder or config.data.source}")
+    where = folder or config.data.path or config.data.source
+    print(f"{split.noun + 's':<8} {config.evaluate.split} split of {where}")
     print(f"top-1    {found} among {choices} classes (chance {1 / choices:.1%})")
     print(f"cost     {measured}")
     if config.faithfulness:
         print(f"faithful {_faithfulness(config, opened, split)}")
+    return {"top-1": f"{found.top1:.1%}", "parameters": f"{measured.params:,}", "MACs": f"{measured.macs:,}"}
 
 
 def _faithfulness(config: EvaluateConfig, opened: Setup, images: LabelledImages) -> Faithfulness:

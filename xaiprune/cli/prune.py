@@ -7,19 +7,21 @@ from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.config import study_name
 from xaiprune.config.tasks import PruneTaskConfig
 from xaiprune.pruning import check_folder
-from xaiprune.session import open_session
+from xaiprune.session import apply_and_measure, open_session
 
 FOLDER = "pruned"  # in a folder that may be a study's and hold other things
 
 
-def run(config: PruneTaskConfig) -> None:
-    """Rank (or read a plan), compensate, remove, measure, save."""
+def run(config: PruneTaskConfig) -> dict[str, str]:
+    """Rank (or read a plan), compensate, remove, measure, save; for a sweep's table what came of it."""
     check_folder(output_folder(config, config.units.kind))  # before the work
     session = open_session(config)
     folder = output_folder(config, session.unit_kind)
     check_folder(folder)
-    for line in saved(config, session, configured_plan(config, session), folder, onnx=config.export.onnx):
+    outcome = apply_and_measure(session, *configured_plan(config, session))
+    for line in saved(config, session, outcome, folder, onnx=config.export.onnx):
         print(line)
+    return outcome.short()
 
 
 def output_folder(config: PruneTaskConfig, kind: str) -> Path:

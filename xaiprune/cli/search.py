@@ -9,6 +9,7 @@ from xaiprune.cli.common.search_end import finish
 from xaiprune.config import Config
 from xaiprune.study import (
     Ending,
+    best_trial,
     counts,
     dense_accuracy,
     fitting_threads,
@@ -16,22 +17,25 @@ from xaiprune.study import (
     open_study,
     run_trials,
     storage_url,
+    value_text,
 )
 from xaiprune.trial import SearchSetup
 
 
-def run(config: Config) -> None:
+def run(config: Config) -> dict[str, str] | None:
     """Search, then compare and save; a study that has all its trials is compared at once.
+
+    For a sweep's table it says what the study is called and its best is worth.
 
     One of several workers that were started by hand does not compare: the command without ``worker`` does.
     """
     console = Console(highlight=False, soft_wrap=True)
     setup = open_search(config)
     with fitting_threads(setup.session, config.threads):
-        _search(setup, console)
+        return _search(setup, console)
 
 
-def _search(setup: SearchSetup, console: Console) -> None:
+def _search(setup: SearchSetup, console: Console) -> dict[str, str] | None:
     config = setup.config
     study = open_study(setup)
     dense = dense_accuracy(study, setup)
@@ -55,5 +59,7 @@ def _search(setup: SearchSetup, console: Console) -> None:
         console.print(
             f"worker {config.worker} has ended; the same command without worker= compares and saves"
         )
-        return
+        return None
     finish(setup, study, url, console)
+    best = best_trial(study)
+    return {"study": study.study_name, "trials": str(counts(study).sampled), "best": value_text(best)}

@@ -15,10 +15,11 @@ from torch import nn
 
 from xaiprune.comparison.cache import ResultCache
 from xaiprune.comparison.methods import Method, NetworkMethod
+from xaiprune.comparison.table import PERPLEXITY
 from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import Accuracy, Precision, macs
+from xaiprune.evaluation import Accuracy, Precision, TokenAccuracy, macs
 from xaiprune.pruning import Plan
 from xaiprune.session import Pruned, PruningSession
 
@@ -26,6 +27,7 @@ from xaiprune.session import Pruned, PruningSession
 # images of 224 x 224 have, and at most 400 images.
 CURVE_PIXELS = 100 * 224 * 224
 CURVE_IMAGES = 400
+CURVE_TOKENS = 8192  # of text, whose windows cost by token
 
 
 class TestEvaluator:
@@ -65,7 +67,8 @@ class TestEvaluator:
 
         Returns:
             ``top1`` with its 95 % interval ``low`` to ``high``, ``correct`` and ``total`` images; of all test
-            images also ``right`` (read by `right_images`).
+            images also ``right`` (read by `right_images`). Of text they count tokens, and there is
+            ``perplexity`` with ``perplexity_low`` and ``perplexity_high``, of all windows also ``loss``.
         """
         return self.figures_of(method.plan(self.session, rate), images, method.under(self.session))
 
@@ -141,12 +144,15 @@ class TestEvaluator:
 
 
 def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
-    """Positions of the images that curves are measured on: evenly spaced within each class.
+    """Positions of the images that curves are measured on: evenly spaced within each class, or in a text.
 
     Args:
         images: The test split.
         pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
+    if not images.by_class:
+        count = min(len(images), CURVE_IMAGES, max(1, CURVE_TOKENS // images.answers))
+        return np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
     height, width = images.size
     classes = images.labels.unique()
     wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))
@@ -159,14 +165,24 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
 
 
 def right_images(figures: Mapping[str, Any]) -> np.ndarray:
-    """(images,) bool, which are right, from `TestEvaluator.figures` of all test images."""
+    """Which images are right, (N,) bool, or how many tokens of each window, (N,) int64.
+
+    Args:
+        figures: From `TestEvaluator.figures`, of all test images.
+    """
+    if "loss" in figures:
+        return np.array(figures["right"])
     bits = np.frombuffer(bytes.fromhex(figures["right"]), np.uint8)
     return np.unpackbits(bits, count=figures["total"]).astype(bool)
 
 
 def plain_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """What tables show of `TestEvaluator.figures`: ``top1``, ``low``, ``high``, ``correct``, ``total``."""
-    return {name: figures[name] for name in ("top1", "low", "high", "correct", "total")}
+    """What tables show of `TestEvaluator.figures`: ``top1``, ``low``, ``high``, ``correct``, ``total``.
+
+    Of text also the `PERPLEXITY`.
+    """
+    shown = ("top1", "low", "high", "correct", "total", *PERPLEXITY)
+    return {name: figures[name] for name in shown if name in figures}
 
 
 def short_hash(data: Mapping[str, Any]) -> str:
@@ -183,8 +199,14 @@ def _figures(found: Accuracy, *, with_images: bool) -> dict[str, Any]:
         "correct": found.correct,
         "total": found.total,
     }
-    if with_images:  # a bit an image, so that a continued comparison can still be paired
-        assert found.per_image is not None
+    if isinstance(found, TokenAccuracy):
+        figures |= dict(zip(PERPLEXITY, (found.perplexity, *found.perplexity_interval()), strict=True))
+    if not with_images:
+        return figures
+    assert found.per_image is not None  # kept, so that a continued comparison can still be paired
+    if isinstance(found, TokenAccuracy):
+        figures |= {"right": found.per_image.tolist(), "loss": found.loss.tolist()}
+    else:  # a bit an image
         figures["right"] = np.packbits(found.per_image).tobytes().hex()
     return figures
 

@@ -73,6 +73,17 @@ def thinet(session: PruningSession, compensations: Sequence[str] | None) -> Meth
     return found
 
 
+def flap(session: PruningSession, _: Sequence[str] | None) -> Methods:
+    """Fluctuations, standardised within each layer and ranked together; biases take the dense means.
+
+    FLAP (An et al. 2023, arXiv 2312.11983, equations 5 to 7, its "AL-AM" structure).
+    """
+    found = baseline(session, "fluctuation")(session.model)
+    standard = {name: (s - s.mean()) / s.std().clamp_min(1e-12) for name, s in found.items()}
+    method = _once("FLAP", standard, "global")
+    return [replace(method, prune={**method.prune, "compensate": "mean", "sequential": False})]
+
+
 @dataclass(frozen=True)
 class _TorchPruning:
     """Torch-Pruning's one-shot pruning, which makes a network of its own.
@@ -86,6 +97,8 @@ class _TorchPruning:
     importance: str
 
     def __call__(self, session: PruningSession, _: Sequence[str] | None) -> Methods:
+        if session.dataset.reference.window is not None:
+            raise XaipruneError("Torch-Pruning is called on images only here")
         labels = session.dataset.reference.labels
         images, batch = session.reference_images, session.batch.attribution
         made = OneShot(session.model, session.example, self.importance, images, labels, session.task, batch)
@@ -109,6 +122,7 @@ def _once(title: str, scores: Scores, scope: str) -> Method:
 
 # Wanda's score summed over units is the baseline Wanda-sp of FLAP (2312.11983), which prunes layers alike.
 PEERS.register("wanda")(_Ranked("Wanda-sp", "wanda"))
+PEERS.register("flap")(flap)
 # Neurons of all layers compete (2507.12988), and the biases take the dense network's means.
 PEERS.register("vbp")(_Ranked("VBP", "variance", "global", "mean"))
 # Both fold by ridge regression, all layers at once, every layer pruned alike. The selector is free in GRAIL

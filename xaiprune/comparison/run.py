@@ -37,13 +37,13 @@ from xaiprune.comparison.methods import (
     under_each,
 )
 from xaiprune.comparison.peers import known_peers, peer_methods
-from xaiprune.comparison.table import COLUMNS, Comparison, load, save
+from xaiprune.comparison.table import COLUMNS, PERPLEXITY, Comparison, load, save
 from xaiprune.config import Config
-from xaiprune.data import TextWindows, progress
+from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
 from xaiprune.recipe import PRESETS, Recipe
-from xaiprune.session import PruningSession, measure_of
+from xaiprune.session import PruningSession
 from xaiprune.storage import storage_file
 from xaiprune.study import (
     best_trial,
@@ -58,7 +58,7 @@ from xaiprune.study import (
 log = logging.getLogger(__name__)
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-CRITERIA = ("taylor", "activation", "magnitude_l1")
+CRITERIA = ("taylor", "integrated_gradients", "activation", "magnitude_l1")
 SEEDS = 3
 BEST = "best found"
 
@@ -79,7 +79,7 @@ def compare(
         config: Of the search.
         network: As given to `xaiprune.study.search`.
         criteria: Names of baseline criteria, also registered ones (`xaiprune.register_criterion`); None:
-            Taylor, activation and weight magnitude.
+            Taylor, integrated gradients, activation and weight magnitude.
         peers: As of `compare_on_test`.
         compensate: As of `compare_on_test`.
 
@@ -142,14 +142,8 @@ def compare_on_test(
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
 
     Raises:
-        XaipruneError: Unknown preset, criterion or peer, the best composite does not fit the network, or the
-            test split is text.
+        XaipruneError: Unknown preset, criterion or peer, or the best composite does not fit the network.
     """
-    if isinstance(session.dataset.test, TextWindows):
-        raise XaipruneError(
-            "texts are not compared yet; 'xaiprune prune' prints top-1 and perplexity of one recipe on the "
-            "test windows"
-        )
     if any(later <= earlier for earlier, later in pairwise(rates)):
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others, published = known_presets(presets), known_criteria(criteria), known_peers(peers)
@@ -179,12 +173,12 @@ def compare_on_test(
         )
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
-        "comparing %d methods%s: all %d test images at rate %g, %d of them at %d rates",
+        "comparing %d methods%s: all %d test %ss at rate %g, %d of them at %d rates",
         len(methods),
         f" of {session.prune.rounds} rounds each" if session.prune.rounds > 1 else "",
-        *(len(test), session.prune.rate, len(part), len(within)),
+        *(len(test), test.noun, session.prune.rate, len(part), len(within)),
     )
-    frame, against, failed = _measure(evaluator, ranked[0], methods, within, part)
+    frame, paired_with, failed = _measure(evaluator, ranked[0], methods, within, part)
     comparison = Comparison(
         frame=frame,
         network=session.name,
@@ -195,8 +189,11 @@ def compare_on_test(
         test_images=len(test),
         curve_images=len(part),
         left_out=left_out | failed,
-        against=against,
-        measure=measure_of(test),
+        against=paired_with["right"],
+        measure=test.measure,
+        noun=test.noun,
+        window=test.window,
+        against_perplexity=paired_with["loss"],
     )
     save(comparison, out_dir, key)
     return comparison
@@ -208,21 +205,21 @@ def _measure(
     methods: Sequence[Method | NetworkMethod],
     rates: Sequence[float],
     part: list[int],
-) -> tuple[pd.DataFrame, dict[str, dict[str, int]], dict[str, str]]:
+) -> tuple[pd.DataFrame, dict[str, dict[str, dict[str, int]]], dict[str, str]]:
     """All rows: each method at the target rate on every test image, and along the rates on ``part``.
 
-    Also how the best and each other (but chance) disagree at the target rate, image by image, and the reason
-    for each method that turned out not to work.
+    Also how the best and each other (but chance) disagree at the target rate, image by image (``right``) and
+    by the ``loss`` of each window of text, and the reason for each method that turned out not to work.
     """
     test, target = evaluator.test, evaluator.session.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
     rows = [_row("dense", "dense", "target", 0.0, evaluator.figures(best, 0.0), macs=1.0)]
     rows.append(_row("dense", "dense", "curve", 0.0, evaluator.figures(best, 0.0, curve_images)))
-    right: dict[str, np.ndarray] = {}
+    each: dict[str, dict[str, np.ndarray]] = {"right": {}, "loss": {}}
     failed: dict[str, str] = {}
     left_by_best = cache(lambda rate: evaluator.macs(best.plan(evaluator.session, rate)))
     for method, rate, is_target in progress(
-        list(_steps(methods, rates, target)), "comparing on the test images"
+        list(_steps(methods, rates, target)), f"comparing on the test {test.noun}s"
     ):
         if method.name in failed:
             continue
@@ -242,11 +239,17 @@ def _measure(
         place = "target" if is_target else "curve"
         rows.append(_row(method.name, method.kind, place, rate, found, method.seed, macs))
         if is_target and method.kind != "random":
-            right[method.name] = right_images(found)
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
+            each["right"][method.name] = right_images(found)
+            if "loss" in found:
+                each["loss"][method.name] = -np.array(found["loss"])
+    columns = [*COLUMNS, *(name for name in PERPLEXITY if name in rows[0])]
+    frame = pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
     frame = frame[~frame.method.isin(list(failed))].reset_index(drop=True)
-    mine = right.pop(best.name)
-    against = {name: asdict(paired(mine, own)) for name, own in right.items() if name not in failed}
+    against: dict[str, dict[str, dict[str, int]]] = {}
+    for what, of in each.items():
+        mine = of.pop(best.name, None)
+        others = {name: own for name, own in of.items() if name not in failed}
+        against[what] = {name: asdict(paired(mine, own)) for name, own in others.items() if mine is not None}
     return frame, against, failed
 
 

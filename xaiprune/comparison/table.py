@@ -19,6 +19,8 @@ SCHEMA = "xaiprune/comparison/1"
 KEEP = 0.95
 _NAN = float("nan")
 COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed", "macs")
+PERPLEXITY = ("perplexity", "perplexity_low", "perplexity_high")
+"""Further columns where text was compared."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Comparison:
             (every rate on the curve images); ``rate``; ``top1`` with its 95 % interval ``low`` to ``high``
             (fractions); ``correct`` of ``total`` images; ``seed`` (random only); ``macs``, the part of the
             dense network's MACs that is left (in target rows, and in all of a method that makes networks of
-            its own; else NaN).
+            its own; else NaN). Of text: ``correct`` and ``total`` are tokens, and there are the columns
+            `PERPLEXITY`, with the 95 % interval over windows.
         network: Name of the network.
         units: Unit kind.
         unit_count: Units of the dense network.
@@ -41,9 +44,13 @@ class Comparison:
         curve_images: Images of the curve rows.
         left_out: Method -> why it has no rows.
         against: Method -> how many test images ``only_first`` (the best found) and ``only_second`` (the
-            method) classify correctly at the target rate; random rankings have no entry.
+            method) classify correctly at the target rate; random rankings have no entry. Of text: windows in
+            which either gets more tokens right.
         measure: What ``top1`` is: ``top-1``, or of test images without labels ``agreement with the dense
-            network``.
+            network``, or of text ``next-token top-1``.
+        noun: What is counted by ``test_images`` and ``curve_images``: ``image`` or ``window``.
+        window: Tokens of a window; None: it is no text.
+        against_perplexity: As ``against``, of text: windows in which either has the lower perplexity.
     """
 
     frame: pd.DataFrame
@@ -57,10 +64,23 @@ class Comparison:
     left_out: Mapping[str, str] = field(default_factory=dict)
     against: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     measure: str = "top-1"
+    noun: str = "image"
+    window: int | None = None
+    against_perplexity: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> str:
+        """``images``, ``windows``."""
+        return f"{self.noun}s"
 
     def paired(self, method: str) -> Paired | None:
         """The best found against a method on the same test images at the target rate; None if unknown."""
         found = self.against.get(method)
+        return None if found is None else Paired(**found)
+
+    def paired_perplexity(self, method: str) -> Paired | None:
+        """As `paired`, by the perplexity of each window; None if unknown, or no text."""
+        found = self.against_perplexity.get(method)
         return None if found is None else Paired(**found)
 
     @property
@@ -84,7 +104,8 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
         ``only_best``, ``only_other`` and ``p``: how many test images only the best found, and only this
         method, classifies correctly at the target rate, and p of McNemar's exact test. Several seeds are
         averaged, intervals included, and have no paired test. The dense network has no curve. ``macs``: the
-        part of the dense network's MACs that is left at the target rate.
+        part of the dense network's MACs that is left at the target rate. Of text also the columns
+        `PERPLEXITY` at the target rate, and ``p_perplexity`` of the test by the windows' perplexities.
     """
     frame = comparison.frame
     dense = frame[frame.kind == "dense"]
@@ -111,6 +132,10 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
                 "macs": target.macs.mean(),
             }
         )
+        if comparison.window is not None:
+            lower = comparison.paired_perplexity(str(method))
+            rows[-1] |= {name: target[name].mean() for name in PERPLEXITY}
+            rows[-1]["p_perplexity"] = _NAN if lower is None else lower.p
     return pd.DataFrame(rows).astype({"only_best": "Int64", "only_other": "Int64"})
 
 
@@ -143,8 +168,12 @@ def save(comparison: Comparison, folder: Path, key: str) -> None:
     about: dict[str, Any] = {
         f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
     }
-    if comparison.measure == Comparison.measure:  # written only where it differs, for older readers
-        del about["measure"]
+    for name in ("measure", "noun", "window"):  # written only where they differ, for older readers
+        if about[name] == getattr(Comparison, name):
+            del about[name]
+    del about["against_perplexity"]
+    if comparison.against_perplexity:
+        about["against_perplexity"] = {m: dict(found) for m, found in comparison.against_perplexity.items()}
     about["left_out"] = dict(comparison.left_out)
     about["against"] = {method: dict(found) for method, found in comparison.against.items()}
     with replacing(folder / "comparison.csv") as path:
@@ -180,7 +209,7 @@ def load(folder: Path, key: str | None = None) -> Comparison | None:
         frame = pd.read_csv(measured, dtype={"seed": "Int64"})
         if "macs" not in frame.columns:  # written before MACs were counted
             frame["macs"] = _NAN
-        if list(frame.columns) != list(COLUMNS):
+        if list(frame.columns) not in (list(COLUMNS), [*COLUMNS, *PERPLEXITY]):
             raise ValueError(f"columns {', '.join(map(str, frame.columns))}")
         return Comparison(frame=frame, **about)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -10,7 +10,9 @@ from xaiprune.config.overrides import as_override, command, overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
     AGGREGATION,
+    AUTO_RECIPE,
     COMPOSITE_SCHEMA,
+    PAPER_RECIPE,
     RECIPE_KEYS,
     RECIPE_PRUNE,
     RECIPE_SCHEMA,
@@ -34,14 +36,16 @@ from xaiprune.config.schema import (
     UnitsConfig,
 )
 from xaiprune.config.searched import set_by_prune
-from xaiprune.config.sweep import Sweep, label_of, sweep_of
+from xaiprune.config.sweep import Sweep, label_of, named_of, sweep_of
 from xaiprune.config.tasks import TASKS, TaskSchema
 
 __all__ = [
     "AGGREGATION",
+    "AUTO_RECIPE",
     "COMPOSITE_SCHEMA",
     "FIXED_FILES",
     "HUGGING_FACE",
+    "PAPER_RECIPE",
     "RECIPE_KEYS",
     "RECIPE_PRUNE",
     "RECIPE_SCHEMA",
@@ -78,6 +82,7 @@ __all__ = [
     "import_modules",
     "is_file_name",
     "label_of",
+    "named_of",
     "overridden_keys",
     "prepare",
     "provenance_of",

@@ -20,8 +20,13 @@ Section = TypeVar("Section")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
-def check(config: Config, task: str) -> None:
+def check(config: Config, task: str, *, whole: bool = True) -> None:
     """Refuse values that no run of ``task`` could use, before any work starts.
+
+    Args:
+        config: Composed.
+        task: That runs.
+        whole: Network and images are all known; False: a study may still say which they are.
 
     Raises:
         XaipruneError: Names the key, what it must be, and what it is.
@@ -36,7 +41,7 @@ def check(config: Config, task: str) -> None:
         if config.model.pruned is None:
             check_model_name(config.model.name)
         _check_files(config)
-        if task != "train":
+        if task != "train" and whole:
             _check_digits(config)
 
 

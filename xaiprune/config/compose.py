@@ -27,9 +27,6 @@ from xaiprune.config.searched import set_by_prune
 from xaiprune.config.tasks import TASKS
 from xaiprune.errors import XaipruneError, did_you_mean
 
-# Tasks whose images are, but for what is typed, those of a study.
-_OF_STUDIES = ("compare", "export", "report", "dashboard", "studies")
-
 
 def register_schema(task: str) -> None:
     """Put the task's schema into Hydra's ConfigStore, as ``<task>_schema``, and our plugins into Hydra.
@@ -127,14 +124,15 @@ def finish(
         raise XaipruneError(f"the defaults list of {task}.yaml must start with {task}_schema")
     import_modules(config.imports, command_line.config_dir)
     keys = typed.overridden_keys(command_line.overrides)
-    if task not in _OF_STUDIES:
+    if TASKS[task].study != "reads":  # else its images are, but for what is typed, those of the study
         _take_pictures(config.data, keys)
     if task == "search" and config.composite.preset and {"composite", "composite.preset"} & set(keys):
         raise XaipruneError(
             f"composite.preset={config.composite.preset} has no effect on a search; study.presets=[NAME] "
             "says which presets are tried first, space=NAME what is searched"
         )
-    check(config, task)
+    named = bool(TASKS[task].study) and "study.name" in keys and "model" not in keys
+    check(config, task, whole=not named)
     take_recipe(config, command_line.overrides, task)
     if task == "search":
         for name in set_by_prune(config.space, config.prune, keys):

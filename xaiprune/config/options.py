@@ -2,6 +2,7 @@
 
 from hydra.core.config_store import ConfigStore
 
+from xaiprune.config.timm_names import is_model, registered
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
@@ -41,13 +42,13 @@ def check_model_name(name: str) -> None:
     """
     if name in (*DIGITS_NETWORKS, HUGGING_FACE) or name.startswith(_ELSEWHERE):
         return
-    import timm  # takes seconds, and is needed only if a timm network is asked for
-
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        closest = did_you_mean(architecture, [*timm.list_models(), *DIGITS_NETWORKS])
+    if not is_model(architecture):
+        closest = did_you_mean(architecture, [*sorted(registered()), *DIGITS_NETWORKS])
         raise XaipruneError(f"unknown model '{name}'{closest or '; model.name takes any timm model name'}")
     if tag:
+        import timm  # takes seconds
+
         tagged = timm.list_models(f"{architecture}.*", pretrained=True)
         if name not in tagged:
             closest = did_you_mean(name, tagged)

@@ -23,6 +23,7 @@ from xaiprune.config.schema import (
 from xaiprune.errors import XaipruneError, did_you_mean
 
 RECIPE_SCHEMA = "xaiprune/recipe/1"
+AUTO_RECIPE, PAPER_RECIPE = "auto", "paper"  # what ``recipe=`` takes beside files and presets
 COMPOSITE_SCHEMA = "xaiprune/composite/1"  # also what recipes were stored in first, beside their provenance
 
 # Entry of a recipe -> the key that replaces it.

@@ -91,7 +91,7 @@ def sweep_of(task: str, overrides: Sequence[str], *, config_dir: str | None = No
         launcher=launcher,
         jobs=_jobs(hydra, launcher, len(runs)),
     )
-    names = [", ".join(_named(single, swept)) for single in combinations]
+    names = [", ".join(named_of(single, swept)) for single in combinations]
     if task == "search":
         _check_distinct(sweep, names)
     elif task in FIXED_FILES:
@@ -106,10 +106,11 @@ def label_of(overrides: Iterable[str], swept: Sequence[str]) -> str:
         overrides: Of this run, without sweeps.
         swept: Keys that have other values in other runs.
     """
-    return "-".join(_named(overrides, [key for key in swept if key not in _NOT_LABELLED]))
+    return "-".join(named_of(overrides, [key for key in swept if key not in _NOT_LABELLED]))
 
 
-def _named(overrides: Iterable[str], keys: Sequence[str]) -> list[str]:
+def named_of(overrides: Iterable[str], keys: Sequence[str]) -> list[str]:
+    """``key=value`` of the swept keys in one run."""
     chosen = [o for o in typed.parse(list(overrides)) if o.key_or_group in keys]
     return [f"{o.key_or_group}={o.get_value_element_as_str()}" for o in chosen]
 

@@ -63,9 +63,11 @@ class AttributeSettings:
 
     Attributes:
         heatmaps: Number of test images to draw heatmaps of, before and after pruning.
+        units: With a text: also relevance of every MLP neuron and attention head for it.
     """
 
     heatmaps: int = within(8, 0)
+    units: bool = False
 
 
 @dataclass
@@ -204,6 +206,8 @@ class AttributeConfig(Config):
         target: A single token, or a classifier's class, that is explained.
         against: A token that ``target`` is compared with.
         generate: How many tokens the model writes and has explained (None: one after a ``prompt``).
+        unit: With ``model=hf data=text data.path=FILE``: a unit as LAYER:NUMBER, or several with commas
+            between them, whose most relevant and most active windows of the file are shown.
     """
 
     text: str | None = None
@@ -212,6 +216,7 @@ class AttributeConfig(Config):
     target: str | None = None
     against: str | None = None
     generate: int | None = within(None, 1)
+    unit: str | None = None
     attribute: AttributeSettings = field(default_factory=AttributeSettings)
 
 
@@ -224,6 +229,12 @@ class CompareConfig(Config):
 class ExportConfig(Config):
     export: ExportSettings = field(default_factory=ExportSettings)
 
+    @property
+    def opens_network(self) -> bool:
+        """Whether anything is asked for that needs network and images."""
+        asked = self.export
+        return asked.format == "zennit" or asked.plan or asked.pruned or asked.onnx
+
 
 @dataclass
 class PruneTaskConfig(Config):
@@ -233,6 +244,11 @@ class PruneTaskConfig(Config):
 @dataclass
 class ReportConfig(Config):
     report: ReportSettings = field(default_factory=ReportSettings)
+
+    @property
+    def opens_network(self) -> bool:
+        """Whether anything is asked for that needs network and images."""
+        return self.report.network
 
 
 @dataclass
@@ -247,28 +263,51 @@ class StudiesConfig(Config):
 
 @dataclass(frozen=True)
 class TaskSchema:
-    """One task: its schema, one line of help, and whether it opens the network and the images."""
+    """One task.
+
+    Attributes:
+        schema: Its keys.
+        help: One line.
+        opens_network: Whether it always opens the network and the images.
+        study: ``reads``: it is about a study; ``takes``: with ``study.name`` it takes network, images, units
+            and recipe from one; ``continues``: it goes on with one; empty: it knows no studies.
+    """
 
     schema: type[Config]
     help: str
     opens_network: bool = True
+    study: str = ""
+
+
+def opens_network(task: str, config: Config) -> bool:
+    """Whether a run of a task opens network and images, so that it needs torch."""
+    return bool(getattr(config, "opens_network", TASKS[task].opens_network))
 
 
 TASKS: dict[str, TaskSchema] = {
-    "search": TaskSchema(Config, "run or resume a study of LRP composites"),
+    "search": TaskSchema(Config, "run or resume a study of LRP composites", study="continues"),
     "compare": TaskSchema(
-        CompareConfig, "the study's best against presets and baseline criteria, on the test split"
+        CompareConfig,
+        "the study's best against presets and baseline criteria, on the test split",
+        study="reads",
     ),
-    "attribute": TaskSchema(AttributeConfig, "relevance per unit, and heatmaps, for one recipe"),
-    "prune": TaskSchema(PruneTaskConfig, "recipe or plan -> a smaller network on disk, measured"),
-    "evaluate": TaskSchema(EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network"),
+    "attribute": TaskSchema(
+        AttributeConfig, "relevance per unit, and heatmaps, for one recipe", study="takes"
+    ),
+    "prune": TaskSchema(
+        PruneTaskConfig, "recipe or plan -> a smaller network on disk, measured", study="takes"
+    ),
+    "evaluate": TaskSchema(
+        EvaluateConfig, "top-1 and cost of a checkpoint or a pruned network", study="takes"
+    ),
     "export": TaskSchema(
         ExportConfig,
         "best trial, or the best few -> recipe YAML (+ zennit code, plan, weights, ONNX)",
         False,
+        study="reads",
     ),
-    "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False),
-    "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False),
+    "report": TaskSchema(ReportConfig, "one HTML page and CSV tables of a study", False, study="reads"),
+    "dashboard": TaskSchema(DashboardConfig, "optuna-dashboard on the study's storage", False, study="reads"),
     "train": TaskSchema(TrainConfig, "train a network on a data source"),
-    "studies": TaskSchema(StudiesConfig, "list, show, repair and copy studies", False),
+    "studies": TaskSchema(StudiesConfig, "list, show, repair and copy studies", False, study="reads"),
 }

@@ -22,11 +22,18 @@ class LabelledImages(ABC):
         labels: (N,) int64, indices into the task's classes; all `UNLABELLED` where the classes are not known.
         files: N names, unique, for people: where each image came from.
         predicted: Of the class: whether the labels are what a network predicts (`PredictedImages`).
+        noun: Of the class: what an example is called. Splits, racing and intervals are by example.
+        by_class: Of the class: whether a label is the class of a whole example, so that examples can be
+            counted and drawn by class.
+        pictured: Of the class: whether `pictures` shows the examples.
     """
 
     labels: torch.Tensor
     files: tuple[str, ...]
     predicted: ClassVar[bool] = False
+    noun: ClassVar[str] = "image"
+    by_class: ClassVar[bool] = True
+    pictured: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,6 +42,26 @@ class LabelledImages(ABC):
     def answers(self) -> int:
         """Labels of each image; windows of text have many."""
         return 1
+
+    @property
+    def measure(self) -> str:
+        """What the fraction of right answers is called."""
+        return "top-1"
+
+    @property
+    def targets(self) -> str:
+        """What the labels are, for people."""
+        return "the labels"
+
+    @property
+    def example(self) -> str:
+        """One of them, with its size where people need it."""
+        return self.noun
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of an example; None: it is no text."""
+        return None
 
     @property
     def chunk(self) -> int:

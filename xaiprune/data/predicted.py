@@ -39,6 +39,16 @@ class PredictedImages(LabelledImages):
         return True
 
     @property
+    def measure(self) -> str:
+        """The network is right where it agrees with the one that predicted."""
+        return "agreement with the dense network"
+
+    @property
+    def targets(self) -> str:
+        """Predictions, and whether there are labels beside them."""
+        return "the network's own predictions" + ("" if self.images.labelled else " (no labels)")
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.images.size

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -9,12 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 T = TypeVar("T")
 PATIENCE = 2.0  # seconds without a bar
+_taken: list[None] = []  # one for each bar that may be shown now
 
 
 def progress(
     items: Iterable[T], description: str, *, total: int | None = None, console: Console | None = None
 ) -> Iterator[T]:
     """Iterate over ``items``, with a bar on stderr once two seconds have passed.
+
+    Of several that are inside each other only the outermost is shown (`only_bar`).
 
     Args:
         items: What to iterate over.
@@ -23,9 +27,24 @@ def progress(
         console: Where to draw (None: stderr). Nothing is drawn unless it is a terminal.
     """
     console = console or Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or _taken:
         yield from items
         return
+    with only_bar():
+        yield from _with_bar(items, description, total, console)
+
+
+@contextmanager
+def only_bar() -> Iterator[None]:
+    """No `progress` inside this shows a bar: there is one already."""
+    _taken.append(None)
+    try:
+        yield
+    finally:
+        _taken.pop()
+
+
+def _with_bar(items: Iterable[T], description: str, total: int | None, console: Console) -> Iterator[T]:
     if total is None and isinstance(items, Sized):
         total = len(items)
     columns = (

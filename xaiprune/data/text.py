@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ class TextWindows(LabelledImages):
 
     ids: torch.Tensor
     files: tuple[str, ...]
+    noun: ClassVar[str] = "window"
+    by_class: ClassVar[bool] = False
+    pictured: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.ids.dim() != 2 or self.ids.dtype != torch.int64 or self.ids.shape[1] < 2:
@@ -52,6 +55,21 @@ class TextWindows(LabelledImages):
     def answers(self) -> int:
         """Labels of a window."""
         return self.ids.shape[1] - 1
+
+    @property
+    def measure(self) -> str:
+        """What the fraction of right tokens is called."""
+        return "next-token top-1"
+
+    @property
+    def targets(self) -> str:
+        """The next tokens, and of how many windows."""
+        return f"the next tokens ({len(self)} windows of {self.window})"
+
+    @property
+    def example(self) -> str:
+        """A window with its length."""
+        return f"window of {self.window} tokens"
 
     @property
     def window(self) -> int:

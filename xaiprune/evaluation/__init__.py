@@ -6,6 +6,7 @@ from xaiprune.evaluation.counts import Accuracy, TokenAccuracy, accuracy_of_chun
 from xaiprune.evaluation.curve import Curve, curve
 from xaiprune.evaluation.faithfulness import Faithfulness, faithfulness
 from xaiprune.evaluation.paired import Paired, paired
+from xaiprune.evaluation.token_flipping import token_faithfulness
 
 __all__ = [
     "Accuracy",
@@ -24,4 +25,5 @@ __all__ = [
     "latency",
     "macs",
     "paired",
+    "token_faithfulness",
 ]

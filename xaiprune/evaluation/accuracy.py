@@ -1,5 +1,6 @@
 """Top-1 over labelled images or next tokens, with its interval."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xaiprune.data import ImagesLike, Task, as_images
+from xaiprune.data import ImagesLike, Task, as_images, progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation.counts import Accuracy, TokenAccuracy
 from xaiprune.forward import IGNORED, is_text, logits
@@ -50,7 +51,8 @@ def accuracy(
     kind, low = torch.device(device).type, precision == "bfloat16"
     correct, losses = [], []
     with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=low):
-        for pixels, labels in images.batches(batch_size, device):
+        parts = images.batches(batch_size, device)
+        for pixels, labels in progress(parts, "classifying", total=math.ceil(len(images) / batch_size)):
             if pixels.device.type == "cpu" and not is_text(pixels):
                 # Makes convolutions on a CPU 1.2 to 1.6 times as fast; costs other layers nothing.
                 pixels = pixels.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,5 @@
-"""Faithfulness of heatmaps: patches are flipped, the most relevant first and the least relevant first."""
+"""Faithfulness of relevance: patches of images, or tokens of texts, are flipped, the most relevant first and
+the least relevant first."""
 
 from __future__ import annotations
 
@@ -20,20 +21,22 @@ PATCHES = 14  # a side by default; on 224 x 224 images these are a ViT's patches
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """The right class's logit while patches are flipped.
+    """The explained logit while patches of images or tokens of texts are flipped.
 
-    With a faithful heatmap it falls at once when the most relevant patches are flipped first (MoRF) and stays
+    With faithful relevance it falls at once when the most relevant parts are flipped first (MoRF) and stays
     high for long when the least relevant are (LeRF). The area between the two curves is one number for both.
 
     Attributes:
-        flipped: (S,) fraction of patches flipped at each step, from 0 to 1.
-        most_first: (S, N) the right class's logit of each image, most relevant patches flipped first.
-        least_first: (S, N) likewise, least relevant patches flipped first.
+        flipped: (S,) fraction of patches or tokens flipped at each step, from 0 to 1.
+        most_first: (S, N) the logit of each image or text, most relevant parts flipped first.
+        least_first: (S, N) likewise, least relevant parts flipped first.
+        of: What there are N of, for people.
     """
 
     flipped: np.ndarray
     most_first: np.ndarray
     least_first: np.ndarray
+    of: str = "images"
 
     @property
     def per_image(self) -> np.ndarray:
@@ -42,11 +45,11 @@ class Faithfulness:
 
     @property
     def area(self) -> float:
-        """Mean over the images, in logits; higher is more faithful, a random heatmap has zero on average."""
+        """Mean over images or texts, in logits; higher is more faithful, at random it is 0 on average."""
         return float(self.per_image.mean())
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the mean area over images (normal approximation); NaN with one image."""
+        """Interval of the mean area over images or texts (normal approximation); NaN with one."""
         area = self.per_image
         if len(area) < 2:
             return float("nan"), float("nan")
@@ -56,7 +59,8 @@ class Faithfulness:
     def __str__(self) -> str:
         low, high = self.interval()
         return (
-            f"{self.area:.3f} [{low:.3f}, {high:.3f}] logits between the curves, {len(self.per_image)} images"
+            f"{self.area:.3f} [{low:.3f}, {high:.3f}] logits between the curves, "
+            f"{len(self.per_image)} {self.of}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Two networks on the same images: whether their top-1 differs by more than chance."""
+"""Two networks on the same images or windows: whether one is right more often than by chance."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from xaiprune.errors import XaipruneError
 
 @dataclass(frozen=True)
 class Paired:
-    """How two classifiers disagree on the same images.
+    """On how many of the same examples either of two networks is the better.
 
     Attributes:
-        only_first: Images that only the first gets right (n10).
-        only_second: Images that only the second gets right (n01).
+        only_first: Images that only the first gets right (n10); windows of text in which the first is better.
+        only_second: Those of the second (n01).
     """
 
     only_first: int
@@ -24,21 +24,25 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """Two-sided p of McNemar's exact test (1947): equal classifiers win half the disagreements each."""
+        """Two-sided p of the exact sign test: equal networks win half the differences each.
+
+        Of images, which are right or wrong, that is McNemar's exact test (1947).
+        """
         total = self.only_first + self.only_second
         return 1.0 if total == 0 else float(binomtest(self.only_first, total, 0.5).pvalue)
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> Paired:
-    """Compare two classifiers image by image.
+    """Compare two networks example by example.
 
     Args:
-        first: (N,) bool, which images the first classifies correctly (`Accuracy.per_image`).
-        second: (N,) bool, likewise of the second, on the same images in the same order.
+        first: (N,), of the first: which images are right, or how many tokens of each window
+            (`Accuracy.per_image`); the higher, the better.
+        second: (N,), likewise of the second, on the same examples in the same order.
 
     Raises:
-        XaipruneError: The two have different numbers of images.
+        XaipruneError: The two have different numbers of examples.
     """
     if first.shape != second.shape:
         raise XaipruneError(f"a paired test needs the same images, got {len(first)} and {len(second)}")
-    return Paired(int((first & ~second).sum()), int((~first & second).sum()))
+    return Paired(int((first > second).sum()), int((second > first).sum()))

@@ -1,5 +1,7 @@
 """The device to compute on."""
 
+import warnings
+
 import torch
 
 from xaiprune.errors import XaipruneError
@@ -12,7 +14,7 @@ def device_of_worker(name: str, worker: int | None) -> str:
         name: As `resolve_device` takes it; anything but ``auto`` is returned as it is.
         worker: Number of this process; None: there is only one.
     """
-    if name != "auto" or worker is None or not torch.cuda.is_available():
+    if name != "auto" or worker is None or not _has_cuda():
         return name
     return f"cuda:{worker % torch.cuda.device_count()}"
 
@@ -27,7 +29,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         XaipruneError: There is no such device.
     """
     if name == "auto":
-        if torch.cuda.is_available():
+        if _has_cuda():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -35,7 +37,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         raise XaipruneError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name}") from error
     if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        count = torch.cuda.device_count() if _has_cuda() else 0
         if (device.index or 0) >= count:
             raise XaipruneError(
                 f"device={name} is not there: torch sees {count} CUDA devices; try device=auto"
@@ -45,3 +47,10 @@ def resolve_device(name: str = "auto") -> torch.device:
             "device=mps is not there: torch was built without it or sees none; try device=auto"
         )
     return device
+
+
+def _has_cuda() -> bool:
+    """Whether torch can use a GPU; why it cannot (a driver that is too old) is not said at each start."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="CUDA initialization")
+        return torch.cuda.is_available()

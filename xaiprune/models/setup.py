@@ -61,6 +61,11 @@ def setup(
     where = resolve_device(device)
     if data.source == TEXT:
         language = open_language_model(required_path(model))
+        if language.head != "causal":
+            raise XaipruneError(
+                f"data=text is for models that foretell the next token; {language.name} is "
+                f"{type(language.model).__name__}"
+            )
         text = load_text(data, language.all_ids, language.outputs, language.context)
         opened = language.model if network is None else network.eval()
         return Setup(opened.to(where), text, None, where)

@@ -1,44 +1,8 @@
-"""Recipes: composite, initial relevance, aggregation, and how the ranking is used; presets of the papers."""
+"""Recipes: composite, initial relevance, aggregation, and how the ranking is used; presets of the papers.
 
-from xaiprune.recipe.auto import AUTO, auto_recipe
-from xaiprune.recipe.configured import (
-    Asked,
-    asked_recipe,
-    attributing_as,
-    check_fits,
-    complete_prune,
-    complete_recipe,
-    configured_recipe,
-    pruning_as,
-)
-from xaiprune.recipe.file import load_recipe, read_recipe, save_recipe
-from xaiprune.recipe.presets import PAPER, PRESETS, RENAMED_PRESETS, preset
-from xaiprune.recipe.ranking import first_of_each_class, relevances_of
-from xaiprune.recipe.recipe import AttributionKey, Recipe
-from xaiprune.recipe.scale import check_scale, unit_groups
+``__init__.pyi`` lists the names. They are loaded when they are first used: reading a study needs no torch.
+"""
 
-__all__ = [
-    "AUTO",
-    "PAPER",
-    "PRESETS",
-    "RENAMED_PRESETS",
-    "Asked",
-    "AttributionKey",
-    "Recipe",
-    "asked_recipe",
-    "attributing_as",
-    "auto_recipe",
-    "check_fits",
-    "check_scale",
-    "complete_prune",
-    "complete_recipe",
-    "configured_recipe",
-    "first_of_each_class",
-    "load_recipe",
-    "preset",
-    "pruning_as",
-    "read_recipe",
-    "relevances_of",
-    "save_recipe",
-    "unit_groups",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from torch import nn
 
+from xaiprune.attribution import Aggregation
+from xaiprune.config import AUTO_RECIPE
 from xaiprune.forward import Inputs, is_text
 from xaiprune.pruning import has_batchnorm, inputs_of, why_no_joint_order
 from xaiprune.recipe.presets import PRESETS
 from xaiprune.recipe.recipe import Recipe
 from xaiprune.units import UnitLayer, default_example
 
-AUTO = "auto"
+AUTO = AUTO_RECIPE
 
 
 def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None) -> Recipe:
@@ -26,7 +28,8 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     compensation BatchNorm's statistics are measured again, because a prediction varies less than what it
     predicts, and each layer would add to that. A transformer's neurons are ranked each by its own relevance:
     the joint orders, which help filters, fit its references too closely. A language model's, whose every
-    position is a sample, keep their layer's relevance in the joint order (docs/language-pruning.md).
+    position is a sample, are ordered by error as filters are, and their relevance is summed without its sign
+    (docs/language-pruning.md).
 
     Args:
         model: The network.
@@ -38,15 +41,15 @@ def auto_recipe(model: nn.Module, units: Sequence[UnitLayer], example: Inputs | 
     """
     filters = any(layer.kind in ("filters", "inner_filters") for layer in units)
     words = is_text(default_example(model) if example is None else example)
-    orders: tuple[str, ...] = ("error", "joint") if filters else ()
-    if words and all(layer.kind == "neurons" for layer in units):
-        orders = ("joint",)
+    words = words and all(layer.kind == "neurons" for layer in units)
+    taylor = PRESETS["taylor"]
     recipe = replace(
-        PRESETS["taylor"],
+        taylor,
+        aggregation=Aggregation("sum_of_abs") if words else taylor.aggregation,
         budget="macs" if filters else "units",
         scope="global",
         relevance_per="macs" if filters else "unit",
-        order=_first_order(orders, model, units, example),
+        order=_first_order(("error", "joint") if filters or words else (), model, units, example),
         compensate="linear",
         sequential=False,
         bn="recalibrate" if filters and has_batchnorm(model) else "keep",

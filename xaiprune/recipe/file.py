@@ -1,23 +1,17 @@
-"""Recipes as YAML files and back, with a schema version: the recipe first, where it comes from last."""
+"""Recipes as YAML files and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from xaiprune.attribution import Aggregation, Composite, load_composite
-from xaiprune.attribution.lrp import composite_from_dict, composite_to_dict
-from xaiprune.config import AGGREGATION, COMPOSITE_SCHEMA, RECIPE_SCHEMA, stored_recipe
+from xaiprune.attribution.lrp import composite_from_dict
+from xaiprune.config import AGGREGATION, COMPOSITE_SCHEMA, stored_recipe
 from xaiprune.errors import XaipruneError
-from xaiprune.files import replacing
 from xaiprune.recipe.recipe import Recipe
-
-_WIDTH = 110
+from xaiprune.recipe.written import write_recipe
 
 
 def save_recipe(path: str | Path, recipe: Recipe, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -34,25 +28,7 @@ def save_recipe(path: str | Path, recipe: Recipe, provenance: Mapping[str, Any] 
     Example:
         >>> save_recipe("mine.yaml", Recipe(Composite(Gamma(0.25)), order="joint", compensate="linear"))
     """
-    path = Path(path)
-    composite = _plain(composite_to_dict(recipe.composite))
-    del composite["schema"]
-    composite["layers"] = [_Line(entry) for entry in composite["layers"]]
-    data: dict[str, Any] = {
-        "schema": RECIPE_SCHEMA,
-        "composite": composite,
-        "start": recipe.start,
-        "aggregation": asdict(recipe.aggregation),
-        **_plain(recipe.settings),
-    }
-    if provenance:
-        data["provenance"] = _plain(provenance)
-    text = yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=_WIDTH
-    )
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_recipe(path, recipe.to_dict(), provenance)
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -87,29 +63,3 @@ def read_recipe(path: str | Path) -> Recipe | Composite:
         return Recipe(composite, found.pop("start"), Aggregation(**of), **found)
     except (XaipruneError, TypeError) as error:
         raise XaipruneError(f"{path}: {error}") from None
-
-
-class _Line(dict[str, Any]):
-    """A section that is written on one line."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Plain data; sections of single values, and `_Line`, on one line each."""
-
-
-_Dumper.add_representer(
-    _Line, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), True)
-)
-
-
-def _plain(value: Any) -> Any:
-    """Python's own types: numbers of numpy would be written with their type, or not at all."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if isinstance(value, Real) else str(value)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from xaiprune.attribution import Aggregation, Composite, Match, Start
 from xaiprune.attribution.lrp import AlphaBeta, Epsilon, Gamma, Rule, ZPlus
+from xaiprune.config import PAPER_RECIPE
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.recipe.recipe import Recipe
 
@@ -94,7 +95,7 @@ PAPER = replace(
     rounds=1,
     multiple=1,
     about="all of Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, by score, uncompensated",
-).renamed("paper")
+).renamed(PAPER_RECIPE)
 
 # Former name -> name. It promised a z-box that it never had.
 RENAMED_PRESETS: Mapping[str, str] = {"epsilon_gamma_box": "epsilon_gamma"}

@@ -15,11 +15,8 @@ from xaiprune.config import RECIPE_PRUNE
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning import BN, BUDGETS, COMPENSATIONS, ORDERS, PER, SCOPES
 from xaiprune.recipe.scale import check_scale, unit_groups
+from xaiprune.recipe.written import OPTIONAL
 from xaiprune.units import UnitLayer
-
-# Stored only where they are set, so that recipes from before there was one keep their hash; files have them
-# in this order.
-_OPTIONAL = ("scale", "references", *RECIPE_PRUNE, "rate", "units")
 
 _NAMED = 4  # entries of single layers that are spelled out
 
@@ -98,7 +95,7 @@ class Recipe:
     @property
     def settings(self) -> dict[str, Any]:
         """The optional fields that are set, as plain data."""
-        found = {key: getattr(self, key) for key in _OPTIONAL}
+        found = {key: getattr(self, key) for key in OPTIONAL}
         return {
             key: dict(value) if key == "scale" else value
             for key, value in found.items()
@@ -199,7 +196,7 @@ class Recipe:
             raise XaipruneError(f"{source}: has no {error.args[0]}, so it is no recipe for scores") from None
         if start not in get_args(Start):
             raise XaipruneError(f"{source}: start must be one of {', '.join(get_args(Start))}, got '{start}'")
-        optional = {key: data[key] for key in _OPTIONAL if key in data}
+        optional = {key: data[key] for key in OPTIONAL if key in data}
         return cls(composite_from_dict(composite, source), start, Aggregation(**aggregation), **optional)
 
     def summary(self) -> str:

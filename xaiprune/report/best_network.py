@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import heatmaps
-from xaiprune.data import TextWindows
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import Plan, masked
@@ -55,7 +54,7 @@ def write_best_network(setup: SearchSetup, study: optuna.Study, folder: Path) ->
     for side, counted in (("dense", session.dense.cost()), ("pruned", session.cost(smaller))):
         found[side] = {"params": counted.params, "macs": counted.macs, "bytes": counted.bytes}
     picture.unlink(missing_ok=True)  # of an earlier best
-    if not isinstance(session.dataset.test, TextWindows):
+    if session.dataset.test.pictured:
         try:
             _draw(session, plan, smaller, picture)
         except XaipruneError as error:

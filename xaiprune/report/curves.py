@@ -68,7 +68,7 @@ def _frame(axes: Axes, comparison: Comparison, highest: float) -> None:
     axes.axvline(comparison.rate, color="black", lw=0.8, alpha=0.25, zorder=1)
     axes.set(xlim=(0, highest), ylim=(0, 1.06))
     axes.set_xlabel(f"rate: part of the {comparison.unit_count:,} {comparison.units} removed, no fine-tuning")
-    axes.set_ylabel(f"{comparison.measure} on {comparison.curve_images} test images")
+    axes.set_ylabel(f"{comparison.measure} on {comparison.curve_images} test {comparison.examples}")
     axes.set_title(f"{comparison.network}: which units are removed first?", loc="left", fontsize=12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

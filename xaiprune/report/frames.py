@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from xaiprune.comparison.table import Comparison, summary
+from xaiprune.comparison.table import PERPLEXITY, Comparison, summary
 from xaiprune.registry import OBJECTIVES
 from xaiprune.report.reading import read_trials
 from xaiprune.report.stored_trials import StoredTrials
@@ -63,7 +63,7 @@ def trials(study: optuna.Study) -> pd.DataFrame:
         "state": pd.Categorical([state.name.lower() for state in stored.states], STATES),
         "value": stored.values[:, 0],
     }
-    columns |= _intervals(stored)
+    columns |= _intervals(study, stored)
     columns |= _costs(study, stored)
     columns |= _standing(study, stored)
     columns |= _times(stored)
@@ -132,11 +132,13 @@ def accuracy(comparison: Comparison) -> pd.DataFrame:
         criterion, peer, random), ``part`` (categorical: ``curve``, the rates of the curves on the curve
         images; ``target``, the target rate on all test images), ``rate``, ``seed`` (random only), ``top1``
         with its 95 % interval ``low`` to ``high`` over images (fractions), ``images``, ``macs`` (part of the
-        dense network's MACs that is left; known at the target rate).
+        dense network's MACs that is left; known at the target rate). Of text ``images`` counts tokens, and
+        there are ``perplexity``, ``perplexity_low`` and ``perplexity_high``.
     """
     frame = _compared(comparison.frame.rename(columns={"total": "images"}))
     frame["part"] = _ordered(frame.part, first=("curve", "target"))
-    return frame[["method", "kind", "part", "rate", "seed", "top1", "low", "high", "images", "macs"]]
+    shown = ["method", "kind", "part", "rate", "seed", "top1", "low", "high", "images", "macs"]
+    return frame[[*shown, *(name for name in PERPLEXITY if name in frame.columns)]]
 
 
 def methods(comparison: Comparison) -> pd.DataFrame:
@@ -176,13 +178,16 @@ def kept_by_trial(stored: StoredTrials) -> dict[int, Mapping[str, int]]:
     return found
 
 
-def _intervals(stored: StoredTrials) -> dict[str, np.ndarray]:
-    """The interval of a value that is the top-1 at one rate."""
+def _intervals(study: optuna.Study, stored: StoredTrials) -> dict[str, np.ndarray]:
+    """The interval of a value that is the top-1, or the perplexity, at one rate."""
+    name = study.user_attrs.get("fingerprint", {}).get("objective", {}).get("name")
+    kind = OBJECTIVES.get(name)
+    prefix = "" if kind is None or kind.fraction else f"{kind.measure}_"
     low, high = np.full(len(stored), np.nan), np.full(len(stored), np.nan)
     for place, scores in stored.attrs["scores"].items():
         complete = stored.states[place] is TrialState.COMPLETE
-        if complete and len(scores) == 1 and "low" in scores[0]:
-            low[place], high[place] = scores[0]["low"], scores[0]["high"]
+        if complete and len(scores) == 1 and f"{prefix}low" in scores[0]:
+            low[place], high[place] = scores[0][f"{prefix}low"], scores[0][f"{prefix}high"]
     return {"value_low": low, "value_high": high}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
 import yaml
@@ -97,6 +98,8 @@ def _standing(study: optuna.Study, trial: FrozenTrial) -> str:
     dense = study.user_attrs.get("dense")
     if dense is None or "faithfulness" in trial.user_attrs:
         return ""
+    if "measure" in trial.user_attrs:
+        return f" (dense network: {dense[trial.user_attrs['measure']]:.2f})"
     return f" (dense network: {100 * dense['top1']:.1f} %)"
 
 
@@ -108,11 +111,27 @@ def _scores(trial: FrozenTrial, measure: str) -> list[str]:
     scores = [score for score in trial.user_attrs["scores"] if score.get("images")]
     if not scores:
         return []
+    if any("perplexity" in score for score in scores):
+        return _text_scores(scores)
     rows = [f"| rate | {measure} | 95 % interval | images |", "|---|---|---|---|"]
     for score in sorted(scores, key=lambda score: float(score["rate"])):
         top1 = 100 * score["top1"] if "top1" in score else 100 * score["correct"] / score["images"]
         interval = f"{100 * score['low']:.1f} to {100 * score['high']:.1f}" if "low" in score else ""
         rows.append(f"| {score['rate']:g} | {top1:.1f} % | {interval} | {score['images']} |")
+    return [*rows, ""]
+
+
+def _text_scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same of text, by both measures."""
+    rows = ["| rate | next-token top-1 | 95 % interval | perplexity | 95 % interval | windows |"]
+    rows.append("|---|---|---|---|---|---|")
+    for score in sorted(scores, key=lambda score: float(score["rate"])):
+        rows.append(
+            f"| {score['rate']:g} | {100 * score['top1']:.1f} % | "
+            f"{100 * score['low']:.1f} to {100 * score['high']:.1f} | {score['perplexity']:.2f} | "
+            f"{score['perplexity_low']:.2f} to {score['perplexity_high']:.2f} | "
+            f"{score['images']} of {score['window']} tokens |"
+        )
     return [*rows, ""]
 
 

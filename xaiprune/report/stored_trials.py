@@ -76,14 +76,17 @@ class StoredTrials:
             excess=np.full(count, np.nan),
         )
 
-    def stopped(self) -> dict[int, float]:
-        """Position -> top-1 of a trial that was stopped in a race, on the images it has seen.
+    def stopped(self, measure: str) -> dict[int, float]:
+        """Position -> score of a trial that was stopped in a race, on the images it has seen.
 
         Empty where the attribute ``scores`` was not asked for.
+
+        Args:
+            measure: Name of the score: ``top1``, ``perplexity``.
         """
         scores = self.attrs.get("scores", {})
         places = [place for place in scores if self.states[place] is TrialState.PRUNED and scores[place]]
-        return {place: fmean(score["top1"] for score in scores[place]) for place in places}
+        return {place: fmean(score[measure] for score in scores[place]) for place in places}
 
     def set_param(self, place: int, name: str, value: float) -> None:
         """Fill in what the sampler saw of a parameter of one trial."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAVY
@@ -13,11 +15,11 @@ from rich.table import Table
 from xaiprune.comparison.table import Comparison, rivals, summary
 
 # In several lines, so that the longest method names fit beside them.
-_HEADINGS = (
-    *("method", "", "95 %\ninterval", "MACs\nleft", "p"),
-    *("mean\nover\nrates", "trape-\nzoid", "rate\nat\n95 %"),
-)
+_AT_TARGET = ("method", "", "95 %\ninterval", "MACs\nleft", "p")
+_OF_CURVE = ("mean\nover\nrates", "trape-\nzoid", "rate\nat\n95 %")
+_OF_TEXT = ("per-\nplexity", "95 %\ninterval", "p", "rate\nat\n95 %")  # in place of the means over the curve
 
+_WIDTH = 80
 
 # Images that only one of two methods must get right for p < 0.05 in McNemar's exact test: 2 * 0.5**6 = 0.03.
 _LEAST = 6
@@ -34,20 +36,33 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console = console or Console()
     console.print(caption(comparison), style="bold", markup=False, highlight=False, soft_wrap=True)
     table = comparison_table(
-        table_rows(summary(comparison)),
+        table_rows(by_top1(summary(comparison))),
         comparison.best,
         boxed=console.is_terminal,
         figure=_heading(comparison.measure),
+        text=comparison.window is not None,
     )
     # At its natural width also where the console is narrower: a cell that is cut off is lost.
     table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.print(table, crop=False)
     for line in footnotes(comparison):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for part in textwrap.wrap(line, _WIDTH, subsequent_indent="  "):
+            console.print(part, markup=False, highlight=False, soft_wrap=True)
+
+
+def by_top1(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `summary`: the dense network first, then the most accurate at the target rate."""
+    ranked = frame.sort_values("top1", ascending=False, kind="stable")
+    return pd.concat([ranked[ranked.kind == "dense"], ranked[ranked.kind != "dense"]])
 
 
 def comparison_table(
-    rows: Sequence[Sequence[str]], best: str = "", *, boxed: bool = False, figure: str = "top-1"
+    rows: Sequence[Sequence[str]],
+    best: str = "",
+    *,
+    boxed: bool = False,
+    figure: str = "top-1",
+    text: bool = False,
 ) -> Table:
     """Cells as a table.
 
@@ -56,6 +71,7 @@ def comparison_table(
         best: Method whose row stands out.
         boxed: Draw a line below the headings; else there are only spaces.
         figure: Heading of the figures at the target rate.
+        text: Whether the rows are of text, with perplexity.
     """
     table = Table(
         box=SIMPLE_HEAVY if boxed else None,
@@ -63,7 +79,7 @@ def comparison_table(
         pad_edge=False,
         show_edge=False,
     )
-    for number, heading in enumerate(_HEADINGS):
+    for number, heading in enumerate((*_AT_TARGET, *(_OF_TEXT if text else _OF_CURVE))):
         table.add_column(
             heading or figure, justify="right" if number else "left", vertical="bottom", no_wrap=True
         )
@@ -74,10 +90,14 @@ def comparison_table(
 
 def caption(comparison: Comparison) -> str:
     """One line: which network, which images, what was removed."""
+    count = f"{comparison.test_images} test {comparison.examples}"
+    if comparison.window is not None:
+        count += f" of {comparison.window} tokens, {comparison.measure} and perplexity"
+    else:
+        count += f"{_without_labels(comparison)}, chance {percent(comparison.chance)}"
     return (
         f"{comparison.network}: {100 * comparison.rate:g} % of {comparison.unit_count:,} {comparison.units} "
-        f"removed, {comparison.test_images} test images{_without_labels(comparison)}, "
-        f"chance {percent(comparison.chance)}"
+        f"removed, {count}"
     )
 
 
@@ -93,8 +113,8 @@ def _without_labels(comparison: Comparison) -> str:
 def footnotes(comparison: Comparison) -> list[str]:
     """What a reader must know to read the figures right."""
     lines = _paired_lines(comparison)
-    count = comparison.test_images
-    if _FEW * count < _LEAST:
+    count, examples = comparison.test_images, comparison.examples
+    if comparison.window is None and _FEW * count < _LEAST:
         lines.append(
             f"few test images: with {count}, no difference below {100 * _LEAST / count:.0f} points can be "
             "told from chance; data.test_per_class or data.test_root gives more"
@@ -102,10 +122,10 @@ def footnotes(comparison: Comparison) -> list[str]:
     rates = sorted(comparison.frame[comparison.frame.kind == "best"].query("part == 'curve'").rate)
     if rates:
         images = "all" if comparison.curve_images == comparison.test_images else f"{comparison.curve_images}"
-        which = "" if images == "all" else ", as many of each class"
+        which = "" if images == "all" or comparison.window is not None else ", as many of each class"
         lines.append(
-            f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} test images{which}; "
-            f"rate at 95 %: the highest of them up to which {comparison.measure} is at least 95 % of the "
+            f"curves: {len(rates)} rates from {rates[0]:g} to {rates[-1]:g}, {images} test {examples}{which}"
+            f"; rate at 95 %: the highest of them up to which {comparison.measure} is at least 95 % of the "
             "dense network's"
         )
     lines += [f"left out: {method}: {reason}" for method, reason in comparison.left_out.items()]
@@ -116,16 +136,20 @@ def _paired_lines(comparison: Comparison) -> list[str]:
     """The best found against the most accurate others, image by image."""
     if not comparison.against:
         return []
-    lines = [f"p: {comparison.best} against the method on the same images, exact McNemar test, two-sided"]
+    text = comparison.window is not None
+    test = "exact sign test over windows" if text else "exact McNemar test"
+    same = f"against the method on the same {comparison.examples}"
+    lines = [f"p: {comparison.best} {same}, {test}, two-sided"]
+    alone = "windows in which {} gets more tokens right" if text else "images that only {} gets right"
     for kind, method in sorted(rivals(comparison).items(), reverse=True):
         found = comparison.paired(method)
         # Taylor is compared as a criterion but counts as a preset.
         what = {"preset": "best preset", "criterion": "best other criterion", "peer": "best peer"}[kind]
         if found is not None:
             lines.append(
-                f"{what} {method}: {found.only_first} images that only {comparison.best} gets right, "
-                f"{found.only_second} that only {method} does, p {p_text(found.p)} (chosen "
-                "on these images, which favours it)"
+                f"{what} {method}: {found.only_first} {alone.format(comparison.best)}, "
+                f"{found.only_second} {f'in which {method} does' if text else f'that only {method} does'}, "
+                f"p {p_text(found.p)} (chosen on these {comparison.examples}, which favours it)"
             )
     return lines
 
@@ -141,8 +165,16 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
         interval = f"{100 * low:.1f} to {100 * high:.1f}".replace("100.0", "100")
         on_curve = "" if math.isnan(mean) else "none" if math.isnan(kept) else f"{100 * kept:g} %"
         at_target = (percent(top1), interval, macs_text(left), p_text(p))
-        rows.append((str(row["method"]), *at_target, percent(mean), percent(area), on_curve))
+        text = "perplexity" in frame.columns
+        along = perplexity_cells(row) if text else (percent(mean), percent(area))
+        rows.append((str(row["method"]), *at_target, *along, on_curve))
     return rows
+
+
+def perplexity_cells(row: Mapping[Any, Any] | pd.Series) -> tuple[str, str, str]:
+    """Perplexity, its interval, and p of the paired test, of a row of `summary`."""
+    bounds = f"{row['perplexity_low']:.2f} to {row['perplexity_high']:.2f}"
+    return f"{row['perplexity']:.2f}", bounds, p_text(row["p_perplexity"])
 
 
 def p_text(p: float) -> str:

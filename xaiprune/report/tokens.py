@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xaiprune.attribution import TextAttribution
-from xaiprune.attribution.text.found import AGAINST, FOR, opacity
+from xaiprune.attribution.text.html import AGAINST, FOR, opacity
 from xaiprune.files import replacing
 
 _COLUMNS = 100  # letters in a line

@@ -3,7 +3,7 @@
 from xaiprune.session.agreement import scored_by_agreement
 from xaiprune.session.caches import LATENCY_BATCH, BatchSizes, Caches, DenseNetwork
 from xaiprune.session.flipping import flip_patches
-from xaiprune.session.labels import coverage, measure_of, relevance_text
+from xaiprune.session.labels import coverage
 from xaiprune.session.one_call import prune
 from xaiprune.session.opening import limited, open_session, open_setup, opened_units, shuffled
 from xaiprune.session.outcome import Outcome, about_references, apply_and_measure
@@ -23,12 +23,10 @@ __all__ = [
     "coverage",
     "flip_patches",
     "limited",
-    "measure_of",
     "open_session",
     "open_setup",
     "opened_units",
     "prune",
-    "relevance_text",
     "scored_by_agreement",
     "shuffled",
 ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task, TextWindows
+from xaiprune.data import Dataset, LabelledImages, PredictedImages, Task
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import logits
 from xaiprune.session.caches import BatchSizes
@@ -66,22 +66,13 @@ def with_targets(model: nn.Module, data: Dataset, target: str, batch: BatchSizes
     return replace(data, reference=reference, test=test)
 
 
-def relevance_text(images: LabelledImages) -> str:
-    """Whose relevance a ranking is by, of the reference images: completes "relevance ..."."""
-    if isinstance(images, TextWindows):
-        return f"of the next tokens ({len(images)} windows of {images.window})"
-    if not isinstance(images, PredictedImages):
-        return "of the labels"
-    return "of the network's own predictions" + ("" if images.images.labelled else " (no labels)")
-
-
 def coverage(data: Dataset) -> str | None:
     """A warning where the references have few of the network's outputs; None where they have enough.
 
     Args:
         data: With its targets (`with_targets`).
     """
-    if isinstance(data.reference, TextWindows):  # the next tokens of a text are what they are
+    if not data.reference.by_class:
         return None
     classes, covered = len(data.task.classes), len(data.reference.labels.unique())
     if data.task.logits is not None or covered >= _FEW * classes:
@@ -90,10 +81,3 @@ def coverage(data: Dataset) -> str | None:
         f"{covered} of {classes} classes have references: expect losses elsewhere "
         f"({len(data.reference)} images)"
     )
-
-
-def measure_of(images: LabelledImages) -> str:
-    """What the fraction of correct images is called."""
-    if isinstance(images, TextWindows):
-        return "next-token top-1"
-    return "agreement with the dense network" if images.predicted else "top-1"

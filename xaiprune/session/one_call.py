@@ -14,7 +14,6 @@ from xaiprune.data import (
     Dataset,
     ImagesLike,
     LabelledImages,
-    TextWindows,
     as_calibration,
     as_dataset,
     as_images,
@@ -107,10 +106,8 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
     count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
-    if isinstance(images, TextWindows):
-        return as_dataset(images, outputs=count, test=test)
     # As a pair, so that labels are compared with the outputs.
-    pair = (images.tensor(), images.labels) if images.labelled else images
+    pair = (images.tensor(), images.labels) if images.labelled and images.by_class else images
     return as_dataset(pair, outputs=count, test=test)
 
 

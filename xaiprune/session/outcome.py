@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from xaiprune.data import TextWindows
 from xaiprune.evaluation import Accuracy, Cost
 from xaiprune.pruning import Plan, Removal, export_onnx, save_pruned
 from xaiprune.recipe import Recipe
-from xaiprune.session.labels import coverage, measure_of, relevance_text
+from xaiprune.session.labels import coverage
 from xaiprune.session.session import PruningSession
 
 _BATCHES = (1, 32)
@@ -49,10 +49,8 @@ class Outcome:
     def numbers(self) -> dict[str, str]:
         """Name -> dense -> pruned, as text."""
         (dense, full), (pruned, small) = self.before, self.after
-        measure = measure_of(self.session.dataset.test)
-        reference = self.session.dataset.reference
-        text = isinstance(reference, TextWindows)
-        what = f"window of {reference.size[1]} tokens" if text else "image"
+        dataset = self.session.dataset
+        measure, what = dataset.test.measure, dataset.reference.example
         numbers = {} if dense is None else {f"{measure} on the test split": f"{dense} -> {pruned}"}
         numbers |= {
             "parameters": f"{full.params:,} -> {small.params:,} (x{small.params / full.params:.2f})",
@@ -122,13 +120,40 @@ class Outcome:
         """Write ``model.onnx``; the largest difference of its logits from torch's, relative."""
         return export_onnx(self.model.cpu(), self.session.example.cpu(), folder)
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return "\n".join(self.lines())
+
+    def short(self) -> dict[str, str]:
+        """What is left, in a few figures: name -> text."""
+        (dense, full), (pruned, small) = self.before, self.after
+        found = {}
+        if dense is not None and pruned is not None:
+            measure = self.session.dataset.test.measure.partition(" ")[0]
+            found[measure] = f"{dense.top1:.1%} -> {pruned.top1:.1%}"
+        for name, whole, part in (
+            ("parameters", full.params, small.params),
+            ("MACs", full.macs, small.macs),
+        ):
+            found[name] = f"x{part / whole:.2f}"
+        return found
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {text}" for name, text in self.short().items())
+        removed = f"{self.plan.n_removed} of {self.plan.n_units} {self.plan.kind} removed"
+        return f"Outcome({self.session.name}: {removed}; {figures})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what is left, as a table."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>"
+            for name, text in self.numbers().items()
+        )
+        return f"<p>{escape(repr(self))}</p><table>{rows}</table>"
 
 
 def about_references(session: PruningSession) -> dict[str, str]:
     """What a user should know of the images that a session ranks by and fits to: heading -> text."""
-    found = {"relevance": relevance_text(session.dataset.reference)}
+    found = {"relevance": f"of {session.dataset.reference.targets}"}
     if (few := coverage(session.dataset)) is not None:
         found["coverage"] = few
     if session.prune.compensate == "linear" and (few := session.dense.underdetermined) is not None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from xaiprune.config import RECIPE_PRUNE, provenance_of
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe, load_recipe, save_recipe
+from xaiprune.recipe.written import write_recipe
 from xaiprune.registry import OBJECTIVES
 from xaiprune.study.fingerprint import stored_fingerprint, stored_prune
 from xaiprune.study.notes import RUNS, typed_in
-from xaiprune.study.trials import best_trial, first_value, recipe_of
+from xaiprune.study.trials import best_trial, first_value, proposal_of, recipe_of
+
+if TYPE_CHECKING:
+    from xaiprune.recipe import Recipe
 
 BEST_FILE = "best.yaml"
 _DIGITS = 4  # of figures that are for people
@@ -42,12 +44,21 @@ def best_recipe(study: optuna.Study) -> Recipe:
 
 def whole_recipe(study: optuna.Study, trial: FrozenTrial) -> Recipe:
     """All of a finished trial's recipe: what the space did not vary is as the study pruned."""
-    recipe, prune = recipe_of(trial), stored_prune(study)
-    inherited = {key: prune[key] for key in RECIPE_PRUNE if getattr(recipe, key) is None}
+    from xaiprune.recipe import Recipe
+
+    return Recipe.from_dict(whole_proposal(study, trial), f"trial {trial.number}")
+
+
+def whole_proposal(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+    """The same as plain data, which needs no torch unless the objective is one that finds the rate."""
+    found, prune = proposal_of(trial), stored_prune(study)
+    inherited = {key: prune[key] for key in RECIPE_PRUNE if found.get(key) is None}
     if inherited.get("multiple") == 1:  # so that recipes from before there was one keep their hash
         del inherited["multiple"]
+    found |= inherited
+    found["rate"] = _rate_of(study, trial, found.get("rate"))
     kind = (stored_fingerprint(study) or {}).get("units", {}).get("kind")
-    return replace(recipe, **inherited, rate=_rate_of(study, trial, recipe), units=kind)
+    return found | {"units": kind}
 
 
 def save_best(study: optuna.Study, folder: Path) -> Path:
@@ -77,7 +88,7 @@ def save_trial(study: optuna.Study, trial: FrozenTrial, path: Path) -> Path:
     Returns:
         ``path``.
     """
-    return save_recipe(path, whole_recipe(study, trial), provenance(study, trial))
+    return write_recipe(path, whole_proposal(study, trial), provenance(study, trial))
 
 
 def provenance(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -118,9 +129,11 @@ def interval_of(trial: FrozenTrial) -> list[float] | None:
     scores = trial.user_attrs["scores"]
     if found := trial.user_attrs.get("faithfulness"):
         scores = [found]
-    if len(scores) != 1 or not {"low", "high"} <= set(scores[0]):
+    measure = trial.user_attrs.get("measure")
+    low, high = ("low", "high") if measure is None else (f"{measure}_low", f"{measure}_high")
+    if len(scores) != 1 or not {low, high} <= set(scores[0]):
         return None
-    return [scores[0]["low"], scores[0]["high"]]
+    return [scores[0][low], scores[0][high]]
 
 
 def command_of(study: optuna.Study) -> str | None:
@@ -133,6 +146,8 @@ def notes_of(path: Path) -> dict[str, str]:
     found = provenance_of(path)
     if "study" not in found:
         return {}
+    from xaiprune.recipe import load_recipe
+
     recipe, of, units = load_recipe(path), found.get("model", {}), found.get("units", {})
     interval = found.get("interval")
     value = f"{found.get('value', 0):.4g}"
@@ -148,7 +163,7 @@ def notes_of(path: Path) -> dict[str, str]:
     return lines | ({"command": found["command"]} if found.get("command") else {})
 
 
-def _rate_of(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> float | None:
+def _rate_of(study: optuna.Study, trial: FrozenTrial, tried: float | None) -> float | None:
     """The rate that a trial found, tried, or was measured at; of several the one that is compared at."""
     asked, rate = (stored_fingerprint(study) or {}).get("objective", {}), stored_prune(study)["rate"]
     if len(asked.get("rates", ())) == 1:
@@ -156,8 +171,10 @@ def _rate_of(study: optuna.Study, trial: FrozenTrial, recipe: Recipe) -> float |
     try:
         kind = OBJECTIVES.find(asked.get("name"))
     except XaipruneError:  # one of the user's own, whose module is not imported here
-        return rate if recipe.rate is None else recipe.rate
-    return kind(asked["name"], tuple(asked.get("rates", ()))).rate_of(trial, recipe, rate)
+        return rate if tried is None else tried
+    if not kind.finds_rate:
+        return rate if tried is None else tried
+    return kind(asked["name"], tuple(asked.get("rates", ()))).rate_of(trial, recipe_of(trial), rate)
 
 
 def _images(data: Mapping[str, Any]) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from xaiprune.config import CompletePruneConfig, Config, current_names
 from xaiprune.errors import XaipruneError
-from xaiprune.session import PruningSession
-from xaiprune.trial import SearchSetup
+
+if TYPE_CHECKING:
+    from xaiprune.session import PruningSession
+    from xaiprune.trial import SearchSetup
 
 _SHOWN = 6  # differences named in the error
 

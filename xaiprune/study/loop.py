@@ -21,7 +21,7 @@ from xaiprune.storage import beating, plain_errors, quiet, recover, require_file
 from xaiprune.study.batch import Asked, Batch, OnTrial
 from xaiprune.study.interrupt import Stop, graceful
 from xaiprune.study.sampler import make_sampler
-from xaiprune.study.study import storage_url
+from xaiprune.study.stored import storage_url
 from xaiprune.study.trials import counts
 from xaiprune.trial import SearchSetup
 

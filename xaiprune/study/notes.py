@@ -6,14 +6,16 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from xaiprune.attribution.lrp import LayerInfo
-from xaiprune.config import CommandLine, Config, as_override, current_command_line
+from xaiprune.config import CommandLine, Config, as_override, current_command_line, overridden_keys
 from xaiprune.storage import shown
-from xaiprune.trial import SearchSetup
+
+if TYPE_CHECKING:
+    from xaiprune.attribution.lrp import LayerInfo
+    from xaiprune.trial import SearchSetup
 
 RUNS, LAYERS, UNITS = "runs", "layers", "unit_layers"
 _MOST_RUNS = 10
@@ -41,9 +43,25 @@ def note(study: optuna.Study, setup: SearchSetup) -> None:
     typed = current_command_line()
     if typed is not None and typed.task != "search":
         return
-    noted, current = list(attrs.get(RUNS, [])), run_note(setup.config, str(setup.session.device), typed)
+    noted = list(attrs.get(RUNS, []))
+    current = run_note(setup.config, str(setup.session.device), typed)
+    if noted and typed is not None:
+        current["overrides"] = _with_earlier(noted[-1], current)
     if current not in noted:
         study.set_user_attr(RUNS, [*noted, current][-_MOST_RUNS:])
+
+
+def _with_earlier(noted: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """What was typed, after what an earlier run was typed with and this one takes from the study.
+
+    Relative paths mean something in one folder only, so that runs in two folders stay apart.
+    """
+    typed = current["overrides"]
+    keys = overridden_keys(typed)
+    if "study.name" not in keys or "experiment" in keys or noted["folder"] != current["folder"]:
+        return list(typed)
+    earlier = [text for text in noted["overrides"] or () if not {*overridden_keys([text])} & {*keys}]
+    return [*earlier, *typed]
 
 
 def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str, Any]:
@@ -82,6 +100,8 @@ def network_of(study: optuna.Study) -> Network | None:
     attrs = study.user_attrs
     if LAYERS not in attrs or UNITS not in attrs:
         return None
+    from xaiprune.attribution.lrp import LayerInfo
+
     return Network(tuple(LayerInfo(**layer) for layer in attrs[LAYERS]), dict(attrs[UNITS]))
 
 

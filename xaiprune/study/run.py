@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from html import escape
 
 import optuna
+from optuna.trial import FrozenTrial
 from torch import nn
 
 from xaiprune.config import Config, ModelConfig, fill_names, study_name
+from xaiprune.errors import XaipruneError
+from xaiprune.storage import storage_of
 from xaiprune.study.loop import OnTrial, run_trials
+from xaiprune.study.selection import distinct_trials
 from xaiprune.study.setup import open_search
 from xaiprune.study.study import open_study
 from xaiprune.study.threads import fitting_threads
+from xaiprune.study.trials import counts, recipe_of, value_text
+
+_SHOWN = 5
 
 
-def search(
-    config: Config, on_trial: OnTrial | None = None, *, network: nn.Module | None = None
-) -> optuna.Study:
+def search(config: Config, on_trial: OnTrial | None = None, *, network: nn.Module | None = None) -> Found:
     """Run or resume the study that a configuration describes.
 
     Args:
@@ -27,7 +34,7 @@ def search(
             its class.
 
     Returns:
-        The study; `xaiprune.recipe_of(xaiprune.best_trial(study))` is the best recipe found.
+        The study, one of Optuna's; `xaiprune.recipe_of(xaiprune.best_trial(study))` is the best recipe found.
 
     Raises:
         XaipruneError: The set-up does not fit, or three trials failed in a row.
@@ -41,7 +48,33 @@ def search(
     study = open_study(setup)
     with fitting_threads(setup.session, config.threads):
         run_trials(study, setup, on_trial)
-    return study
+    return Found(study.study_name, storage_of(study), sampler=study.sampler, pruner=study.pruner)
+
+
+class Found(optuna.Study):
+    """A study that shows itself: how many trials it has, and its best."""
+
+    def __repr__(self) -> str:
+        now = counts(self)
+        trials = f"study '{self.study_name}': {now.sampled} sampled trials and {now.presets} presets"
+        for best in self._best(1):
+            trials += f"; best is trial {best.number}, {value_text(best)}: {recipe_of(best).summary()}"
+        return f"<{trials}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the best trials as a table."""
+        rows = "".join(
+            f"<tr><td>{trial.number}</td><td>{escape(value_text(trial))}</td>"
+            f"<td>{escape(recipe_of(trial).summary())}</td></tr>"
+            for trial in self._best(_SHOWN)
+        )
+        head = "<tr><th>trial</th><th>value</th><th>recipe</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table>{head}{rows}</table>"
+
+    def _best(self, count: int) -> list[FrozenTrial]:
+        with suppress(XaipruneError):  # none has finished, or none keeps the constraints
+            return distinct_trials(self, count)
+        return []
 
 
 def named_after(config: Config, network: nn.Module | None) -> Config:

@@ -6,7 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
-from xaiprune.study.trials import best_trial, first_value, is_feasible
+from xaiprune.study.trials import best_trial, is_feasible, merit
 
 
 def finished_trial(study: optuna.Study, number: int) -> FrozenTrial:
@@ -39,7 +39,7 @@ def distinct_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     best_trial(study)  # refuses a study without any
     finished = filter(is_feasible, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     found: dict[tuple[str, ...], FrozenTrial] = {}
-    for trial in sorted(finished, key=lambda t: (-first_value(t), t.number)):
+    for trial in sorted(finished, key=lambda t: (-merit(study, t), t.number)):
         plans = tuple(score["plan"] for score in trial.user_attrs["scores"])
         found.setdefault(plans or (trial.user_attrs["key"],), trial)
     return list(found.values())[:count]

@@ -1,4 +1,4 @@
-"""A study: created or opened, checked to be the same search, presets queued."""
+"""A study: created or opened to go on, checked to be the same search, presets queued."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import logging
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage
 
-from xaiprune.config import Config, command, default_storage
-from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.config import command
+from xaiprune.errors import XaipruneError
 from xaiprune.storage import (
-    absolute_url,
     has_heartbeats,
     open_storage,
-    open_to_read,
     plain_errors,
     quiet,
     shown,
@@ -25,16 +22,11 @@ from xaiprune.study.notes import note
 from xaiprune.study.presets import queue_presets
 from xaiprune.study.racing import pruner_of
 from xaiprune.study.sampler import make_pruner
-from xaiprune.study.versions import versions
+from xaiprune.study.software import versions
+from xaiprune.study.stored import SCHEMA, check_schema, missing, storage_url
 from xaiprune.trial import SearchSetup
 
 log = logging.getLogger(__name__)
-SCHEMA = "xaiprune/study/1"
-
-
-def storage_url(config: Config) -> str:
-    """URL of the configuration's study, with an absolute path."""
-    return absolute_url(config.study.storage or default_storage(str(config.study.name)))
 
 
 def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
@@ -62,7 +54,7 @@ def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
             )
         name = str(config.study.name)
         if config.study.load_only and name not in optuna.get_all_study_names(storage):
-            raise _missing(name, storage, url)
+            raise missing(name, storage, url)
         study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -87,39 +79,6 @@ def open_study(setup: SearchSetup, *, leads: bool = False) -> optuna.Study:
     return study
 
 
-def load_study(config: Config) -> optuna.Study:
-    """Open an existing study to read it, without network or images.
-
-    Raises:
-        XaipruneError: There is none by this name; names the closest.
-    """
-    url, name = storage_url(config), str(config.study.name)
-    with plain_errors(url), quiet():
-        storage = open_to_read(url)
-        if name not in optuna.get_all_study_names(storage):
-            raise _missing(name, storage, url)
-        return optuna.load_study(study_name=name, storage=storage)
-
-
-def is_ours(study: optuna.Study) -> bool:
-    """Whether this xaiprune can read what is stored with the study's trials."""
-    return study.user_attrs.get("schema") == SCHEMA and "fingerprint" in study.user_attrs
-
-
-def check_schema(study: optuna.Study) -> None:
-    """Refuse a study that another version of xaiprune has described.
-
-    Raises:
-        XaipruneError: Says which schema it has.
-    """
-    found = study.user_attrs.get("schema", SCHEMA)
-    if found != SCHEMA:
-        raise XaipruneError(
-            f"study '{study.study_name}' has schema {found}, this xaiprune reads {SCHEMA}; use the "
-            "xaiprune that made it, or set study.name=ANOTHER_NAME"
-        )
-
-
 def _describe(study: optuna.Study, fingerprint: dict[str, Any]) -> None:
     # The fingerprint comes last: a study whose process was killed before it has no trials, and is described
     # again.
@@ -132,11 +91,3 @@ def _note_versions(study: optuna.Study) -> None:
     noted, current = list(study.user_attrs.get("versions", [])), versions()
     if current not in noted:
         study.set_user_attr("versions", [*noted, current])
-
-
-def _missing(name: str, storage: BaseStorage, url: str) -> XaipruneError:
-    names = optuna.get_all_study_names(storage)
-    closest = did_you_mean(name, names) or (
-        f"; there are {', '.join(names[:5])}" if names else "; it is empty"
-    )
-    return XaipruneError(f"no study '{name}' in {shown(url)}{closest}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from xaiprune.recipe import Recipe
 
 PRESET = "preset"  # user attribute: the name of what was tried before the sampler was asked
 
@@ -69,7 +73,7 @@ def counts(study: optuna.Study) -> Counts:
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The finished trial with the highest (first) value, the earliest of equals, that keeps the constraints.
+    """The finished trial with the best (first) value, the earliest of equals, that keeps the constraints.
 
     Raises:
         XaipruneError: No trial has finished, or none keeps the constraints.
@@ -84,7 +88,7 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
             f"none of the {len(finished)} finished trials of study '{study.study_name}' keeps the "
             f"constraints ({names}); run more, or loosen objective.constraints under another study.name"
         )
-    return max(feasible, key=lambda trial: (first_value(trial), -trial.number))
+    return max(feasible, key=lambda trial: (merit(study, trial), -trial.number))
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
@@ -93,14 +97,31 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 
 def first_value(trial: FrozenTrial) -> float:
-    """A finished trial's first value: what is maximised."""
+    """A finished trial's first value: the objective's."""
     return trial.values[0] if trial.values else 0.0
 
 
+def merit(study: optuna.Study, trial: FrozenTrial) -> float:
+    """A finished trial's first value, negative in a study that minimises it: the higher, the better."""
+    return -first_value(trial) if minimises(study) else first_value(trial)
+
+
+def minimises(study: optuna.Study) -> bool:
+    """Whether a lower first value is better."""
+    return study.directions[0] is StudyDirection.MINIMIZE
+
+
 def value_text(trial: FrozenTrial) -> str:
-    """A finished trial's values as text: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits."""
+    """A finished trial's values as text: ``64.0 %``, with a cost ``64.0 % at 0.52``, ``1.234`` logits.
+
+    A perplexity is ``8.10``.
+    """
     first = first_value(trial)
-    value = f"{first:.3f}" if "faithfulness" in trial.user_attrs else f"{100 * first:.1f} %"
+    value = f"{100 * first:.1f} %"
+    if "faithfulness" in trial.user_attrs:
+        value = f"{first:.3f}"
+    elif "measure" in trial.user_attrs:
+        value = f"{first:.2f}"
     return value if len(trial.values) == 1 else f"{value} at {trial.values[1]:.2f}"
 
 
@@ -110,7 +131,18 @@ def recipe_of(trial: FrozenTrial) -> Recipe:
     Raises:
         XaipruneError: The trial was not made by xaiprune.
     """
+    from xaiprune.recipe import Recipe
+
+    return Recipe.from_dict(proposal_of(trial), f"trial {trial.number}")
+
+
+def proposal_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The same as plain data, which needs no torch.
+
+    Raises:
+        XaipruneError: As `recipe_of`.
+    """
     stored = trial.user_attrs.get("proposal")
     if stored is None:
         raise XaipruneError(f"trial {trial.number} has no stored composite; it was not made by xaiprune")
-    return Recipe.from_dict(stored, f"trial {trial.number}")
+    return dict(stored)

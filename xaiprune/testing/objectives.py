@@ -88,7 +88,8 @@ class ObjectiveSuite:
         stored = json.loads(json.dumps(objective.settings()))
         assert stored["name"] == name
         assert objective.value_name(stored)
-        assert objective.directions[0] is StudyDirection.MAXIMIZE
+        best = StudyDirection.MINIMIZE if objective.minimises else StudyDirection.MAXIMIZE
+        assert objective.directions[0] is best
         assert len(objective.directions) == 1 + (objective.cost is not None)
 
     def test_what_has_no_effect_is_refused(self, name: str, objective: Objective) -> None:
@@ -120,9 +121,9 @@ class ObjectiveSuite:
         assert again.evaluated == 0
         assert again.reused == 0
 
-    def test_more_correct_images_are_never_worse(self, objective: Objective) -> None:
+    def test_a_higher_figure_is_never_a_lower_value(self, objective: Objective) -> None:
         rates = objective.rates or (0.5,)
-        low, high = (objective.combine(rates, [top1] * len(rates)) for top1 in (0.2, 0.7))
+        low, high = (objective.combine(rates, [figure] * len(rates)) for figure in (0.2, 0.7))
         assert low <= high
 
     def test_a_race_compares_the_final_value(self, setup: SearchSetup) -> None:
@@ -131,8 +132,9 @@ class ObjectiveSuite:
         result = _trial(setup, "epsilon", ScoreCache())
         assert result.values is not None
         rates = [rate for rate, _ in result.scores]
-        top1 = [score.total / _VALIDATION for _, score in result.scores]
-        assert setup.objective.combine(rates, top1) == pytest.approx(result.values[0])
+        answers = len(setup.session.validation) * setup.session.validation.answers
+        figures = [setup.objective.figure(score, answers) for _, score in result.scores]
+        assert setup.objective.combine(rates, figures) == pytest.approx(result.values[0])
 
     def _configured(self, name: str, *further: str) -> Config:
         return compose("search", [f"objective.name={name}", *self.overrides, *further])

@@ -1,28 +1,8 @@
-"""One trial: objectives, measurements, racing, and the cache of scores."""
+"""One trial: objectives, measurements, racing, and the cache of scores.
 
-from xaiprune.trial.cache import Score, ScoreCache
-from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
-from xaiprune.trial.measure import Measurement
-from xaiprune.trial.objective import Objective, objective_of
-from xaiprune.trial.race import Race, saved
-from xaiprune.trial.result import Result, Stopwatch
-from xaiprune.trial.run import attributes, run_trial
-from xaiprune.trial.setup import SearchSetup
+``__init__.pyi`` lists the names. They are loaded when they are first used: reading a study needs no torch.
+"""
 
-__all__ = [
-    "COSTS",
-    "Constraint",
-    "Measurement",
-    "Objective",
-    "Race",
-    "Result",
-    "Score",
-    "ScoreCache",
-    "SearchSetup",
-    "Stopwatch",
-    "attributes",
-    "constraint_of",
-    "objective_of",
-    "run_trial",
-    "saved",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

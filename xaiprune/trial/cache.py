@@ -29,9 +29,9 @@ class Score:
     cost: Mapping[str, float] = field(default_factory=dict)
     loss: tuple[float, ...] = ()
 
-    def first(self, chunks: int) -> Score:
-        """The same of the first chunks alone."""
-        return replace(self, correct=self.correct[:chunks], loss=self.loss[:chunks])
+    def part(self, start: int, stop: int) -> Score:
+        """The same of some chunks alone."""
+        return replace(self, correct=self.correct[start:stop], loss=self.loss[start:stop])
 
     @property
     def total(self) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import Plan
-from xaiprune.session import LATENCY_BATCH, Pruned, PruningSession
+
+if TYPE_CHECKING:
+    from xaiprune.pruning import Plan
+    from xaiprune.session import Pruned, PruningSession
 
 COSTS = ("params", "macs", "latency")
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
@@ -68,6 +71,8 @@ def relative_cost(
     """
     if not names:
         return {}
+    from xaiprune.session import LATENCY_BATCH
+
     if pruned.mask is not None:
         pruned = session.with_prune(compensate="none").pruned(plan, smaller=True)
     timed = "latency" in names

@@ -16,6 +16,7 @@ from xaiprune.trial.race import Race
 from xaiprune.trial.result import Stopwatch
 
 Combine = Callable[[Sequence[float], Sequence[float]], float]
+Figure = Callable[[Score, int], float]
 
 
 @dataclass
@@ -90,14 +91,15 @@ class Measurement:
         return self.session.scores(self.recipe, self.relevance)
 
     def at(
-        self, ranking: Scores, rates: Sequence[float], combine: Combine
+        self, ranking: Scores, rates: Sequence[float], figure: Figure, combine: Combine
     ) -> tuple[list[tuple[float, Score]], bool]:
         """Measure a ranking at given rates, all of them chunk by chunk in a race.
 
         Args:
             ranking: Scores of the units.
             rates: Fractions removed.
-            combine: (rates, top-1 at each) -> the objective's value, which the race compares.
+            figure: (score, number of answers) -> what the objective measures of them.
+            combine: (rates, figure at each) -> the objective's value, which the race compares.
 
         Returns:
             (rate, score) of each rate, and whether the trial was stopped before the last image.
@@ -113,11 +115,11 @@ class Measurement:
             each = self.session.validation.answers
             size = min(self.chunk, self.total - chunk * self.chunk) * each
             seen_so_far = chunk * self.chunk * each + size
-            alone = [entry.score.correct[chunk] / size for entry in entries]
-            running = [sum(entry.score.correct[: chunk + 1]) / seen_so_far for entry in entries]
+            alone = [figure(entry.score.part(chunk, chunk + 1), size) for entry in entries]
+            running = [figure(entry.score.part(0, chunk + 1), seen_so_far) for entry in entries]
             if self.race.stops(chunk, combine(rates, alone), combine(rates, running)):
                 # What an earlier trial has seen beyond this point does not count here.
-                seen = [(e.rate, e.score.first(chunk + 1)) for e in entries]
+                seen = [(e.rate, e.score.part(0, chunk + 1)) for e in entries]
                 return seen, chunk + 1 < self.chunks
         return [(entry.rate, entry.score) for entry in entries], False
 

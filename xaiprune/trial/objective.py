@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from xaiprune.config import Config
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
 from xaiprune.registry import OBJECTIVES
-from xaiprune.session import PruningSession
 from xaiprune.trial.cache import Score
 from xaiprune.trial.constraint import COSTS, Constraint, constraint_of
-from xaiprune.trial.measure import Measurement
 from xaiprune.trial.result import Result
+
+if TYPE_CHECKING:
+    from xaiprune.config import Config
+    from xaiprune.recipe import Recipe
+    from xaiprune.session import PruningSession
+    from xaiprune.trial.measure import Measurement
 
 Measured = Sequence[tuple[float, Score]]
 """(rate, score), in the order of measuring."""
@@ -28,8 +30,7 @@ Measured = Sequence[tuple[float, Score]]
 class Objective:
     """Where to measure, and how the figures become a trial's values.
 
-    This class is top-1 averaged over given rates; others override what they do differently. A value is better
-    the higher it is.
+    This class is top-1 averaged over given rates; others override what they do differently.
 
     Attributes:
         name: As in ``objective.name``.
@@ -39,7 +40,9 @@ class Objective:
             one's, averaged over the rates; None: there is one value only.
         constraints: Bounds on what a good trial may cost or lose.
         default_rates: Of the class: rates where none are configured; None: ``prune.rate``.
-        measure: Of the class: what a fraction of correct images is called.
+        measure: Of the class: what is measured at each rate, for people.
+        minimises: Of the class: whether a lower value is better.
+        fraction: Of the class: whether a value is a fraction, which people read in percent.
         prunes: Of the class: whether trials prune. If not, heatmaps count, and nothing that turns relevance
             into a ranking has an effect.
         finds_rate: Of the class: whether a trial searches the rate itself.
@@ -54,6 +57,8 @@ class Objective:
 
     default_rates: ClassVar[tuple[float, ...] | None] = None
     measure: ClassVar[str] = "top-1"
+    minimises: ClassVar[bool] = False
+    fraction: ClassVar[bool] = True
     prunes: ClassVar[bool] = True
     finds_rate: ClassVar[bool] = False
     without_effect: ClassVar[Mapping[str, str]] = {}
@@ -97,9 +102,18 @@ class Objective:
 
     # -- the values of a trial -----------------------------------------------------------------------------
 
-    def combine(self, rates: Sequence[float], top1: Sequence[float]) -> float:
-        """The value of top-1 (fractions) at rising rates; also what racing trials are compared by."""
-        return sum(top1) / len(top1)
+    def figure(self, score: Score, answers: int) -> float:
+        """What is measured of one network: top-1, a fraction.
+
+        Args:
+            score: Of some images.
+            answers: Their labels.
+        """
+        return score.total / answers
+
+    def combine(self, rates: Sequence[float], figures: Sequence[float]) -> float:
+        """The value of the figures at rising rates; also what racing trials are compared by."""
+        return sum(figures) / len(figures)
 
     def evaluate(self, measurement: Measurement) -> Result:
         """Measure a recipe.
@@ -109,7 +123,7 @@ class Objective:
         """
         rate = measurement.recipe.rate
         rates = self.rates if rate is None else (rate,)
-        scores, stopped = measurement.at(measurement.ranking(), rates, self.combine)
+        scores, stopped = measurement.at(measurement.ranking(), rates, self.figure, self.combine)
         return self.result(measurement, scores, stopped=stopped)
 
     def reused(self, measurement: Measurement) -> Result | None:
@@ -133,7 +147,7 @@ class Objective:
     def value(self, measurement: Measurement, scores: Measured) -> float:
         """The first value."""
         rates = [rate for rate, _ in scores]
-        return self.combine(rates, [score.total / measurement.answers for _, score in scores])
+        return self.combine(rates, [self.figure(score, measurement.answers) for _, score in scores])
 
     def quantities(self, measurement: Measurement, scores: Measured) -> dict[str, float]:
         """Top-1 and the requested costs, means over the rates."""
@@ -160,7 +174,8 @@ class Objective:
     @property
     def directions(self) -> list[StudyDirection]:
         """As Optuna takes them."""
-        return [StudyDirection.MAXIMIZE, *([] if self.cost is None else [StudyDirection.MINIMIZE])]
+        first = StudyDirection.MINIMIZE if self.minimises else StudyDirection.MAXIMIZE
+        return [first, *([] if self.cost is None else [StudyDirection.MINIMIZE])]
 
     @property
     def costs(self) -> tuple[str, ...]:

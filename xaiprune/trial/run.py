@@ -65,6 +65,8 @@ def attributes(setup: SearchSetup, recipe: Recipe, result: Result, watch: Stopwa
         # For people who look at a trial in a dashboard, where the recipe is a line of JSON.
         "composite": recipe.summary(),
     }
+    if setup.objective.prunes and not setup.objective.fraction:
+        stored["measure"] = setup.objective.measure
     if len(stored["scores"]) == 1:
         (only,) = stored["scores"]
         stored["top-1"] = (
@@ -94,5 +96,7 @@ def _score(rate: float, score: Score, images: LabelledImages) -> dict[str, Any]:
         "chunks": list(score.correct),
     }
     if isinstance(found, TokenAccuracy):
-        stored |= {"perplexity": found.perplexity, "window": found.answers + 1, "loss": list(score.loss)}
+        least, most = found.perplexity_interval()
+        stored |= {"perplexity": found.perplexity, "perplexity_low": least, "perplexity_high": most}
+        stored |= {"window": found.answers + 1, "loss": list(score.loss)}
     return stored | ({"cost": dict(score.cost)} if score.cost else {})

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.targets import Labels, by_image, check_labels, labels_of, target_values
+from xaiprune.data.progress import progress
 from xaiprune.embedding import Leaves
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, as_found, as_input, count_of, is_text, logits_of, part_of
@@ -35,7 +36,7 @@ def batches(model: nn.Module, images: Inputs, labels: Labels, size: int) -> Iter
     """
     check(images, labels, size)
     device = device_of(model)
-    for start in range(0, count_of(images), size):
+    for start in progress(range(0, count_of(images), size), "ranking by the reference images"):
         part = slice(start, start + size)
         yield as_input(model, part_of(images, part)), labels_of(labels, part, device)
 

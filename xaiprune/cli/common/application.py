@@ -1,14 +1,15 @@
 """Run one task as a Hydra application."""
 
 import importlib
+import json
 import logging
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TextIO
@@ -22,8 +23,11 @@ from omegaconf import DictConfig
 
 from xaiprune.cli.common.allocator import keep_freed_memory
 from xaiprune.cli.common.flags import spelled_out
+from xaiprune.cli.common.sweep_table import FIGURES, sweep_table
 from xaiprune.config import (
     FIXED_FILES,
+    TASKS,
+    CommandLine,
     Config,
     Sweep,
     command,
@@ -32,18 +36,16 @@ from xaiprune.config import (
     finish,
     is_file_name,
     label_of,
+    named_of,
     overridden_keys,
     prepare,
     register_schema,
     sweep_of,
     without_config_dir,
 )
-from xaiprune.config.tasks import ReportConfig, TrainConfig
+from xaiprune.config.tasks import ReportConfig, TrainConfig, opens_network
 from xaiprune.errors import XaipruneError
 from xaiprune.files import require_writable
-
-# What tasks take that read no study.
-_TAKES = {"attribute": "a recipe", "prune": "a recipe", "evaluate": "a network", "train": "a network"}
 
 
 def run_task(task: str, arguments: Sequence[str]) -> None:
@@ -62,9 +64,14 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
     # Hydra would print a stripped traceback and exit; with this it raises exceptions, which `main` handles.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     flags = get_args_parser().parse_intermixed_args(list(arguments))
+    if flags.help:
+        from xaiprune.cli.common.help import help_of
+
+        print(help_of(task))
+        return
     rewritten = list(flags.overrides)
     job, sweep = _Job(task), None
-    if not (flags.help or flags.hydra_help or flags.shell_completion or flags.info):
+    if not (flags.hydra_help or flags.shell_completion or flags.info):
         if flags.multirun:
             sweep = sweep_of(task, flags.overrides, config_dir=flags.config_dir)
             rewritten = [*sweep.overrides, _sweep_folder(sweep)]
@@ -92,7 +99,9 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         from xaiprune.cli.common import workers
 
         prepare_process(sweep.runs[0])
-        workers.lead(sweep, launch, notes)
+        typed = CommandLine(task, tuple(flags.overrides), flags.config_dir)
+        runs = tuple(of_study(run, task, typed) for run in sweep.runs)
+        workers.lead(replace(sweep, runs=runs), launch, notes)
     else:
         try:
             launch()
@@ -102,6 +111,8 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
         raise BrokenPipeError
     failures = job.failures()
     if job.notes is not None:
+        for line in sweep_table(job.notes):
+            print(line)
         shutil.rmtree(job.notes, ignore_errors=True)
     for failure in failures[1:]:
         print(f"xaiprune: {failure}", file=sys.stderr)
@@ -138,15 +149,16 @@ class _Job:
         try:
             label = label_of(HydraConfig.get().overrides.task, self.swept)
             config = finish(composed, self.task, label)
-            _refuse_study(self.task, config)
             _require_writable(self.task, config)
-            prepare_process(config, self.at_once)
+            config = of_study(config, self.task, current_command_line())
+            if opens_network(self.task, config):
+                prepare_process(config, self.at_once)
             if self.notes is not None and config.worker is not None:
                 from xaiprune.cli.common import workers
 
                 workers.work(config, self.notes)
             else:
-                module_of(self.task).run(config)
+                self._note(module_of(self.task).run(config))
         except XaipruneError as error:
             # Hydra would add a line of its own, and raise only the first one.
             self._keep(error, composed)
@@ -161,6 +173,16 @@ class _Job:
             return self._failed
         files = sorted((self.notes / "failed").glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
         return [XaipruneError(text) for text in dict.fromkeys(file.read_text() for file in files)]
+
+    def _note(self, figures: Mapping[str, str] | None) -> None:
+        """Keep what a run of a sweep has found, for the table at its end."""
+        if self.notes is None or not figures:
+            return
+        number = int(HydraConfig.get().job.num)
+        named = dict(part.split("=", 1) for part in named_of(HydraConfig.get().overrides.task, self.swept))
+        file = self.notes / FIGURES / f"{number:06d}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({**named, **figures}), encoding="utf-8")
 
     def _keep(self, error: XaipruneError, composed: DictConfig) -> None:
         if self.notes is None:
@@ -219,22 +241,21 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def _refuse_study(task: str, config: Config) -> None:
-    """Refuse a study's name where it would have no effect: people mean the study's best."""
-    typed, takes = current_command_line(), _TAKES.get(task)
+def of_study(config: Config, task: str, typed: CommandLine | None) -> Config:
+    """The configuration with what the task has from the study that was named.
+
+    Raises:
+        XaipruneError: As `settled`, or the task knows no studies.
+    """
     keys = [] if typed is None else overridden_keys(typed.overrides)
-    if takes is None or "study.name" not in keys:
-        return
-    if takes == "a recipe" and {"recipe", "composite", "composite.file", "prune.plan"} & set(keys):
-        return  # the name is that of the folder
-    study: dict[str, object] = {"study.name": config.study.name}
-    if "study.storage" in keys:
-        study["study.storage"] = config.study.storage
-    wanted = study if takes == "a recipe" else {**study, "export.pruned": True}
-    raise XaipruneError(
-        f"{task} takes {takes}, not a study: {command('export', wanted)} writes the study's best, and says "
-        "how to use it"
-    )
+    kind = TASKS[task].study
+    if not kind and "study.name" in keys:
+        raise XaipruneError(f"{task} takes a network, not a study: leave out study.name")
+    if typed is None or (kind != "reads" and "study.name" not in keys):
+        return config  # Optuna need not be imported
+    from xaiprune.cli.common.study_setup import settled
+
+    return settled(config, task, typed)
 
 
 def _require_writable(task: str, config: Config) -> None:

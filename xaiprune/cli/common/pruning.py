@@ -9,7 +9,7 @@ from xaiprune.config import Config
 from xaiprune.models import copy_tokenizer
 from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import Recipe
-from xaiprune.session import PruningSession, apply_and_measure
+from xaiprune.session import Outcome, PruningSession
 
 
 def configured_plan(config: Config, session: PruningSession) -> tuple[Plan, Recipe | None]:
@@ -28,24 +28,23 @@ def configured_plan(config: Config, session: PruningSession) -> tuple[Plan, Reci
 def saved(
     config: Config,
     session: PruningSession,
-    planned: tuple[Plan, Recipe | None],
+    outcome: Outcome,
     folder: Path,
     *,
     onnx: bool = False,
 ) -> Iterator[str]:
-    """Apply a plan, measure before and after, and write the smaller network.
+    """Write a smaller network.
 
     Args:
         config: Says which architecture the network is of.
         session: Network, images and units.
-        planned: What is removed, and by which recipe.
+        outcome: The network, and what was removed.
         folder: Of the network.
         onnx: Write ``model.onnx``, too.
 
     Yields:
         Lines that say what came of it, as it comes.
     """
-    outcome = apply_and_measure(session, *planned)
     model = config.model
     name, kwargs, replaced = model.name, dict(model.kwargs), list[str]()
     if model.pruned is not None:

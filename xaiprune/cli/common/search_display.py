@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -17,16 +17,17 @@ from rich.progress import (
 )
 
 from xaiprune.config import CompletePruneConfig
+from xaiprune.data.progress import only_bar
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import Accuracy
+from xaiprune.evaluation import Accuracy, TokenAccuracy
 from xaiprune.session import about_references
 from xaiprune.space import Space
 from xaiprune.storage import WORKER, shown
 from xaiprune.study import (
     best_trial,
     counts,
-    first_value,
     is_feasible,
+    merit,
     racing_text,
     recipe_of,
     value_text,
@@ -91,7 +92,7 @@ class Trials:
     def __init__(
         self, console: Console, study: optuna.Study, wanted: int, dense: Accuracy | None, heading: str = ""
     ) -> None:
-        self._console, self._dense, self._heading = console, dense, heading
+        self._console, self._study, self._dense, self._heading = console, study, dense, heading
         self._best: FrozenTrial | None = None
         now = counts(study)
         left = now.left(wanted)
@@ -110,21 +111,23 @@ class Trials:
             transient=True,
             disable=not console.is_terminal or not left or bool(heading),
         )
+        self._shown = ExitStack()
         self._task = self._bar.add_task(self._best_text(), total=now.done + left, completed=now.done)
 
     def __enter__(self) -> Trials:
-        self._bar.start()
+        self._shown.enter_context(only_bar())
+        self._shown.enter_context(self._bar)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        self._shown.close()
 
     def add(self, trial: FrozenTrial, done: int) -> None:
         """Show a trial that has ended."""
         better = (
             trial.state is TrialState.COMPLETE
             and is_feasible(trial)
-            and (self._best is None or first_value(trial) > first_value(self._best))
+            and (self._best is None or merit(self._study, trial) > merit(self._study, self._best))
         )
         if better:
             self._best = trial
@@ -140,6 +143,8 @@ class Trials:
         best = f"best {value_or_state(self._best)}"
         if self._dense is None or "faithfulness" in self._best.user_attrs:
             return best
+        if isinstance(self._dense, TokenAccuracy) and "measure" in self._best.user_attrs:
+            return f"{best}, dense {self._dense.perplexity:.2f}"
         return f"{best} of {100 * self._dense.top1:.1f} %"
 
 

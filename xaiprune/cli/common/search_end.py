@@ -8,12 +8,11 @@ import optuna
 from rich.console import Console
 
 from xaiprune.cli.common.search_display import trial_text, value_or_state
-from xaiprune.config import Config, command, default_storage
-from xaiprune.data import TextWindows
+from xaiprune.config import Config, command
 from xaiprune.report import show_comparison
 from xaiprune.report.best_network import write_best_network
 from xaiprune.storage import shown
-from xaiprune.study import best_trial, recipe_of, save_best
+from xaiprune.study import best_trial, recipe_of, save_best, where_stored
 from xaiprune.trial import SearchSetup, saved
 
 
@@ -42,9 +41,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
     console.print()
     compared: list[tuple[str, object]] = []
     test = setup.session.dataset.test
-    if isinstance(test, TextWindows):
-        console.print("texts are not compared; 'xaiprune prune' measures a recipe on the test windows")
-    elif len(test):
+    if len(test):
         comparison = compare_on_test(setup.session, recipe_of(trial), folder)
         picture = show_comparison(comparison, folder, console=console)
         compared = [("table", folder / "comparison.csv"), ("curves", picture)]
@@ -72,10 +69,7 @@ def report_command(config: Config) -> str:
 
 def _stored_where(config: Config) -> dict[str, str]:
     """The settings by which other tasks find the study and its folder."""
-    name = str(config.study.name)
-    found = {"study.name": name}
-    if config.study.storage != default_storage(name):
-        found["study.storage"] = shown(str(config.study.storage))
-    if config.output_dir != str(Path("studies") / name):
+    found = where_stored(config)
+    if config.output_dir != str(Path("studies") / str(config.study.name)):
         found["output_dir"] = str(config.output_dir)
     return found

@@ -15,7 +15,7 @@ from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
 from xaiprune.report.page import compared, figures, settings, tables
 from xaiprune.report.page.findings import Findings
-from xaiprune.report.page.format import percent, with_interval
+from xaiprune.report.page.format import percent
 from xaiprune.report.page.importances import importances
 from xaiprune.report.page.plot_parts import Plot
 from xaiprune.study import BEST_FILE
@@ -49,7 +49,7 @@ def write_page(findings: Findings, path: Path) -> Path:
 
 def page(findings: Findings) -> str:
     """The report as HTML."""
-    table = importances(findings.stored)
+    table = importances(findings.stored, findings.measure, minimises=findings.minimises)
     plots = _plots(findings, None if isinstance(table, str) else settings.importance(table))
     best = findings.best
     best_file = findings.folder / BEST_FILE
@@ -83,7 +83,7 @@ def page(findings: Findings) -> str:
         cost_name=findings.cost_name,
         pareto=tables.pareto(findings),
         importance_reason=table if isinstance(table, str) else "",
-        best_value=with_interval(best.value, best.value_low, best.value_high),
+        best_value=findings.shown(best.value, best.value_low, best.value_high),
         best_file=best_file if findings.written == best.number else None,
         recipe=tables.recipe(findings),
         costs=tables.costs(findings),

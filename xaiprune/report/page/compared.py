@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.format import interval, percent, plural, seconds
 from xaiprune.report.palette import method_styles
-from xaiprune.report.table import macs_text, p_text
+from xaiprune.report.table import macs_text, p_text, perplexity_cells
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Method:
         kept: Highest rate that keeps 95 % of the dense top-1, as text.
         p: Of the paired test against the best found, as text.
         macs: Part of the dense network's MACs that is left, as text.
+        perplexity: Of text: perplexity, its interval and p, as text; else empty.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Method:
     kept: str
     p: str
     macs: str
+    perplexity: tuple[str, ...] = ()
 
 
 def headline(findings: Findings) -> list[Method]:
@@ -67,6 +69,7 @@ def headline(findings: Findings) -> list[Method]:
             kept="" if row["kind"] == "dense" else _rate(row["rate_kept"]),
             p=p_text(row["p"]),
             macs=macs_text(row["macs"]),
+            perplexity=perplexity_cells(row) if "perplexity" in row else (),
         )
         for row in table.to_dict("records")
     ]
@@ -83,7 +86,8 @@ def verdict(findings: Findings) -> str:
         return ""
     rival = max(others, key=lambda row: row.at)
     if rival.p:
-        how = f"p {rival.p} in a paired test on the same images, where being the best of several favours it"
+        same = f"on the same {findings.comparison.examples}"
+        how = f"p {rival.p} in a paired test {same}, where being the best of several favours it"
     else:
         apart = best.low > rival.high or rival.low > best.high
         how = "their intervals do not overlap" if apart else "their intervals overlap"
@@ -95,9 +99,9 @@ def verdict(findings: Findings) -> str:
     comparison = findings.comparison
     return (
         f"With {100 * comparison.rate:g} % of the {comparison.unit_count:,} {comparison.units} removed, the "
-        f"best composite found keeps {best.top1} ({best.interval}) on {comparison.test_images:,} test images "
-        f"that the search never saw: {standing}, the best of {plural(len(others), 'other method')} compared "
-        f"({rival.top1}, {rival.interval}; {how})."
+        f"best composite found keeps {best.top1} ({best.interval}) on {comparison.test_images:,} test "
+        f"{comparison.examples} that the search never saw: {standing}, the best of "
+        f"{plural(len(others), 'other method')} compared ({rival.top1}, {rival.interval}; {how})."
     )
 
 
@@ -107,23 +111,19 @@ def key_figures(findings: Findings) -> list[tuple[str, str, str]]:
     found = []
     compared = next((row for row in rows if row.best), None)
     if compared is not None and findings.comparison is not None:
-        images = f"{findings.comparison.test_images:,} test images"
+        images = f"{findings.comparison.test_images:,} test {findings.comparison.examples}"
         found.append(("best found, test", compared.top1, f"{compared.interval}; {images}"))
-    bounds = interval(best.value_low, best.value_high)
-    found.append(
-        (
-            "best found, validation",
-            percent(best.value),
-            f"{bounds + '; ' if bounds else ''}trial {best.number}",
-        )
-    )
-    if (taylor := findings.taylor) is not None:
-        bounds = interval(taylor.value_low, taylor.value_high)
-        found.append(("Taylor preset, validation", percent(taylor.value), bounds or f"trial {taylor.number}"))
+    for name, row in (("best found", best), ("Taylor preset", findings.taylor)):
+        if row is not None:
+            value, _, bounds = findings.shown(row.value, row.value_low, row.value_high).partition(" (")
+            bounds, trial = bounds.removesuffix(")"), f"trial {row.number}"
+            small = "; ".join(filter(None, (bounds, trial))) if row is best else bounds or trial
+            found.append((f"{name}, validation", value, small))
     if findings.dense is not None:
-        found.append(
-            ("dense, validation", percent(findings.dense["top1"]), f"{findings.dense['images']:,} images")
-        )
+        known = findings.dense_value
+        text = percent(findings.dense["top1"]) if known is None else findings.shown(known)
+        noun = "windows" if "window" in findings.dense else "images"
+        found.append(("dense, validation", text, f"{findings.dense['images']:,} {noun}"))
     done = int(findings.trials.state.isin(["complete", "pruned"]).sum())
     found.append(("trials", f"{done:,}", f"in {seconds(float(findings.trials.seconds.sum()))}"))
     return found

@@ -17,8 +17,10 @@ from xaiprune.report.page.plot_parts import (
     PERCENT,
     Plot,
     add_level,
+    hover,
     layer_axis,
     numbered_axis,
+    tick_format,
 )
 from xaiprune.report.palette import BEST, RANDOM, TAYLOR, method_styles
 
@@ -81,9 +83,9 @@ def curves(comparison: Comparison) -> Plot:
         "Accuracy as more is removed",
         f"Each line is one way to decide which {comparison.units} are removed first; the higher it stays, "
         f"the better its ranking. {_capital(comparison.measure)} on "
-        f"{plural(comparison.curve_images, 'test image')}, no fine-tuning; "
-        "the band is the 95 % interval of the best found over the images, random is the mean of its seeds, "
-        "and the vertical line is the rate of this study.",
+        f"{plural(comparison.curve_images, f'test {comparison.noun}')}, no fine-tuning; "
+        f"the band is the 95 % interval of the best found over the {comparison.examples}, random is the mean "
+        "of its seeds, and the vertical line is the rate of this study.",
         figure,
         narrow={"legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"}, "height": 640},
     )
@@ -108,12 +110,12 @@ def history(findings: Findings) -> Plot:
         x=findings.trials.number,
         y=findings.trials.best,
         line={"color": BEST, "width": 2.2, "shape": "hv"},
-        hovertemplate="%{y:.1%} up to trial %{x}<extra>best so far</extra>",
+        hovertemplate=hover(findings.fraction) + " up to trial %{x}<extra>best so far</extra>",
     )
-    if findings.dense is not None and not findings.finds_rate:
-        add_level(figure, findings.dense["top1"], f"dense {percent(findings.dense['top1'])}")
+    if (dense := findings.dense_value) is not None and not findings.finds_rate:
+        add_level(figure, dense, f"dense {findings.shown(dense)}")
     figure.update_xaxes(title_text="trial", rangemode="tozero")
-    figure.update_yaxes(title_text=findings.value_name, tickformat=PERCENT)
+    figure.update_yaxes(title_text=findings.value_name, tickformat=tick_format(findings.fraction))
     figure.update_layout(legend=ABOVE)
     return Plot(
         "history",
@@ -139,7 +141,7 @@ def front(findings: Findings) -> Plot:
         selector={"name": "on the front"},
     )
     figure.update_xaxes(title_text=f"{cost_name}, part of the dense network's", tickformat=PERCENT)
-    figure.update_yaxes(title_text=findings.value_name, tickformat=PERCENT)
+    figure.update_yaxes(title_text=findings.value_name, tickformat=tick_format(findings.fraction))
     figure.update_layout(height=420, legend=ABOVE)
     return Plot(
         "front",
@@ -227,6 +229,6 @@ def _trial_text(findings: Findings, row: Any) -> str:
     number = int(row.number)
     label = f"trial {number}" + (f", preset {row.preset}" if pd.notna(row.preset) else "")
     label += ", stopped in a race" if row.state == "pruned" else ""
-    text = f"<b>{with_interval(row.value, row.value_low, row.value_high)}</b>  {label}"
+    text = f"<b>{findings.shown(row.value, row.value_low, row.value_high)}</b>  {label}"
     recipe = findings.recipe(number) if len(findings.trials) <= _MOST_TEXTS else None
     return text if recipe is None else f"{text}<br>{recipe.summary().replace('; ', '<br>')}"

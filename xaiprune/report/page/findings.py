@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ from xaiprune.errors import XaipruneError
 from xaiprune.recipe import AUTO, Recipe
 from xaiprune.registry import OBJECTIVES
 from xaiprune.report.frames import layers, methods, trials
+from xaiprune.report.page.format import with_interval
 from xaiprune.report.reading import read_trials
 from xaiprune.report.stored_trials import StoredTrials
-from xaiprune.study import BEST_FILE, RUNS, best_trial, network_of, stored_fingerprint
+from xaiprune.study import BEST_FILE, RUNS, best_trial, minimises, network_of, stored_fingerprint
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"
@@ -98,6 +100,32 @@ class Findings:
         return bool(OBJECTIVES.find(self.objective["name"]).finds_rate)
 
     @property
+    def minimises(self) -> bool:
+        """Whether a lower value is better."""
+        return bool(OBJECTIVES.find(self.objective["name"]).minimises)
+
+    @property
+    def fraction(self) -> bool:
+        """Whether values are fractions, which are shown in percent."""
+        return bool(OBJECTIVES.find(self.objective["name"]).fraction)
+
+    @property
+    def measure(self) -> str:
+        """Name of the score that values are made of: ``top1``, ``perplexity``."""
+        return "top1" if self.fraction else str(OBJECTIVES.find(self.objective["name"]).measure)
+
+    @property
+    def dense_value(self) -> float | None:
+        """The dense network's, of what is measured at each rate; None where it is not known."""
+        return None if self.dense is None else self.dense.get(self.measure)
+
+    def shown(self, value: float, low: float = math.nan, high: float = math.nan) -> str:
+        """A value as text: ``46.4 % (41.3 to 51.6)``, ``8.10 (7.45 to 8.82)``."""
+        if self.fraction:
+            return with_interval(value, low, high)
+        return f"{value:.2f}" + ("" if math.isnan(low) else f" ({low:.2f} to {high:.2f})")
+
+    @property
     def value_name(self) -> str:
         """What a trial's value is: ``top-1 at 0.5 removed``."""
         searched = bool(self.fingerprint.get("space", {}).get("rate"))
@@ -118,7 +146,7 @@ class Findings:
     @property
     def raced(self) -> pd.DataFrame:
         """The trials that were stopped in a race; their value is that on the images they have seen."""
-        values = self.stored.stopped()
+        values = self.stored.stopped(self.measure)
         rows = self.trials.iloc[list(values)]
         return rows.assign(value=list(values.values()))
 
@@ -163,7 +191,8 @@ def read_findings(study: optuna.Study, storage: str, folder: Path) -> Findings:
         best_trial(study)  # raises, and says which of the two it is
     attrs = study.user_attrs
     network = network_of(study)
-    best = candidates.iloc[int(candidates.value.argmax())]
+    values = candidates.value
+    best = candidates.iloc[int(values.argmin() if minimises(study) else values.argmax())]
     written = _trial_of(folder / BEST_FILE)
     comparison, own = _comparison(folder)
     # A search writes best.yaml and its comparison together; the compare task does not store which trial it

@@ -22,22 +22,26 @@ _GOOD = 0.1  # a good trial is among the best tenth, or the best five if that is
 _LEAST_GOOD = 5
 
 
-def importances(stored: StoredTrials) -> pd.DataFrame | str:
+def importances(
+    stored: StoredTrials, measure: str = "top1", *, minimises: bool = False
+) -> pd.DataFrame | str:
     """Share of each parameter in what tells the best tenth of the trials from the rest.
 
     Optuna's conditional PED-ANOVA, which also takes parameters that only some of the trials had (at least
     ten). Trials without any parameter (presets outside the space) are left out. A trial that was stopped in a
-    race counts with its top-1 on the images that it was evaluated on, which are a fair sample. The range is
+    race counts with its score on the images that it was evaluated on, which are a fair sample. The range is
     the middle 80 % of 20 resamples of the trials; with few trials it is wide.
 
     Args:
-        stored: The trials of a study that maximises, with the attribute ``scores`` for those that were raced.
+        stored: The trials, with the attribute ``scores`` for those that were raced.
+        measure: Name of the score that a raced trial counts with.
+        minimises: Whether a lower value is better.
 
     Returns:
         ``parameter``, ``importance`` (they sum to 1), ``low``, ``high``, ``trials`` (that had it), the most
         important first; or the reason why there is no such table.
     """
-    usable = _usable(stored)
+    usable = _usable(stored, measure, -1.0 if minimises else 1.0)
     if len(usable) < LEAST_TRIALS:
         return (
             f"they need at least {LEAST_TRIALS} finished trials with parameters, and there are {len(usable)}"
@@ -75,9 +79,9 @@ def _evaluate(trials: list[FrozenTrial], names: list[str]) -> dict[str, float]:
         return get_param_importances(SampledStudy(trials), evaluator=evaluator, params=drawn)
 
 
-def _usable(stored: StoredTrials) -> list[FrozenTrial]:
+def _usable(stored: StoredTrials, measure: str, sign: float) -> list[FrozenTrial]:
     """The finished trials with parameters, as Optuna's objects; of very many only some."""
-    values = _values(stored)
+    values = _values(stored, measure)
     step = max(1, math.ceil(len(values) / _MOST_TRIALS))
     trials = []
     for place, value in list(values.items())[::step]:
@@ -87,13 +91,13 @@ def _usable(stored: StoredTrials) -> list[FrozenTrial]:
         if seen:
             distributions = {name: stored.distributions[name] for name in seen}
             params = {name: distributions[name].to_external_repr(value) for name, value in seen.items()}
-            trials.append(create_trial(value=value, params=params, distributions=distributions))
+            trials.append(create_trial(value=sign * value, params=params, distributions=distributions))
     return trials
 
 
-def _values(stored: StoredTrials) -> dict[int, float]:
+def _values(stored: StoredTrials, measure: str) -> dict[int, float]:
     """Position -> value of the trials that have a finite one, in their order."""
-    stopped = stored.stopped()
+    stopped = stored.stopped(measure)
     values = {}
     for place, state in enumerate(stored.states):
         complete = state is TrialState.COMPLETE

@@ -18,6 +18,18 @@ INK, FAINT, PAPER, ACCENT = "var(--ink)", "var(--faint)", "var(--paper)", "var(-
 HEAT = [[0, "var(--heat-0)"], [0.5, "var(--heat-1)"], [1, "var(--heat-2)"]]
 ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # a legend above the plot
 PERCENT = ".0%"
+
+
+def tick_format(fraction: bool) -> str:
+    """Of an axis of values: percent where they are fractions."""
+    return PERCENT if fraction else "~g"
+
+
+def hover(fraction: bool) -> str:
+    """A value, in the text that is shown over a dot."""
+    return "%{y:.1%}" if fraction else "%{y:.2f}"
+
+
 _HEIGHT = 360
 _NAMED_LAYERS = 40  # more names than that cannot be read
 

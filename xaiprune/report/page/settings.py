@@ -22,8 +22,10 @@ from xaiprune.report.page.plot_parts import (
     PAPER,
     PERCENT,
     Plot,
+    hover,
     layer_axis,
     numbered_axis,
+    tick_format,
 )
 from xaiprune.report.palette import part_colors
 
@@ -107,7 +109,7 @@ def numbers(findings: Findings) -> Plot | None:
                 x=had[name].astype(float),
                 y=had.value,
                 text=[f"trial {number}, {name}" for number in had.number],
-                hovertemplate="%{y:.1%} at %{x:.3g}<extra>%{text}</extra>",
+                hovertemplate=hover(findings.fraction) + " at %{x:.3g}<extra>%{text}</extra>",
                 marker={"color": colors[part_of[name]], "size": 7, "opacity": 0.75},
                 row=1,
                 col=place,
@@ -119,7 +121,8 @@ def numbers(findings: Findings) -> Plot | None:
     return Plot(
         "numbers",
         f"Which values of {', '.join(first) + ' and ' if first else ''}{last} worked",
-        "Each dot is one setting of one trial: further right is a larger number, further up a better value. "
+        "Each dot is one setting of one trial: further right is a larger number, further "
+        f"{'down' if findings.minimises else 'up'} a better value. "
         "Where the dots slope, that direction is worth a search; where they are level, the number hardly "
         "matters.",
         figure,
@@ -142,7 +145,7 @@ def _side_by_side(
         row, column = (1, place + 1) if rows == 1 else (place + 1, 1)
         axis = _number_axis(findings.complete[list(names)].to_numpy(dtype=float))
         figure.update_xaxes(title_text=main, exponentformat="power", row=row, col=column, **axis)
-    figure.update_yaxes(tickformat=PERCENT)
+    figure.update_yaxes(tickformat=tick_format(findings.fraction))
     figure.update_yaxes(title_text=findings.value_name, row=1, col=1)
     return figure
 
@@ -248,7 +251,7 @@ def _mark_groups(figure: go.Figure, groups: Sequence[str]) -> None:
 
 def _shares(findings: Findings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(rule x layer) shares of all trials that ran, and of the best tenth of the finished ones."""
-    runs = findings.complete.sort_values("value", ascending=False, kind="stable")
+    runs = findings.complete.sort_values("value", ascending=findings.minimises, kind="stable")
     best = [int(number) for number in runs.number[: max(1, math.ceil(_BEST * len(runs)))]]
     ran = findings.trials[findings.trials.state.isin(["complete", "pruned"])]
     rest = [int(number) for number in ran.number if int(number) not in best]

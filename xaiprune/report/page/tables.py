@@ -12,7 +12,7 @@ import yaml
 from xaiprune.config import command
 from xaiprune.report.frames import STATES, STEPS
 from xaiprune.report.page.findings import Findings
-from xaiprune.report.page.format import counted, drawn_from, listed, percent, seconds, with_interval
+from xaiprune.report.page.format import counted, drawn_from, listed, percent, seconds
 from xaiprune.study.notes import typed_in
 
 _SHOWN_TRIALS = 10
@@ -114,7 +114,7 @@ def best_trials(findings: Findings) -> list[tuple[str, str, str, str]]:
     """(trial, value, cost, what it tried) of the best; the earliest of those that removed the same units."""
     runs = findings.complete
     runs = runs[runs.reused_from.isna() & runs.feasible.fillna(False).astype(bool)]
-    runs = runs.sort_values("value", ascending=False, kind="stable").head(_SHOWN_TRIALS)
+    runs = runs.sort_values("value", ascending=findings.minimises, kind="stable").head(_SHOWN_TRIALS)
     return [_trial(findings, row) for _, row in runs.iterrows()]
 
 
@@ -242,7 +242,7 @@ def _target(settings: Mapping[str, Any]) -> str:
 
 def _trial(findings: Findings, row: pd.Series) -> tuple[str, str, str, str]:
     cost = "" if findings.cost_name is None else percent(row[f"cost.{findings.cost_name}"])
-    value = with_interval(row.value, row.value_low, row.value_high)
+    value = findings.shown(row.value, row.value_low, row.value_high)
     return str(row.number), value, cost, _tried(findings, row)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xaiprune.registry import register_objective
-from xaiprune.session import PruningSession, scored_by_agreement
 from xaiprune.trial.objective import Objective
+
+if TYPE_CHECKING:
+    from xaiprune.session import PruningSession
 
 
 @register_objective("agreement")
@@ -17,5 +19,7 @@ class Agreement(Objective):
 
     def prepared(self, session: PruningSession) -> PruningSession:
         """The session with the dense network's predictions in place of labels."""
+        from xaiprune.session import scored_by_agreement
+
         self._require_validation(session)
         return scored_by_agreement(session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from xaiprune.evaluation.curve import trapezoid
 from xaiprune.registry import register_objective
 from xaiprune.trial.objective import Objective
 
@@ -25,9 +24,11 @@ class CurveTrapezoid(Objective):
 
     default_rates: ClassVar[tuple[float, ...] | None] = RATES
 
-    def combine(self, rates: Sequence[float], top1: Sequence[float]) -> float:
+    def combine(self, rates: Sequence[float], figures: Sequence[float]) -> float:
         """The area; with a single rate its top-1."""
-        return trapezoid(rates, top1)
+        from xaiprune.evaluation.curve import trapezoid
+
+        return trapezoid(rates, figures)
 
     @classmethod
     def value_name(cls, stored: Mapping[str, Any], rate_is_searched: bool = False) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from xaiprune.evaluation import Faithfulness
-from xaiprune.recipe import Recipe
 from xaiprune.registry import register_objective
-from xaiprune.session import PruningSession, flip_patches
-from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Objective
 from xaiprune.trial.result import Result
+
+if TYPE_CHECKING:
+    from xaiprune.evaluation import Faithfulness
+    from xaiprune.recipe import Recipe
+    from xaiprune.session import PruningSession
+    from xaiprune.trial.measure import Measurement
 
 _REASON = "no trial prunes"
 
 
 def explained(session: PruningSession, recipe: Recipe) -> Faithfulness:
     """`flip_patches` of the dense network and the images that trials are scored on."""
+    from xaiprune.session import flip_patches
+
     return flip_patches(session.model, session.validation, recipe, session.task, session.batch)
 
 
@@ -27,6 +31,7 @@ class FaithfulnessObjective(Objective):
 
     default_rates: ClassVar[tuple[float, ...] | None] = ()
     prunes: ClassVar[bool] = False
+    fraction: ClassVar[bool] = False
     without_effect: ClassVar[Mapping[str, str]] = dict.fromkeys(("rates", "cost", "constraints"), _REASON)
 
     def evaluate(self, measurement: Measurement) -> Result:

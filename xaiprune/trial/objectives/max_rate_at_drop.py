@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optuna.trial import FrozenTrial
 
 from xaiprune.errors import XaipruneError
-from xaiprune.recipe import Recipe
 from xaiprune.registry import register_objective
 from xaiprune.trial.cache import Score
-from xaiprune.trial.measure import Measurement
 from xaiprune.trial.objective import Measured, Objective
 from xaiprune.trial.result import Result
+
+if TYPE_CHECKING:
+    from xaiprune.recipe import Recipe
+    from xaiprune.trial.measure import Measurement
 
 _STEPS = 100  # rates are rounded to this fraction
 

@@ -27,6 +27,7 @@ from xaiprune.attribution.lrp.engine.tags import (
     set_tag,
     tag_of,
 )
+from xaiprune.attribution.lrp.engine.written_out import WrittenOut, written_out
 from xaiprune.embedding import TokenIds, copied
 from xaiprune.errors import UnsupportedOperation, XaipruneError
 from xaiprune.forward import Inputs, as_found, explained, logits_of, run
@@ -95,6 +96,8 @@ class Recorder(TorchFunctionMode):
         self._from_input = False
         self._running = [""]
         self._replaced: list[Tag] = []
+        self._activations: dict[str, WrittenOut] = {}
+        self._activation_input: Any = None
         self._taps: dict[tuple[str, str], list[int]] = {}
         for index, point in enumerate(taps):
             self._taps.setdefault((point.module, point.where), []).append(index)
@@ -113,6 +116,7 @@ class Recorder(TorchFunctionMode):
             raise XaipruneError("the model is in training mode; call model.eval() before attribution")
         own = copied(inputs)
         self.ids, self._from_input = TokenIds(own), from_input
+        self._activations = written_out(model)
         for name, x in explained(own).items():
             if x.is_floating_point():
                 self._begin(x, Tag(raw_input=True), name, None)
@@ -148,16 +152,25 @@ class Recorder(TorchFunctionMode):
         return set_tag(x, tag)
 
     def _entering(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if (name, "input") not in self._taps:
-            return None
-        with torch._C.DisableTorchFunction():
-            return (self.tap(args[0], name, "input"), *args[1:])
+        tapped = (name, "input") in self._taps
+        if tapped:
+            with torch._C.DisableTorchFunction():
+                args = (self.tap(args[0], name, "input"), *args[1:])
+        if name in self._activations:
+            self._activation_input = current(args[0])
+        return args if tapped else None
 
     def _leaving(self, name: str, output: Any) -> Any:
-        if (name, "output") not in self._taps:
+        written = self._activations.get(name)
+        tapped = (name, "output") in self._taps
+        if written is None and not tapped:
             return None
         with torch._C.DisableTorchFunction():
-            return self.tap(output, name, "output")
+            if written is not None and tag_of(self._activation_input) is not None:
+                self.pass_.module = name
+                x, self._activation_input = self._activation_input, None
+                output = set_tag(self.activation(x, written.function, written.slope_at_zero), Tag())
+            return self.tap(output, name, "output") if tapped else output
 
     # -- taps --------------------------------------------------------------------------------------
 
