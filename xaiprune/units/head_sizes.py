@@ -186,8 +186,8 @@ def _inferred(method: FunctionType) -> FunctionType | None:
     (definition,) = tree.body
     if not isinstance(definition, ast.FunctionDef) or definition.decorator_list or method.__closure__:
         return None
-    same = _code(tree, method)
-    if (same.co_code, same.co_names) != (method.__code__.co_code, method.__code__.co_names):
+    same, own = _code(tree, method), method.__code__
+    if (same.co_names, same.co_varnames) != (own.co_names, own.co_varnames):
         return None  # names of two underscores, or a file that has changed since
     sizes = _Sizes(_channels(definition))
     sizes.visit(definition)
