@@ -72,6 +72,8 @@ def test_open_sections_take_new_keys_without_a_plus():
     [
         ("rate=0.5", "unknown key 'rate'; did you mean 'prune.rate'?"),
         ("order=joint", "unknown key 'order'; did you mean 'prune.order'?"),
+        ("criterion=taylor", "recipe=NAME says how units are ranked (recipe=taylor)"),
+        ("prune.criterion=taylor", "compare.criteria=[NAME] compares baseline criteria"),
         ("trials=5", "unknown key 'trials'; did you mean 'study.n_trials'?"),
         ("compensate=linear", "unknown key 'compensate'; did you mean 'prune.compensate'?"),
         ("checkpoint=a.pt", "unknown key 'checkpoint'; did you mean 'model.checkpoint'?"),

@@ -53,6 +53,11 @@ def as_one_line(error: HydraException | OmegaConfBaseException, keys: Iterable[s
 
 def unknown_key(key: str, keys: Iterable[str], where: str = "") -> XaipruneError:
     """The error for a key that the schema does not have."""
+    if key.rpartition(".")[2] == "criterion":  # a ranking is a recipe; other criteria are compared with it
+        return XaipruneError(
+            f"unknown key '{key}'{where}; recipe=NAME says how units are ranked (recipe=taylor), and "
+            "compare.criteria=[NAME] compares baseline criteria"
+        )
     closest = closest_key(key, keys)
     return XaipruneError(f"unknown key '{key}'{where}{closest or '; --cfg job lists the valid ones'}")
 
