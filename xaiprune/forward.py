@@ -57,7 +57,9 @@ def run(model: nn.Module, inputs: Inputs) -> Any:
     try:
         return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
     except ValueError as error:  # transformers' own; some encoder-decoders make the decoder's ids themselves
-        if "decoder_input_ids" not in str(error):
+        alone = not isinstance(inputs, Mapping) or not any(key.startswith("decoder_input") for key in inputs)
+        writes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+        if not (alone and writes and "input_ids" in str(error)):
             raise
         raise XaipruneError(
             f"{type(model).__name__} reads a text and writes another: give a dict with input_ids and "

@@ -91,7 +91,7 @@ def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
         (["compare.rates=[1.0]", "study.name=one"], "compare.rates must be"),
         (["compare.presets=[zpuls]", "study.name=one"], "compare.presets: there is no preset 'zpuls'"),
         (["compare.criteria=[tailor]", "study.name=one"], "unknown criterion 'tailor'"),
-        (["compare.peers=[wander]", "study.name=one"], "compare.peers must be all, or a list of wanda, vbp"),
+        (["compare.peers=[wander]", "study.name=one"], "compare.peers must be all, or a list of wanda, flap"),
     ],
 )
 def test_what_cannot_be_compared(searched, capsys, overrides, message):
