@@ -69,7 +69,7 @@ _PATHS = (
     ),
     ("prune", "calibration_root"),
 )
-_RECIPES = ("recipe", "composite", "composite.file", "composite.preset", "prune.plan", "criterion")
+_RECIPES = ("recipe", "composite", "composite.file", "composite.preset", "prune.plan")
 # Keys beside which a search that names a study can only mean one that is there.
 _SAY_NOTHING = ("study", "device", "threads", "worker", "output_dir", "hydra", "search")
 AnyConfig = TypeVar("AnyConfig", bound=Config)
