@@ -38,7 +38,8 @@ def _headline(_: str) -> list[str]:
     """What is left at MACs that a reader can picture, one row a network."""
     frame = read(CURVES, RESULTS)
     rows = []
-    for case in _measured(frame):
+    first = {CASES[case].weights: case for case in reversed(_measured(frame))}
+    for case in [case for case in _measured(frame) if case in first.values()]:
         own = frame[frame.case == case]
         left = _shown_left(own)
         point = own[(own.left == left) & _is_at(own)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xaiprune.data import TextWindows, as_dataset, as_images, text_dataset
+from xaiprune.data import PredictedImages, TextWindows, as_dataset, as_images, text_dataset
 from xaiprune.errors import XaipruneError
 
 
@@ -60,3 +60,13 @@ def test_ids_are_text_in_python() -> None:
         windows.pictures()
     with pytest.raises(XaipruneError, match="2 tokens or more"):
         TextWindows.of(ids[:, :1])
+
+
+def test_predictions_of_windows_are_windows() -> None:
+    windows = TextWindows.of(torch.arange(24).view(4, 6))
+    predicted = PredictedImages(windows, lambda: torch.zeros(4, 6, dtype=torch.int64))
+    assert (predicted.noun, predicted.window, predicted.answers, predicted.chunk) == ("window", 6, 5, 1)
+    assert (predicted.by_class, predicted.pictured) == (False, False)
+    assert predicted.measure == "agreement with the dense network"
+    assert (predicted.labels[:, :-1] == 0).all()
+    assert torch.equal(predicted.labels[:, -1], windows.labels[:, -1])

@@ -22,18 +22,18 @@ class LabelledImages(ABC):
         labels: (N,) int64, indices into the task's classes; all `UNLABELLED` where the classes are not known.
         files: N names, unique, for people: where each image came from.
         predicted: Of the class: whether the labels are what a network predicts (`PredictedImages`).
-        noun: Of the class: what an example is called. Splits, racing and intervals are by example.
-        by_class: Of the class: whether a label is the class of a whole example, so that examples can be
+        noun: What an example is called. Splits, racing and intervals are by example.
+        by_class: Whether a label is the class of a whole example, so that examples can be
             counted and drawn by class.
-        pictured: Of the class: whether `pictures` shows the examples.
+        pictured: Whether `pictures` shows the examples.
     """
 
     labels: torch.Tensor
     files: tuple[str, ...]
     predicted: ClassVar[bool] = False
-    noun: ClassVar[str] = "image"
-    by_class: ClassVar[bool] = True
-    pictured: ClassVar[bool] = True
+    noun: str = "image"
+    by_class: bool = True
+    pictured: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)

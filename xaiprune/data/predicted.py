@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from xaiprune.data.images import Index, LabelledImages, positions
+from xaiprune.forward import IGNORED
 
 
 class PredictedImages(LabelledImages):
@@ -23,6 +24,7 @@ class PredictedImages(LabelledImages):
     def __init__(self, images: LabelledImages, predict: Callable[[], torch.Tensor]) -> None:
         self.images = images
         self.files = images.files
+        self.noun, self.by_class, self.pictured = images.noun, images.by_class, images.pictured
         self._predict = predict
 
     def __len__(self) -> int:
@@ -30,8 +32,27 @@ class PredictedImages(LabelledImages):
 
     @cached_property
     def labels(self) -> torch.Tensor:  # type: ignore[override]  # which the class declares as a variable
-        """(N,) int64, the predicted classes."""
-        return self._predict()
+        """(N,) int64, the predicted classes; of text (N, T), where what has no label keeps none."""
+        found = self._predict()
+        if self.by_class:
+            return found
+        own = self.images.labels
+        return torch.where(own == IGNORED, own, found)
+
+    @property
+    def answers(self) -> int:
+        """As many as the images have."""
+        return self.images.answers
+
+    @property
+    def chunk(self) -> int:
+        """As of the images."""
+        return self.images.chunk
+
+    @property
+    def window(self) -> int | None:
+        """As of the images."""
+        return self.images.window
 
     @property
     def labelled(self) -> bool:

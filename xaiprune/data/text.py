@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +30,9 @@ class TextWindows(LabelledImages):
 
     ids: torch.Tensor
     files: tuple[str, ...]
-    noun: ClassVar[str] = "window"
-    by_class: ClassVar[bool] = False
-    pictured: ClassVar[bool] = False
+    noun: str = "window"
+    by_class: bool = False
+    pictured: bool = False
 
     def __post_init__(self) -> None:
         if self.ids.dim() != 2 or self.ids.dtype != torch.int64 or self.ids.shape[1] < 2:
