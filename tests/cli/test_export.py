@@ -52,7 +52,7 @@ def test_the_best(make_study, capsys):
     assert origin["data"]["classes"].startswith("10 classes (")
     assert (origin["units"], origin["prune"]) == ({"found": 744}, {"min_units": 1})
     assert load_recipe(path) == replace(
-        PAPER, rate=0.5, units="filters"
+        PAPER, rate=0.5, units="filters", multiple=None
     )  # it is what the study had around it
     assert "torch" in origin["versions"]
 
@@ -81,7 +81,9 @@ def test_the_printed_command_gives_the_same_ranking(make_study, capsys):
     command = shlex.split(capsys.readouterr().out.split("to use it: ")[1])
     assert command[:2] == ["xaiprune", "prune"]
     config = compose("prune", command[2:])
-    assert load_recipe(config.recipe) == replace(PRESETS["taylor"], **PAPER.prune, rate=0.5, units="filters")
+    assert load_recipe(config.recipe) == replace(
+        PRESETS["taylor"], **PAPER.prune | {"multiple": None}, rate=0.5, units="filters"
+    )
     assert (config.model.name, config.units.kind, config.prune.rate) == ("digits_resnet", "filters", 0.5)
 
 

@@ -196,7 +196,7 @@ def test_several_files_in_a_sweep(mine: Path, tmp_path: Path) -> None:
             {"recipe": {"scale": {"low": 0}}},
             "provenance: scale must be factors above zero of depth groups or unit",
         ),
-        ({"recipe": {"references": "few"}}, "provenance: references must be at least 1"),
+        ({"recipe": {"references": "few"}}, "provenance: references must be a whole number, got few"),
         ({"recipe": {"flavour": "sweet"}}, "provenance has the unknown entry 'flavour'"),
         ({"recipe": [1]}, "provenance.recipe is not a section"),
         ([1], "provenance is not a section"),

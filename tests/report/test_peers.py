@@ -60,7 +60,7 @@ def compare(session: PruningSession, folder: Path, **changes: object) -> Compari
 def test_all_of_them_are_measured(session: PruningSession, tmp_path: Path) -> None:
     found = compare(session, tmp_path, peers="all")
     frame = found.frame
-    peers = ["Wanda-sp", "VBP", "CORP", "GRAIL", "ThiNet", "TP GroupTaylor", "TP GroupMagnitude"]
+    peers = ["Wanda-sp", "FLAP", "VBP", "CORP", "GRAIL", "ThiNet", "TP GroupTaylor", "TP GroupMagnitude"]
     assert list(frame.method.unique()) == ["dense", "best found", "taylor", *peers, "random"]
     assert set(frame[frame.method.isin(peers)].kind) == {"peer"}
     assert set(peers) <= set(found.against)
@@ -261,7 +261,7 @@ def test_names(session: PruningSession) -> None:
     for peers, expected in (("[wanda,vbp]", ["wanda", "vbp"]), ("all", "all"), ("null", None)):
         config = compose("compare", ["model=digits_resnet", f"compare.peers={peers}"])
         assert config.compare.peers == expected  # type: ignore[attr-defined]
-    with pytest.raises(XaipruneError, match=r"compare\.peers must be all, or a list of wanda, vbp, "):
+    with pytest.raises(XaipruneError, match=r"compare\.peers must be all, or a list of wanda, flap, vbp, "):
         compose("compare", ["model=digits_resnet", "compare.peers=[wander]"])
     with pytest.raises(XaipruneError, match=r"compare\.compensate must be a list of none, mean, linear"):
         compose("compare", ["model=digits_resnet", "compare.compensate=[average]"])

@@ -165,9 +165,9 @@ def test_calibration_pictures(typed: Typed, capsys: pytest.CaptureFixture[str], 
         "search", "objective=agreement", "prune.compensate=mean", "study.name=c", "study.n_trials=1"
     )
     assert main([*command, root, "prune.calibration_images=20"]) == 0
-    error = refusal(capsys, [*command, root])
+    error = refusal(capsys, [*command, root, "prune.calibration_images=10"])
     assert "data.calibration was 20 images" in error
-    assert "now 30 images" in error
+    assert "now 10 images" in error
     assert "no effect without prune.calibration_root" in refusal(
         capsys, typed("prune", "prune.calibration_images=5")
     )
