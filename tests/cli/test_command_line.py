@@ -1,5 +1,6 @@
 """The command line as people meet it: help, mistakes, sweeps, interruptions."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from xaiprune.cli import evaluate, prune
 from xaiprune.cli.__main__ import main, tasks
+from xaiprune.cli.common.application import prepare_process
 from xaiprune.config import TASKS, Config, compose
 from xaiprune.errors import XaipruneError
 
@@ -189,3 +191,8 @@ def test_a_sweep_ends_with_a_table(monkeypatch, capsys):
         "0.3         70 %",
         "0.5         50 %",
     ]
+
+
+def test_what_torch_says_of_missing_gpus_is_not_shown() -> None:
+    prepare_process(compose("evaluate", ["model=digits_resnet"]))
+    assert not logging.getLogger("torch.utils.cpp_extension").isEnabledFor(logging.WARNING)

@@ -220,6 +220,8 @@ def prepare_process(config: Config, at_once: int = 1) -> None:
 
 def _log_to_stderr() -> None:
     """Log messages as ``xaiprune: ...``; a launcher's worker has to set it up, too."""
+    # That torch finds CUDA's tools and no GPU is nothing that anybody can do something about.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     log = logging.getLogger("xaiprune")
     if not log.handlers:
         handler = _ToStderr()
