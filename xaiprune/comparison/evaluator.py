@@ -151,8 +151,7 @@ def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:
         pixels: Input pixels in all, at most (but at least one image a class); ``CURVE_IMAGES`` bounds it too.
     """
     if not images.by_class:
-        count = min(len(images), CURVE_IMAGES, max(1, CURVE_TOKENS // images.answers))
-        return np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+        return images.evenly(min(CURVE_IMAGES, max(1, CURVE_TOKENS // images.answers))).tolist()
     height, width = images.size
     classes = images.labels.unique()
     wanted = max(1, min(CURVE_IMAGES, pixels // (height * width)) // len(classes))

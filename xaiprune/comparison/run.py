@@ -166,11 +166,9 @@ def compare_on_test(
     within = [rate for rate in rates if _reachable(session, ranked[0].scores, rate)]
     if len(within) < len(rates):
         out = ", ".join(f"{rate:g}" for rate in rates if rate not in within)
-        left_out["rates " + out] = (
-            f"with prune.min_units={session.prune.min_units} too few units can be removed"
-            if session.prune.multiple == 1
-            else f"with prune.multiple={session.prune.multiple} too few units can be removed"
-        )
+        key = "min_units" if session.prune.multiple == 1 else "multiple"
+        bound = f"prune.{key}={getattr(session.prune, key)}"
+        left_out["rates " + out] = f"with {bound} too few units can be removed"
     # Often longer than the search itself, and a bar shows on terminals only.
     log.info(
         "comparing %d methods%s: all %d test %ss at rate %g, %d of them at %d rates",

@@ -104,8 +104,11 @@ class LabelledImages(ABC):
 
     def spread(self, count: int) -> "LabelledImages":
         """So many images at equal distances, or all: of every class some, as images lie in order of class."""
-        count = min(count, len(self))
-        return self.subset(np.linspace(0, len(self) - 1, count).round().astype(int))
+        return self.subset(self.evenly(count))
+
+    def evenly(self, count: int) -> np.ndarray:
+        """Positions of so many images at equal distances, or of all."""
+        return np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
 
     def batches(
         self, size: int, device: torch.device | str = "cpu"

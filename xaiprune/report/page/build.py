@@ -96,7 +96,7 @@ def page(findings: Findings) -> str:
         best_in_a_line=tables.best_in_a_line(findings),
         use_command=tables.of_study("prune", findings),
         compare_command=tables.of_study("compare", findings),
-        network_command=tables.of_study("report", findings, report__network=True),
+        network_command=tables.of_study("report", findings, **{"report.network": True}),
         own_command=tables.of_study("report", findings),
         versions=tables.version_lines(findings),
         config=tables.config_text(findings),

@@ -123,7 +123,7 @@ def history(findings: Findings) -> Plot:
         "Each dot is a trial: one composite that was tried. Diamonds are the known presets, which every "
         "study tries first; the line is the best value so far. Values are measured on the validation images"
         + (", those of trials stopped in a race on the first of them." if len(raced) else ".")
-        + _without_value(findings),
+        + _without_value(findings, raced),
         figure,
     )
 
@@ -193,9 +193,9 @@ def kept(findings: Findings) -> Plot | None:
     )
 
 
-def _without_value(findings: Findings) -> str:
+def _without_value(findings: Findings, raced: pd.DataFrame) -> str:
     """A sentence on the trials that have no dot; empty where all have one."""
-    counts = findings.trials[~findings.trials.number.isin(findings.raced.number)].state.value_counts()
+    counts = findings.trials[~findings.trials.number.isin(raced.number)].state.value_counts()
     words = {"pruned": "stopped in a race", "fail": "failed", "running": "running", "waiting": "queued"}
     parts = [f"{counts[state]:,} {word}" for state, word in words.items() if counts[state]]
     return f" Without a value, and not shown: {', '.join(parts)}." if parts else ""

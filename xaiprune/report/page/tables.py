@@ -195,9 +195,8 @@ def next_command(findings: Findings) -> str:
 
 
 def of_study(task: str, findings: Findings, **settings: object) -> str:
-    """A command on the study, wherever it is stored."""
-    study = {"study.name": findings.name, "study.storage": findings.storage}
-    return command(task, study | {key.replace("__", "."): value for key, value in settings.items()})
+    """A command on the study, wherever it is stored; ``settings`` by key."""
+    return command(task, {"study.name": findings.name, "study.storage": findings.storage, **settings})
 
 
 def best_in_a_line(findings: Findings) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xaiprune.errors import XaipruneError
 from xaiprune.registry import register_objective
-from xaiprune.session import PruningSession
-from xaiprune.trial.cache import Score
 from xaiprune.trial.objective import Objective
+
+if TYPE_CHECKING:
+    from xaiprune.session import PruningSession
+    from xaiprune.trial.cache import Score
 
 _LARGEST = 700.0  # whose exponential is a float
 
