@@ -59,6 +59,27 @@ def test_killed_before_it_could_sign(config: MakeConfig, monkeypatch: pytest.Mon
     assert stale.recover(study) == [number]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat")
+def test_who_queues_it_again_is_killed_too(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """joblib ends all workers when one dies, also the one that is just taking back its trial."""
+    study = open_study(open_search(config()))
+    dead = running_trial(study, pid=2**22 + 1)
+    monkeypatch.setattr(stale, "retry", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        stale.recover(study)
+    monkeypatch.undo()
+    assert study.trials[dead].state is TrialState.FAIL
+    assert stale.recover(study) == [dead]
+    (again,) = [t for t in study.trials if t.user_attrs.get(stale.RETRY_OF) == dead]
+    assert again.state is TrialState.WAITING
+    assert stale.recover(study) == []
+    failed = study.ask()
+    stale.sign(failed, "")
+    failed.set_user_attr(stale.REASON, "its own fault")
+    study.tell(failed, state=TrialState.FAIL)
+    assert stale.recover(study) == []
+
+
 def _killed_in_its_third_trial(config: Config, moment: str) -> None:
     """Search until the third trial of this process, and kill it there."""
     torch.set_num_threads(1)

@@ -19,6 +19,7 @@ from xaiprune.config import default_storage, study_name
 from xaiprune.config.tasks import StudiesConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.storage import (
+    REASON,
     RETRY_OF,
     WORKER,
     absolute_url,
@@ -268,7 +269,7 @@ def _retried(study: optuna.Study) -> set[int]:
 
 
 def _reason(trial: FrozenTrial, trials: list[FrozenTrial]) -> str:
-    if reason := trial.user_attrs.get("reason"):
+    if reason := trial.user_attrs.get(REASON):
         return str(reason)
     again = [t.number for t in trials if t.user_attrs.get(RETRY_OF) == trial.number]
     return f"left unfinished; tried again as trial {again[0]}" if again else "no reason given"

@@ -14,7 +14,7 @@ from xaiprune.storage.journal import is_journal, open_journal
 from xaiprune.storage.lock import storage_lock
 from xaiprune.storage.private import storage_of, study_id, trial_id
 from xaiprune.storage.reading import connect_to_read, may_write
-from xaiprune.storage.stale import RETRY_OF, WORKER, recover, retry, running, sign
+from xaiprune.storage.stale import REASON, RETRY_OF, WORKER, recover, retry, running, sign
 from xaiprune.storage.urls import (
     JOURNAL,
     absolute_url,
@@ -29,6 +29,7 @@ from xaiprune.storage.urls import (
 __all__ = [
     "JOURNAL",
     "LOCK_SECONDS",
+    "REASON",
     "RETRY_OF",
     "WORKER",
     "absolute_url",

@@ -24,6 +24,7 @@ BEAT_SECONDS = 10
 GRACE_SECONDS = 60
 WORKER = "worker"
 RETRY_OF = "retry_of"
+REASON = "reason"  # why a trial failed by itself: such a trial is not run again
 KEPT = ("preset", "outside_space", "given")  # what makes a trial what it is, beside its parameters
 
 
@@ -60,6 +61,9 @@ def running() -> Iterator[str]:
 def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
     """Fail the running trials whose worker has certainly ended, and queue them again.
 
+    Whoever does this can be killed, too, after failing a trial and before queueing it; the next call queues
+    it then. So call it under `storage_lock`, as everything that fails a trial and queues it again is.
+
     Args:
         study: Of any storage.
         unseen: Also those whose worker cannot be looked up from this machine; only where somebody knows
@@ -83,7 +87,24 @@ def recover(study: optuna.Study, *, unseen: bool = False) -> list[int]:
             found.append(trial.number)
     finally:
         study.sampler = sampler
+    for trial in _failed_and_not_queued(study):
+        retry(study, trial)
+        found.append(trial.number)
     return found
+
+
+def _failed_and_not_queued(study: optuna.Study) -> list[FrozenTrial]:
+    """Signed trials that failed without a reason of their own, and that nobody runs again."""
+    trials = study.get_trials(deepcopy=False)
+    queued = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return [
+        trial
+        for trial in trials
+        if trial.state is TrialState.FAIL
+        and WORKER in trial.user_attrs
+        and REASON not in trial.user_attrs
+        and trial.number not in queued
+    ]
 
 
 def retry(study: optuna.Study, trial: FrozenTrial) -> None:

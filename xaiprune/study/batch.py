@@ -18,8 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from xaiprune.attribution import Relevance
 from xaiprune.errors import XaipruneError
 from xaiprune.recipe import Recipe
-from xaiprune.storage import retry
+from xaiprune.storage import REASON, retry, storage_lock
 from xaiprune.study.presets import recipe_for
+from xaiprune.study.stored import storage_url
 from xaiprune.study.trials import counts
 from xaiprune.trial import Race, Result, ScoreCache, SearchSetup, Stopwatch, attributes, run_trial
 
@@ -79,13 +80,16 @@ class Batch:
 
     def queue_again(self) -> None:
         """Queue the trials that did not finish."""
-        for asked in list(self.asked):
-            self.asked.remove(asked)
-            if self._study.get_trials(deepcopy=False)[asked.trial.number].state is not TrialState.RUNNING:
-                continue  # it ended while the interruption was handled
-            with grid_not_stopping(self._study):
-                self._study.tell(asked.trial, state=TrialState.FAIL)
-            retry(self._study, self._study.get_trials(deepcopy=False)[asked.trial.number])
+        if not self.asked:
+            return
+        with storage_lock(storage_url(self._setup.config)):
+            for asked in list(self.asked):
+                self.asked.remove(asked)
+                if self._study.get_trials(deepcopy=False)[asked.trial.number].state is not TrialState.RUNNING:
+                    continue  # it ended while the interruption was handled
+                with grid_not_stopping(self._study):
+                    self._study.tell(asked.trial, state=TrialState.FAIL)
+                retry(self._study, self._study.get_trials(deepcopy=False)[asked.trial.number])
 
     def _lost(self, asked: Asked) -> None:
         """Another process has declared this one dead, because its heartbeat stopped for too long."""
@@ -164,7 +168,7 @@ class Batch:
         return True
 
     def _fail(self, asked: Asked, reason: str) -> None:
-        asked.trial.set_user_attr("reason", reason)
+        asked.trial.set_user_attr(REASON, reason)
         self._tell(asked, TrialState.FAIL)
 
     def _tell(self, asked: Asked, state: TrialState, values: Sequence[float] | None = None) -> None:

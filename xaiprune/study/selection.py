@@ -6,6 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from xaiprune.errors import XaipruneError
+from xaiprune.storage import REASON
 from xaiprune.study.trials import best_trial, is_feasible, merit
 
 
@@ -22,7 +23,7 @@ def finished_trial(study: optuna.Study, number: int) -> FrozenTrial:
         )
     trial = trials[number]
     if trial.state is not TrialState.COMPLETE:
-        reason = trial.user_attrs.get("reason", "it has no value")
+        reason = trial.user_attrs.get(REASON, "it has no value")
         raise XaipruneError(
             f"export.trial={number}: the trial is not finished but {trial.state.name.lower()} ({reason}); "
             "choose another"

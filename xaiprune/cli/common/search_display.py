@@ -22,7 +22,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, TokenAccuracy
 from xaiprune.session import about_references
 from xaiprune.space import Space
-from xaiprune.storage import WORKER, shown
+from xaiprune.storage import REASON, WORKER, shown
 from xaiprune.study import (
     best_trial,
     counts,
@@ -160,7 +160,7 @@ def value_or_state(trial: FrozenTrial) -> str:
 def trial_text(trial: FrozenTrial) -> str:
     """What a trial tried, and where its value comes from."""
     if trial.state is TrialState.FAIL:
-        return str(trial.user_attrs.get("reason", "left unfinished by its worker; runs again"))
+        return str(trial.user_attrs.get(REASON, "left unfinished by its worker; runs again"))
     preset, reused = trial.user_attrs.get("preset"), trial.user_attrs.get("reused_from")
     text = f"preset {preset}" if preset else recipe_of(trial).summary()
     if (worker := trial.user_attrs.get(WORKER, {}).get("number")) is not None:
