@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
 
-from xaiprune.attribution import Scores, explanation, heatmaps
+from xaiprune.attribution import Scores, explanation
 from xaiprune.cli.common.texts import attribute_texts, attributes_text
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
-from xaiprune.pruning import masked
-from xaiprune.recipe import Recipe
-from xaiprune.report.heatmaps import draw_heatmaps
-from xaiprune.session import PruningSession, open_session
+from xaiprune.report.heatmaps import write_heatmaps
+from xaiprune.session import open_session
 from xaiprune.units import UnitLayer
 
 log = logging.getLogger(__name__)
@@ -45,7 +42,9 @@ def run(config: AttributeConfig) -> None:
         log.info("no heatmaps: there are no test images (data.test_root)")
     elif config.attribute.heatmaps:
         picture = folder / "heatmaps.png"
-        written["heatmaps"] = write_heatmaps(session, recipe, scores, config.attribute.heatmaps, picture)
+        written["heatmaps"] = write_heatmaps(
+            session, recipe, session.plan_for(recipe, scores=scores), picture, count=config.attribute.heatmaps
+        )
     print()
     for name, path in written.items():
         print(f"{name:<9} {path}")
@@ -64,24 +63,3 @@ def write_table(scores: Scores, units: Sequence[UnitLayer], path: Path) -> Path:
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
     return path
-
-
-def write_heatmaps(session: PruningSession, recipe: Recipe, scores: Scores, count: int, path: Path) -> Path:
-    """Heatmaps of test images, spread over the classes, before and after pruning as ``prune`` says."""
-    test, task = session.dataset.test, session.task
-    shown = test.spread(count)
-    images = shown.tensor(device=session.device)
-
-    def maps(model: nn.Module) -> Tensor:
-        return heatmaps(model, images, shown.labels, recipe.composite, task=task, start=recipe.start)
-
-    plan = session.plan_for(recipe, scores=scores)
-    relevance = {"dense": maps(session.model)}
-    removed = f"{plan.n_removed / plan.n_units:.0%} of {session.unit_kind}"
-    if session.only_removes:
-        with masked(session.model, plan, session.units):
-            relevance[f"{removed} masked"] = maps(session.model)
-    else:
-        relevance[f"{removed} removed"] = maps(session.remove(plan).model)
-    captions = [task.classes[int(label)] for label in shown.labels]
-    return draw_heatmaps(shown.pictures(), captions, relevance, path)

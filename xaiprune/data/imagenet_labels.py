@@ -9,14 +9,31 @@ from xaiprune.errors import XaipruneError, did_you_mean
 
 
 @cache
+def _info() -> ImageNetInfo:
+    return ImageNetInfo("imagenet-1k")
+
+
+@cache
 def wnids() -> tuple[str, ...]:
     """The 1,000 wnids; position = output index."""
-    return tuple(ImageNetInfo("imagenet-1k").label_names())
+    return tuple(_info().label_names())
 
 
 def is_wnid(name: str) -> bool:
     """Whether the name is a wnid of ImageNet-1k."""
     return name in _indices()
+
+
+def class_name(name: str) -> str:
+    """The name that people use of a class: the first of a wnid's, also of ImageNet-21k; others stay as is.
+
+    Where two classes of ImageNet-1k share it, the wnid stands behind it: ``crane (n02012849)``.
+    """
+    try:
+        first = _info().label_name_to_description(name).split(",")[0]
+    except KeyError:
+        return name
+    return first if len(_names().get(_plain(first), ())) < 2 else f"{first} ({name})"
 
 
 def index_of(name: str) -> int:
@@ -45,9 +62,8 @@ def _indices() -> dict[str, int]:
 @cache
 def _names() -> dict[str, tuple[int, ...]]:
     found: defaultdict[str, list[int]] = defaultdict(list)
-    info = ImageNetInfo("imagenet-1k")
     for index in range(len(wnids())):
-        for name in info.index_to_description(index).split(","):  # "tench, Tinca tinca"
+        for name in _info().index_to_description(index).split(","):  # "tench, Tinca tinca"
             if index not in found[_plain(name)]:
                 found[_plain(name)].append(index)
     return {name: tuple(indices) for name, indices in found.items()}

@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
-from torch import Tensor, nn
 
-from xaiprune.attribution import heatmaps
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.pruning import Plan, masked
 from xaiprune.recipe import PRESETS
-from xaiprune.report.heatmaps import draw_heatmaps
+from xaiprune.report.heatmaps import write_heatmaps
 from xaiprune.report.page.findings import COST, COST_SCHEMA, HEATMAPS
-from xaiprune.session import PruningSession
 from xaiprune.study import best_trial, recipe_of
 from xaiprune.trial import SearchSetup
 
@@ -56,7 +51,9 @@ def write_best_network(setup: SearchSetup, study: optuna.Study, folder: Path) ->
     picture.unlink(missing_ok=True)  # of an earlier best
     if session.dataset.test.pictured:
         try:
-            _draw(session, plan, smaller, picture)
+            write_heatmaps(
+                session, PRESETS[_EXPLAINS], plan, picture, count=_PICTURES, smaller=smaller, across=True
+            )
         except XaipruneError as error:
             log.warning("no heatmaps: %s", error)
     with replacing(described) as path:
@@ -71,25 +68,3 @@ def _key_of(path: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return found.get("key") if isinstance(found, dict) else None
-
-
-def _draw(session: PruningSession, plan: Plan, smaller: nn.Module, path: Path) -> None:
-    test, task = session.dataset.test, session.task
-    shown = test.spread(_PICTURES)
-
-    def maps(model: nn.Module) -> Tensor:
-        images, labels = shown.tensor(device=session.device), shown.labels.to(session.device)
-        return heatmaps(model, images, labels, PRESETS[_EXPLAINS].composite, task=task)
-
-    relevance = {"dense": maps(session.model)}
-    name = f"{plan.n_removed} {session.unit_kind} removed"
-    if session.only_removes:
-        # The same answers, also where a layer of the smaller network is one that LRP does not know.
-        with masked(session.model, plan, session.units):
-            relevance[name] = maps(session.model)
-    else:
-        relevance[name] = maps(smaller)
-    if not all(torch.isfinite(values).all() for values in relevance.values()):
-        raise XaipruneError("relevance of the pixels is not finite")
-    captions = [task.classes[int(label)] for label in shown.labels]
-    draw_heatmaps(shown.pictures(), captions, relevance, path, across=True)
