@@ -76,4 +76,4 @@ def _measured(
         return evaluator.figures_at_macs(method, left)
     plan = method.plan(evaluator.session, case.rate(left))
     figures = evaluator.figures_of(plan, session=method.under(evaluator.session))
-    return {**figures, "macs": evaluator.macs(plan)}
+    return {**figures, "macs": evaluator.costs(plan)["macs"]}

@@ -56,6 +56,6 @@ def _row(
         "references": title,
         "count": len(session.dataset.reference),
         "classes": len(session.dataset.reference.labels.unique()),
-        "macs": evaluator.macs(plan),
+        "macs": evaluator.costs(plan)["macs"],
         **plain_figures(figures),
     }

@@ -1,5 +1,6 @@
 """``xaiprune compare``: from a stored study with nothing typed again, and from a composite file."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,13 @@ def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
     assert "digits_resnet: 40 % of " in shown
     assert "inner_filters removed, 20 test images" in shown
     assert "best preset " in shown
-    folder = Path("studies/one/compare")
-    assert sorted(path.name for path in folder.iterdir()) == [
-        *("comparison.csv", "comparison.json", "curves.png", "summary.csv")
-    ]
+    folder = Path("studies/one")
+    assert {"comparison.csv", "comparison.json", "curves.png", "summary.csv", ".cache"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert not (folder / "compare").exists()
+    assert (folder / ".cache" / "measured.jsonl").is_file()
+    assert json.loads((folder / "comparison.json").read_text())["trial"] >= 0
     table = pd.read_csv(folder / "summary.csv")
     assert list(table.method) == ["dense", BEST, "LRP epsilon", "LRP zplus", "taylor", "fisher", "random"]
     assert str(folder.absolute() / "summary.csv") in shown
@@ -35,11 +39,28 @@ def test_nothing_of_the_set_up_is_typed_again(searched, capsys, monkeypatch):
     assert capsys.readouterr().out == shown
 
 
+def test_what_was_compared_with_more_outlasts_the_search(searched):
+    assert main(COMMAND) == 0
+    before = Path("studies/one/comparison.csv").read_bytes()
+    assert main(["search", *searched]) == 0
+    assert Path("studies/one/comparison.csv").read_bytes() == before
+
+
+def test_figures_of_an_earlier_version_are_taken_over(searched, monkeypatch):
+    assert main(COMMAND) == 0
+    folder = Path("studies/one")
+    (folder / ".cache" / "measured.jsonl").rename(folder / "measured.jsonl")
+    (folder / "comparison.json").unlink()
+    monkeypatch.setattr(PruningSession, "accuracy", None)
+    assert main(COMMAND) == 0
+    assert not (folder / "measured.jsonl").exists()
+
+
 def test_peers_and_compensations_are_asked_for_by_name(searched, capsys):
     typed = ["compare.peers=[wanda,vbp]", "compare.compensate=[none,mean]", "compare.criteria=[]"]
     assert main([*COMMAND, "compare.presets=[]", *typed]) == 0
     assert "best peer " in capsys.readouterr().out
-    table = pd.read_csv("studies/one/compare/summary.csv").set_index("method")
+    table = pd.read_csv("studies/one/summary.csv").set_index("method")
     assert list(table.index) == [
         *("dense", BEST, "Wanda-sp (none)", "Wanda-sp (mean)", "VBP", "random (none)", "random (mean)")
     ]
@@ -54,7 +75,7 @@ def test_another_set_up_is_refused(searched, capsys):
     assert "prune.rate was 0.4, now 0.3" in error
     assert "Leave out what was typed" in error
     assert len(error.splitlines()) == 1
-    assert not Path("studies/one/compare").exists()
+    assert not Path("studies/one/comparison.csv").exists()
 
 
 def test_the_whole_set_up_may_be_typed(searched, capsys):
@@ -69,7 +90,7 @@ def test_from_another_folder(searched, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(elsewhere)
     storage = f"study.storage=sqlite:///{tmp_path}/studies/one.db"
     assert main([*COMMAND, storage]) == 0
-    assert (elsewhere / "studies/one/compare/summary.csv").is_file()
+    assert (elsewhere / "studies/one/summary.csv").is_file()
 
 
 def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
@@ -78,7 +99,7 @@ def test_a_composite_file_needs_no_study(searched, capsys, tmp_path):
     assert main(["compare", f"composite={file}", *typed]) == 0
     shown = capsys.readouterr().out
     assert "p: mine.yaml against the method on the same images" in shown
-    table = pd.read_csv("out/compare/summary.csv")
+    table = pd.read_csv("out/mine/summary.csv")
     assert list(table.method[:2]) == ["dense", "mine.yaml"]
     assert table.kind[1] == "best"
 

@@ -72,7 +72,7 @@ def test_a_best_of_a_joint_study(
         assert outcome.plan == plan
 
     assert main(["compare", *network, f"recipe={file}", *FEW, "output_dir=compared"]) == 0
-    table = pd.read_csv("compared/compare/comparison.csv")
+    table = pd.read_csv(f"compared/{Path(file).stem}/comparison.csv")
     best = table[(table.kind == "best") & (table.part == "target")]
     assert (best.method.item(), best.rate.item()) == ("trial-1.yaml", 0.4)
 

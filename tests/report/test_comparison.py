@@ -1,5 +1,6 @@
 """Comparisons on disk, and their summary."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +26,32 @@ def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
     assert table.p[table.method == "taylor"].item() == pytest.approx(22 / 1024)
 
 
-def test_a_comparison_from_before_macs_were_counted_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacks", [["params"], ["macs", "params"]])
+def test_a_comparison_from_before_costs_were_counted_is_read(tmp_path: Path, lacks: list[str]) -> None:
     made_up = comparison()
+    made_up.frame["perplexity"] = made_up.frame["perplexity_low"] = made_up.frame["perplexity_high"] = 2.0
     save(made_up, tmp_path, "key")
-    made_up.frame.drop(columns="macs").to_csv(tmp_path / "comparison.csv", index=False)
+    made_up.frame.drop(columns=lacks).to_csv(tmp_path / "comparison.csv", index=False)
     found = load(tmp_path, "key")
     assert found is not None
-    assert found.frame.drop(columns="macs").equals(made_up.frame.drop(columns="macs"))
-    assert summary(found).macs.isna().all()
+    assert list(found.frame.columns) == list(made_up.frame.columns)
+    assert found.frame.drop(columns=lacks).equals(made_up.frame.drop(columns=lacks))
+    assert summary(found)[lacks].isna().all(axis=None)
+
+
+def test_a_comparison_of_an_earlier_version_has_no_trial(tmp_path: Path) -> None:
+    save(replace(comparison(), trial=7), tmp_path, "key", "best")
+    about = json.loads((tmp_path / "comparison.json").read_text())
+    found = load(tmp_path, of="best")
+    assert found is not None
+    assert found.trial == 7
+    assert load(tmp_path, of="another") is None
+    del about["trial"], about["of"]
+    (tmp_path / "comparison.json").write_text(json.dumps(about))
+    found = load(tmp_path)
+    assert found is not None
+    assert found.trial is None
+    assert load(tmp_path, of="best") is None  # compared again
 
 
 def test_another_key_or_none_there_is_nothing(tmp_path: Path) -> None:

@@ -117,8 +117,8 @@ def test_one_that_is_killed_goes_on(
     monkeypatch.setattr(PruningSession, "accuracy", dies)
     with pytest.raises(KeyboardInterrupt):
         compare(session, tmp_path)
-    partial = tmp_path / NAME
-    assert len(partial.read_text().splitlines()) == 1 + 4 + 3  # with the MACs of three plans
+    partial = tmp_path / ".cache" / NAME
+    assert len(partial.read_text().splitlines()) == 1 + 4 + 3  # with the costs of three plans
     partial.write_text(partial.read_text() + '{"plan": "cut sho')
     again = compare(session, tmp_path)
     assert again.frame.equals(complete.frame)

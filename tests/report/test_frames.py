@@ -242,6 +242,7 @@ def test_layers_of_a_study_that_did_not_note_their_sizes() -> None:
 def test_accuracy_by_rate_and_method() -> None:
     made_up = comparison()
     frame = accuracy(made_up)
+    assert list(frame.columns) == list(made_up.frame.columns)
     assert len(frame) == len(made_up.frame)
     curve = frame[(frame.part == "curve") & (frame.method == "taylor")]
     assert curve.rate.tolist() == pytest.approx([i / 10 for i in range(10)])

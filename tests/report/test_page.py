@@ -9,13 +9,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from xaiprune.comparison import table as kept
 from xaiprune.errors import XaipruneError
-from xaiprune.report.page import figures, page, read_findings, settings, tables, write_page
+from xaiprune.report.page import curves, figures, page, read_findings, settings, tables, write_page
 from xaiprune.report.page.compared import headline, key_figures, verdict
 from xaiprune.report.palette import BEST, method_styles
 from xaiprune.storage import quiet
@@ -98,14 +99,50 @@ def test_the_headline_has_intervals_and_the_curves_colours(full: str, tmp_path: 
     assert [row.at for row in rows[1:]] == sorted((row.at for row in rows[1:]), reverse=True)
     styles = method_styles([str(name) for name in found.methods.method if name != "dense"])
     assert all(row.color == styles[row.name].color for row in rows[1:])
-    drawn = figures.curves(found.comparison)
+    drawn = curves.curves(found.comparison)
     lines = {trace.name: trace.line.color for trace in drawn.figure.data if trace.name}
     assert lines == {row.name: row.color for row in rows[1:]}
+    assert curves.each(found.comparison) is None
     best = next(row for row in rows if row.best)
     assert best.color == BEST
     assert f"{best.top1} ({best.interval}) on 200 test images" in verdict(found)
     assert "intervals do not overlap" in verdict(found)
     assert key_figures(found)[0] == ("best found, test", best.top1, f"{best.interval}; 200 test images")
+
+
+def test_many_methods_are_shown_each_by_itself(tmp_path: Path) -> None:
+    made_up = comparison()
+    one = made_up.frame[made_up.frame.method == "LRP epsilon"]
+    more = [one.assign(method=f"LRP {i}", top1=one.top1 - 0.001 * i) for i in range(9)]
+    many = replace(made_up, frame=pd.concat([made_up.frame, *more], ignore_index=True))
+    kept.save(many, tmp_path, "key")
+    found = findings(tmp_path)
+    assert found.comparison is not None
+    together, alone = curves.curves(found.comparison), curves.each(found.comparison)
+    assert alone is not None
+    lines = {trace.name for trace in together.figure.data if trace.name}
+    assert {"best found", "taylor", "random"} < lines
+    assert len(lines) == curves.TOGETHER
+    names = [label.text for label in alone.figure.layout.annotations]
+    assert {*names} == {str(name) for name in many.frame.method.unique()} - {"dense", *lines}
+    assert len(alone.figure.data) == 2 * len(names)  # each beside the best found
+    colors = {row.name: row.color for row in headline(found)}
+    assert all(trace.line.color == colors[trace.name] for trace in alone.figure.data)
+    assert names[-1] == "magnitude_l1"  # the least accurate
+    assert [axis for axis in alone.narrow if axis.startswith("xaxis")] == [
+        axis for axis in alone.figure.layout.to_plotly_json() if axis.startswith("xaxis")
+    ]
+    text = page(found)
+    assert 'id="figure-each"' in text
+
+
+def test_curves_are_drawn_over_costs_where_they_are_known() -> None:
+    made_up = comparison()
+    drawn = curves.curves(made_up)
+    titles = [drawn.figure.layout[f"xaxis{n}"].title.text for n in ("", "2", "3")]
+    assert titles == ["rate: part removed", "MACs left", "parameters left"]
+    before = made_up.frame.assign(macs=float("nan"), params=float("nan"))
+    assert "xaxis2" not in curves.curves(replace(made_up, frame=before)).figure.layout.to_plotly_json()
 
 
 def test_the_paired_test_is_told(tmp_path: Path) -> None:
@@ -140,6 +177,15 @@ def test_the_newer_comparison_is_shown(tmp_path: Path) -> None:
     older = findings(tmp_path, study)
     assert older.comparison is not None
     assert older.comparison.test_images == 200
+
+
+def test_a_comparison_that_notes_its_trial_needs_no_other_file(tmp_path: Path) -> None:
+    study = make()
+    best = int(findings(tmp_path, study).best.number)
+    for trial in (best, best + 1):
+        kept.save(replace(comparison(), trial=trial), tmp_path, "key")
+        found = findings(tmp_path, study)
+        assert (found.compared, found.stale) == (trial, trial != best)
 
 
 def test_a_comparison_of_another_composite_is_not_the_studys(tmp_path: Path) -> None:

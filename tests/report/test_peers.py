@@ -217,10 +217,10 @@ def test_macs_of_a_plan_that_would_empty_a_layer_are_unknown(session: PruningSes
     }
     plan = empty.plan(scores, first.units / session.unit_count)
     evaluator = TestEvaluator(empty, tmp_path)
-    assert torch.tensor(evaluator.macs(plan)).isnan()
+    assert torch.tensor(list(evaluator.costs(plan).values())).isnan().all()
     (method,) = PEERS["tp_group_magnitude"](session, None)
     with pytest.raises(XaipruneError, match="the MACs that the best leaves, and these are not known"):
-        evaluator.figures_at_macs(method, evaluator.macs(plan))
+        evaluator.figures_at_macs(method, evaluator.costs(plan)["macs"])
 
 
 @pytest.mark.parametrize("importance", IMPORTANCES)

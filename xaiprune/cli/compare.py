@@ -15,19 +15,18 @@ from xaiprune.report import show_comparison
 from xaiprune.session import PruningSession, open_session
 from xaiprune.study import best_trial, fitting_threads, recipe_of, value_text
 
-FOLDER = "compare"  # in the study's: what the search itself compared stays beside it
-
 
 def run(config: CompareConfig) -> None:
     """Compare, print the table, and say where the rest lies."""
     console = Console(highlight=False, soft_wrap=True)
-    name, best, session = opened(config, console)
-    settings, folder = config.compare, Path(str(config.output_dir)).absolute()
+    name, best, trial, session = opened(config, console)
+    settings, study = config.compare, Path(str(config.output_dir)).absolute()
+    folder = study if trial is not None else study / Path(name).stem  # beside a study's own comparison
     with fitting_threads(session, config.threads):
         comparison = compare_on_test(
             session,
             best,
-            folder / FOLDER,
+            folder,
             name=name,
             rates=settings.rates,
             presets=settings.presets,
@@ -35,27 +34,28 @@ def run(config: CompareConfig) -> None:
             seeds=settings.seeds,
             peers=settings.peers,
             compensate=settings.compensate,
-            cache_dir=folder,
+            cache_dir=study,
+            trial=trial,
         )
-    picture = show_comparison(comparison, folder / FOLDER, console=console)
+    picture = show_comparison(comparison, folder, console=console)
     console.print()
     for what, path in (
-        ("table", folder / FOLDER / "summary.csv"),
-        ("rates", folder / FOLDER / "comparison.csv"),
+        ("table", folder / "summary.csv"),
+        ("rates", folder / "comparison.csv"),
         ("curves", picture),
     ):
         console.print(f"{what:<11} {path}", markup=False)
 
 
-def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, PruningSession]:
-    """What is compared with all others, by name, and the session that it is compared in.
+def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, int | None, PruningSession]:
+    """What is compared with all others, by name, its trial, and the session that it is compared in.
 
     Raises:
         XaipruneError: There is no such study, it has no finished trial, or it is of another set-up.
     """
     if (file := given_file(config)) is not None:
         session = open_session(config)
-        return Path(file).name, session.recipe, session
+        return Path(file).name, session.recipe, None, session
     with stored_study(config) as study:
         require_ours(study)
         trial = best_trial(study)  # before the network is opened
@@ -67,4 +67,4 @@ def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, Prunin
             f"best        trial {trial.number}: {value_text(trial)} on validation; {best.summary()}\n",
             markup=False,
         )
-        return BEST, best, session
+        return BEST, best, trial.number, session

@@ -12,7 +12,6 @@ from xaiprune.cli.common.study_setup import as_searched, require_same
 from xaiprune.config.tasks import ReportConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.report import accuracy
 from xaiprune.report.best_network import write_best_network
 from xaiprune.report.page import Findings, read_findings, write_page
 from xaiprune.storage import shown
@@ -62,10 +61,7 @@ def reopened(config: ReportConfig, study: optuna.Study) -> SearchSetup:
 
 def tables(findings: Findings) -> dict[str, pd.DataFrame]:
     """What the page shows as frames, by the name of their file."""
-    found = {"trials": findings.trials, "layers": findings.layers}
-    if findings.comparison is not None:
-        found["accuracy"] = accuracy(findings.comparison)
-    return found
+    return {"trials": findings.trials, "layers": findings.layers}
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:

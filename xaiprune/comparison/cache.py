@@ -9,6 +9,16 @@ from typing import Any
 from xaiprune.files import replacing
 
 NAME = "measured.jsonl"
+FOLDER = ".cache"
+
+
+def cache_folder(folder: Path) -> Path:
+    """``.cache`` in a study's folder; figures that an earlier version kept beside it are moved there."""
+    cache, former = folder / FOLDER, folder / NAME
+    if former.is_file() and not (cache / NAME).is_file():
+        cache.mkdir(exist_ok=True)
+        former.replace(cache / NAME)
+    return cache
 
 
 class ResultCache:

@@ -15,11 +15,11 @@ from torch import nn
 
 from xaiprune.comparison.cache import ResultCache
 from xaiprune.comparison.methods import Method, NetworkMethod
-from xaiprune.comparison.table import PERPLEXITY
+from xaiprune.comparison.table import COSTS, PERPLEXITY
 from xaiprune.config import former_names
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
-from xaiprune.evaluation import Accuracy, Precision, TokenAccuracy, macs
+from xaiprune.evaluation import Accuracy, Precision, TokenAccuracy
 from xaiprune.pruning import Plan
 from xaiprune.session import Pruned, PruningSession
 
@@ -92,13 +92,15 @@ class TestEvaluator:
             return cached
         pruned = session.pruned(plan, images=len(images))
         found = self._measured(pruned, images)
+        if pruned.mask is None and plan.n_removed:  # it is there, and counting it takes no time
+            self._count(plan, pruned.model)
         self._cache.add(key, len(images), found)
         return found
 
     def figures_at_macs(
         self, method: NetworkMethod, fraction: float, images: LabelledImages | None = None
     ) -> dict[str, Any]:
-        """As `figures`, of the network that a method makes, with its ``macs`` (as from `macs`).
+        """As `figures`, of the network that a method makes, with its ``macs`` and ``params`` (as of `costs`).
 
         Args:
             method: Makes networks.
@@ -112,11 +114,12 @@ class TestEvaluator:
             raise XaipruneError("it is measured at the MACs that the best leaves, and these are not known")
         images = self.test if images is None else images
         key = f"{method.name} ({method.version}) {fraction:.6f} {self._reference}"
-        if (cached := self._cache.get(key, len(images))) is not None:
+        cached = self._cache.get(key, len(images))
+        if cached is not None and "params" in cached:
             return cached
         network = method.network(fraction)
-        found = self._measured(network, images)
-        found["macs"] = macs(network, self.session.example) / self.session.dense.cost().macs
+        found = cached or self._measured(network, images)
+        found |= self._parts(network)
         self._cache.add(key, len(images), found)
         return found
 
@@ -124,23 +127,34 @@ class TestEvaluator:
         accuracy = self.session.accuracy(pruned, images, precision=self._precision)
         return _figures(accuracy, with_images=len(images) == len(self.test))
 
-    def macs(self, plan: Plan) -> float:
-        """Part of the dense network's MACs that is left when a plan's units are removed.
+    def costs(self, plan: Plan) -> dict[str, float]:
+        """Parts of the dense network's `COSTS` that are left when a plan's units are removed.
 
         NaN where the smaller network cannot be made, for example because a layer would be empty.
         """
         if not plan.n_removed:
-            return 1.0
-        key = f"{plan.hash} macs"
-        if (cached := self._cache.get(key, 0)) is not None:
-            return float(cached["macs"])
+            return dict.fromkeys(COSTS, 1.0)
+        cached = self._cache.get(_cost_key(plan), 0)
+        if cached is not None and "params" in cached:  # earlier versions kept MACs alone
+            return cached
         session = self.session.with_prune(compensate="none", bn="keep")  # they change no shape
         try:
-            left = macs(session.remove(plan, check=False).model, session.example) / session.dense.cost().macs
+            return self._count(plan, session.remove(plan, check=False).model)
         except XaipruneError:
-            return float("nan")
-        self._cache.add(key, 0, {"macs": left})
-        return left
+            return dict.fromkeys(COSTS, float("nan"))
+
+    def _count(self, plan: Plan, smaller: nn.Module) -> dict[str, float]:
+        parts = self._parts(smaller)
+        self._cache.add(_cost_key(plan), 0, parts)
+        return parts
+
+    def _parts(self, smaller: nn.Module) -> dict[str, float]:
+        now, dense = self.session.cost(smaller), self.session.dense.cost()
+        return {name: getattr(now, name) / getattr(dense, name) for name in COSTS}
+
+
+def _cost_key(plan: Plan) -> str:
+    return f"{plan.hash} macs"
 
 
 def curve_part(images: LabelledImages, pixels: int = CURVE_PIXELS) -> list[int]:

@@ -21,6 +21,7 @@ import pandas as pd
 from torch import nn
 
 from xaiprune.attribution import Scores
+from xaiprune.comparison.cache import cache_folder
 from xaiprune.comparison.evaluator import (
     TestEvaluator,
     curve_part,
@@ -37,7 +38,7 @@ from xaiprune.comparison.methods import (
     under_each,
 )
 from xaiprune.comparison.peers import known_peers, peer_methods
-from xaiprune.comparison.table import COLUMNS, PERPLEXITY, Comparison, load, save
+from xaiprune.comparison.table import COLUMNS, COSTS, PERPLEXITY, Comparison, load, save
 from xaiprune.config import Config
 from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
@@ -95,12 +96,18 @@ def compare(
         raise XaipruneError(f"no study there: {path} does not exist; search first")
     config.study.load_only = True
     setup = open_search(config, network)
-    best = recipe_of(best_trial(open_study(setup)))
+    best = best_trial(open_study(setup))
     with fitting_threads(setup.session, config.threads):
         folder = Path(str(config.output_dir))
         criteria = CRITERIA if criteria is None else criteria
         return compare_on_test(
-            setup.session, best, folder, criteria=criteria, peers=peers, compensate=compensate
+            setup.session,
+            recipe_of(best),
+            folder,
+            criteria=criteria,
+            peers=peers,
+            compensate=compensate,
+            trial=best.number,
         )
 
 
@@ -117,11 +124,13 @@ def compare_on_test(
     peers: Sequence[str] | str | None = None,
     compensate: Sequence[str] | None = None,
     cache_dir: Path | None = None,
+    trial: int | None = None,
+    again: bool = True,
 ) -> Comparison:
     """Measure the best found, the presets, the criteria and chance on the test split.
 
     What was compared for the same best, network, images and settings is read back from ``out_dir``, and no
-    plan is ever measured twice.
+    plan is ever measured twice: ``.cache`` in it keeps the figures.
 
     Args:
         session: Network, images, units and pruning settings.
@@ -136,7 +145,10 @@ def compare_on_test(
             networks of its own is measured at the MACs that the best recipe leaves at each rate.
         compensate: Every method that sets no compensation itself, but the best, is measured under each of
             these; None: under the configured one.
-        cache_dir: Folder that keeps what was measured; comparisons of one study share it. None: ``out_dir``.
+        cache_dir: Folder whose ``.cache`` keeps what was measured; None: ``out_dir``.
+        trial: Number of the best in its study.
+        again: If other methods or rates were compared with the same best, compare again; else that is
+            returned.
 
     Returns:
         The figures. A method that this network cannot have is in ``left_out`` with its reason.
@@ -148,9 +160,10 @@ def compare_on_test(
         raise XaipruneError(f"the rates of a comparison must rise, got {list(rates)}")
     names, others, published = known_presets(presets), known_criteria(criteria), known_peers(peers)
     _ = session.dataset.test.size  # where the split is missing, its error says what to set
-    evaluator = TestEvaluator(session, cache_dir or out_dir)
-    key = _key(session, evaluator.depends_on, name, best, rates, names, others, seeds, published, compensate)
-    if (found := load(out_dir, key)) is not None:
+    evaluator = TestEvaluator(session, cache_folder(cache_dir or out_dir))
+    of = _about_best(session, evaluator.depends_on, name, best)
+    key = short_hash(of | _asked(rates, names, others, seeds, published, compensate))
+    if (found := load(out_dir, key if again else None, None if again else short_hash(of))) is not None:
         return found
     ranked, left_out = rank(session, name, best, names, others, seeds)
     further, without = peer_methods(session, published, compensate)
@@ -192,8 +205,9 @@ def compare_on_test(
         noun=test.noun,
         window=test.window,
         against_perplexity=paired_with["loss"],
+        trial=trial,
     )
-    save(comparison, out_dir, key)
+    save(comparison, out_dir, key, short_hash(of))
     return comparison
 
 
@@ -211,31 +225,32 @@ def _measure(
     """
     test, target = evaluator.test, evaluator.session.prune.rate
     curve_images = test if len(part) == len(test) else test.subset(part)
-    rows = [_row("dense", "dense", "target", 0.0, evaluator.figures(best, 0.0), macs=1.0)]
-    rows.append(_row("dense", "dense", "curve", 0.0, evaluator.figures(best, 0.0, curve_images)))
+    whole = dict.fromkeys(COSTS, 1.0)
+    rows = [
+        _row("dense", "dense", place, 0.0, evaluator.figures(best, 0.0, images) | whole)
+        for place, images in (("target", test), ("curve", curve_images))
+    ]
     each: dict[str, dict[str, np.ndarray]] = {"right": {}, "loss": {}}
     failed: dict[str, str] = {}
-    left_by_best = cache(lambda rate: evaluator.macs(best.plan(evaluator.session, rate)))
+    left_by_best = cache(lambda rate: evaluator.costs(best.plan(evaluator.session, rate))["macs"])
     for method, rate, is_target in progress(
         list(_steps(methods, rates, target)), f"comparing on the test {test.noun}s"
     ):
         if method.name in failed:
             continue
-        images, macs = test if is_target else curve_images, float("nan")
+        images = test if is_target else curve_images
         if isinstance(method, Method):
             plan = method.plan(evaluator.session, rate)
             found = evaluator.figures_of(plan, images, method.under(evaluator.session))
-            if is_target:
-                macs = evaluator.macs(plan)
+            found = found | evaluator.costs(plan)
         else:
             try:
                 found = evaluator.figures_at_macs(method, left_by_best(rate), images)
             except XaipruneError as error:  # works at some sizes only
                 failed[method.name] = str(error)
                 continue
-            macs = found["macs"]
         place = "target" if is_target else "curve"
-        rows.append(_row(method.name, method.kind, place, rate, found, method.seed, macs))
+        rows.append(_row(method.name, method.kind, place, rate, found, method.seed))
         if is_target and method.kind != "random":
             each["right"][method.name] = right_images(found)
             if "loss" in found:
@@ -276,7 +291,6 @@ def _row(
     rate: float,
     figures: dict[str, Any],
     seed: int | None = None,
-    macs: float = float("nan"),
 ) -> dict[str, Any]:
     return {
         "method": method,
@@ -285,38 +299,40 @@ def _row(
         "rate": rate,
         **plain_figures(figures),
         "seed": seed,
-        "macs": macs,
+        **{cost: figures[cost] for cost in COSTS},
     }
 
 
-def _key(
-    session: PruningSession,
-    depends_on: Mapping[str, Any],
-    name: str,
-    best: Recipe,
+def _about_best(
+    session: PruningSession, depends_on: Mapping[str, Any], name: str, best: Recipe
+) -> dict[str, Any]:
+    """What is compared with all others, and on what."""
+    return {
+        **depends_on,
+        "reference": session.dataset.reference.fingerprint(),
+        "rate": session.prune.rate,
+        "best": {name: best.renamed("").to_dict()},
+        "costs": list(COSTS),  # counted at every rate
+        # Only where it differs from the default: comparisons from before there was an order stay valid.
+        **({} if session.prune.order == "score" else {"order": session.prune.order}),
+        **({} if session.prune.multiple == 1 else {"multiple": session.prune.multiple}),
+    }
+
+
+def _asked(
     rates: Sequence[float],
     presets: Sequence[str],
     criteria: Sequence[str],
     seeds: int,
     peers: Sequence[str],
     compensate: Sequence[str] | None,
-) -> str:
-    """Everything that a comparison depends on, as one short text."""
-
-    return short_hash(
-        {
-            **depends_on,
-            "reference": session.dataset.reference.fingerprint(),
-            "rate": session.prune.rate,
-            "best": {name: best.renamed("").to_dict()},
-            "presets": {preset: PRESETS[preset].renamed("").to_dict() for preset in presets},
-            "criteria": list(criteria),
-            "rates": list(rates),
-            "seeds": seeds,
-            # Only where it differs from the default: comparisons from before there was an order stay valid.
-            **({} if session.prune.order == "score" else {"order": session.prune.order}),
-            **({} if session.prune.multiple == 1 else {"multiple": session.prune.multiple}),
-            **({"peers": list(peers)} if peers else {}),
-            **({} if compensate is None else {"compensate": list(compensate)}),
-        }
-    )
+) -> dict[str, Any]:
+    """What it is compared with."""
+    return {
+        "presets": {preset: PRESETS[preset].renamed("").to_dict() for preset in presets},
+        "criteria": list(criteria),
+        "rates": list(rates),
+        "seeds": seeds,
+        **({"peers": list(peers)} if peers else {}),
+        **({} if compensate is None else {"compensate": list(compensate)}),
+    }

@@ -18,7 +18,8 @@ from xaiprune.files import replacing
 SCHEMA = "xaiprune/comparison/1"
 KEEP = 0.95
 _NAN = float("nan")
-COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed", "macs")
+COSTS = ("macs", "params")
+COLUMNS = ("method", "kind", "part", "rate", "top1", "low", "high", "correct", "total", "seed", *COSTS)
 PERPLEXITY = ("perplexity", "perplexity_low", "perplexity_high")
 """Further columns where text was compared."""
 
@@ -31,10 +32,10 @@ class Comparison:
         frame: One row a measurement. ``method``; ``kind``: ``dense``, ``best``, ``preset``, ``criterion``,
             ``peer`` or ``random``; ``part``: ``target`` (the target rate on all test images) or ``curve``
             (every rate on the curve images); ``rate``; ``top1`` with its 95 % interval ``low`` to ``high``
-            (fractions); ``correct`` of ``total`` images; ``seed`` (random only); ``macs``, the part of the
-            dense network's MACs that is left (in target rows, and in all of a method that makes networks of
-            its own; else NaN). Of text: ``correct`` and ``total`` are tokens, and there are the columns
-            `PERPLEXITY`, with the 95 % interval over windows.
+            (fractions); ``correct`` of ``total`` images; ``seed`` (random only); ``macs`` and ``params``, the
+            parts of the dense network's MACs and parameters that are left (NaN where the smaller network
+            cannot be made, and where an earlier version did not count). Of text: ``correct`` and ``total``
+            are tokens, and there are the columns `PERPLEXITY`, with the 95 % interval over windows.
         network: Name of the network.
         units: Unit kind.
         unit_count: Units of the dense network.
@@ -51,6 +52,8 @@ class Comparison:
         noun: What is counted by ``test_images`` and ``curve_images``: ``image`` or ``window``.
         window: Tokens of a window; None: it is no text.
         against_perplexity: As ``against``, of text: windows in which either has the lower perplexity.
+        trial: Number of the best found in its study; None: it is of a file, or an earlier version did not
+            note it.
     """
 
     frame: pd.DataFrame
@@ -67,6 +70,7 @@ class Comparison:
     noun: str = "image"
     window: int | None = None
     against_perplexity: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    trial: int | None = None
 
     @property
     def examples(self) -> str:
@@ -103,8 +107,8 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
         ``keep`` of the dense network's, on the curve images). All are fractions, NaN where there is none.
         ``only_best``, ``only_other`` and ``p``: how many test images only the best found, and only this
         method, classifies correctly at the target rate, and p of McNemar's exact test. Several seeds are
-        averaged, intervals included, and have no paired test. The dense network has no curve. ``macs``: the
-        part of the dense network's MACs that is left at the target rate. Of text also the columns
+        averaged, intervals included, and have no paired test. The dense network has no curve. `COSTS`: the
+        parts of the dense network's that are left at the target rate. Of text also the columns
         `PERPLEXITY` at the target rate, and ``p_perplexity`` of the test by the windows' perplexities.
     """
     frame = comparison.frame
@@ -129,7 +133,7 @@ def summary(comparison: Comparison, keep: float = KEEP) -> pd.DataFrame:
                 "only_best": _NAN if found is None else found.only_first,
                 "only_other": _NAN if found is None else found.only_second,
                 "p": _NAN if found is None else found.p,
-                "macs": target.macs.mean(),
+                **{cost: target[cost].mean() for cost in COSTS},
             }
         )
         if comparison.window is not None:
@@ -163,12 +167,19 @@ def rivals(comparison: Comparison) -> dict[str, str]:
     return {str(kind): str(method) for kind, method in best.items()}
 
 
-def save(comparison: Comparison, folder: Path, key: str) -> None:
-    """Write ``comparison.csv``, ``summary.csv`` and ``comparison.json`` (its description, with ``key``)."""
+def save(comparison: Comparison, folder: Path, key: str, of: str = "") -> None:
+    """Write ``comparison.csv``, ``summary.csv`` and ``comparison.json``.
+
+    Args:
+        comparison: What was measured.
+        folder: Of its study.
+        key: Of all that the figures depend on.
+        of: Of what is compared and on what; other methods and rates have the same.
+    """
     about: dict[str, Any] = {
         f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name != "frame"
     }
-    for name in ("measure", "noun", "window"):  # written only where they differ, for older readers
+    for name in ("measure", "noun", "window", "trial"):  # written only where they differ, for older readers
         if about[name] == getattr(Comparison, name):
             del about[name]
     del about["against_perplexity"]
@@ -183,16 +194,17 @@ def save(comparison: Comparison, folder: Path, key: str) -> None:
     # Last: a comparison counts as finished once its key is there.
     with replacing(folder / "comparison.json") as path:
         path.write_text(
-            json.dumps({"schema": SCHEMA, "key": key, **about}, indent=2) + "\n", encoding="utf-8"
+            json.dumps({"schema": SCHEMA, "key": key, "of": of, **about}, indent=2) + "\n", encoding="utf-8"
         )
 
 
-def load(folder: Path, key: str | None = None) -> Comparison | None:
+def load(folder: Path, key: str | None = None, of: str | None = None) -> Comparison | None:
     """The comparison stored in ``folder``; None where there is none, or none with this key.
 
     Args:
         folder: As given to `save`.
         key: Only a comparison stored with the same key counts; None: any.
+        of: Only one of the same best on the same images and settings counts; None: any.
 
     Raises:
         XaipruneError: The files exist but cannot be read.
@@ -204,11 +216,13 @@ def load(folder: Path, key: str | None = None) -> Comparison | None:
         about = json.loads(described.read_text(encoding="utf-8"))
         if about.pop("schema") != SCHEMA:
             return None  # of another version; it is measured again
-        if about.pop("key") != key and key is not None:
+        stored = about.pop("key"), about.pop("of", "")  # earlier versions stored the key alone
+        if any(wanted not in (None, had) for wanted, had in zip((key, of), stored, strict=True)):
             return None
         frame = pd.read_csv(measured, dtype={"seed": "Int64"})
-        if "macs" not in frame.columns:  # written before MACs were counted
-            frame["macs"] = _NAN
+        for place, cost in enumerate(COSTS, start=len(COLUMNS) - len(COSTS)):
+            if cost not in frame.columns:  # written before it was counted
+                frame.insert(min(place, len(frame.columns)), cost, _NAN)
         if list(frame.columns) not in (list(COLUMNS), [*COLUMNS, *PERPLEXITY]):
             raise ValueError(f"columns {', '.join(map(str, frame.columns))}")
         return Comparison(frame=frame, **about)

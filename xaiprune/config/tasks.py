@@ -133,7 +133,7 @@ class ReportSettings:
 
     Attributes:
         output: The page (None: ``<output_dir>/report.html``).
-        csv: Also write trials, layers and (if there is a comparison) accuracy as CSV, beside the page.
+        csv: Also write trials and layers as CSV, beside the page.
         network: Open network and images for cost and heatmaps that the search has not written.
     """
 

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from xaiprune.comparison.table import PERPLEXITY, Comparison, summary
+from xaiprune.comparison.table import Comparison, summary
 from xaiprune.registry import OBJECTIVES
 from xaiprune.report.reading import read_trials
 from xaiprune.report.stored_trials import StoredTrials
@@ -131,14 +131,14 @@ def accuracy(comparison: Comparison) -> pd.DataFrame:
         ``method`` (categorical, in the order of comparison), ``kind`` (categorical: dense, best, preset,
         criterion, peer, random), ``part`` (categorical: ``curve``, the rates of the curves on the curve
         images; ``target``, the target rate on all test images), ``rate``, ``seed`` (random only), ``top1``
-        with its 95 % interval ``low`` to ``high`` over images (fractions), ``images``, ``macs`` (part of the
-        dense network's MACs that is left; known at the target rate). Of text ``images`` counts tokens, and
-        there are ``perplexity``, ``perplexity_low`` and ``perplexity_high``.
+        with its 95 % interval ``low`` to ``high`` over images (fractions), ``correct`` of ``total`` images,
+        ``macs`` and ``params`` (parts of the dense network's that are left): the columns of
+        ``comparison.csv``. Of text tokens are counted, and there are ``perplexity``, ``perplexity_low`` and
+        ``perplexity_high``.
     """
-    frame = _compared(comparison.frame.rename(columns={"total": "images"}))
+    frame = _compared(comparison.frame)
     frame["part"] = _ordered(frame.part, first=("curve", "target"))
-    shown = ["method", "kind", "part", "rate", "seed", "top1", "low", "high", "images", "macs"]
-    return frame[[*shown, *(name for name in PERPLEXITY if name in frame.columns)]]
+    return frame
 
 
 def methods(comparison: Comparison) -> pd.DataFrame:
@@ -147,8 +147,8 @@ def methods(comparison: Comparison) -> pd.DataFrame:
     Returns:
         ``method`` and ``kind`` as in `accuracy`, and the columns of `xaiprune.comparison.table.summary`:
         ``top1``, ``low``, ``high`` at the target rate on all test images; ``curve_mean``, ``trapezoid`` and
-        ``rate_kept`` on the curve images; ``p`` of the paired test against the best found; ``macs``, the part
-        of the dense network's MACs that is left at the target rate. Seeds are averaged.
+        ``rate_kept`` on the curve images; ``p`` of the paired test against the best found; ``macs`` and
+        ``params``, the parts of the dense network's that are left at the target rate. Seeds are averaged.
     """
     return _compared(summary(comparison))
 

@@ -42,7 +42,7 @@ def finish(setup: SearchSetup, study: optuna.Study, url: str, console: Console) 
     compared: list[tuple[str, object]] = []
     test = setup.session.dataset.test
     if len(test):
-        comparison = compare_on_test(setup.session, recipe_of(trial), folder)
+        comparison = compare_on_test(setup.session, recipe_of(trial), folder, trial=trial.number, again=False)
         picture = show_comparison(comparison, folder, console=console)
         compared = [("table", folder / "comparison.csv"), ("curves", picture)]
     else:

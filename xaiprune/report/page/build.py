@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from xaiprune._version import __version__
 from xaiprune.comparison.table import Comparison
 from xaiprune.files import replacing
-from xaiprune.report.page import compared, figures, settings, tables
+from xaiprune.report.page import compared, curves, figures, settings, tables
 from xaiprune.report.page.findings import Findings
 from xaiprune.report.page.format import percent
 from xaiprune.report.page.importances import importances
@@ -113,7 +113,8 @@ def page(findings: Findings) -> str:
 def _plots(findings: Findings, importance: Plot | None) -> dict[str, Plot | None]:
     """Every plot by name, in the order of the page; None where the study has no data for it."""
     return {
-        "curves": None if findings.comparison is None else figures.curves(findings.comparison),
+        "curves": None if findings.comparison is None else curves.curves(findings.comparison),
+        "each": None if findings.comparison is None else curves.each(findings.comparison),
         "history": figures.history(findings),
         "front": None if findings.cost_name is None else figures.front(findings),
         "importances": importance,

@@ -1,4 +1,4 @@
-"""The page's plots of accuracy: along the rates, over the trials, against cost; and units kept by layer."""
+"""The page's plots of trials: their values one after the other, against cost; and units kept by layer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from xaiprune.comparison.table import Comparison
-from xaiprune.report.frames import accuracy
+from xaiprune.report.curves import COST_NAMES
 from xaiprune.report.page.findings import Findings
-from xaiprune.report.page.format import percent, plural, with_interval
 from xaiprune.report.page.plot_parts import (
     ABOVE,
     FAINT,
@@ -22,77 +20,9 @@ from xaiprune.report.page.plot_parts import (
     numbered_axis,
     tick_format,
 )
-from xaiprune.report.palette import BEST, RANDOM, TAYLOR, method_styles
+from xaiprune.report.palette import BEST, TAYLOR
 
 _MOST_TEXTS = 2000  # with more trials, a dot's text is its value and number only
-_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-_COSTS = {"macs": "MACs", "params": "parameters"}
-
-
-def curves(comparison: Comparison) -> Plot:
-    """Top-1 along the rates for every method."""
-    frame = accuracy(comparison)
-    dense = frame[frame.kind == "dense"].sort_values("part").iloc[0]  # on the curve images, if measured there
-    rows = frame[frame.kind != "dense"]
-    if comparison.curve_images < comparison.test_images:
-        rows = rows[rows.part == "curve"]  # the target rows are of other images
-    by_rate = rows.groupby(["method", "rate"], observed=True)[["top1", "low", "high"]].mean().reset_index()
-    methods = [str(method) for method in by_rate.method.unique()]
-    styles = method_styles(methods)
-    target = frame[frame.part == "target"].groupby("method", observed=True).top1.mean()
-    figure = go.Figure()
-    for method in sorted(methods, key=lambda name: -target.get(name, 0)):
-        part, style = by_rate[by_rate.method == method].sort_values("rate"), styles[method]
-        if style.bold:
-            figure.add_scatter(
-                x=[*part.rate, *part.rate[::-1]],
-                y=[*part.high, *part.low[::-1]],
-                fill="toself",
-                fillcolor=f"{style.color}26",
-                mode="lines",
-                line_width=0,
-                hoverinfo="skip",
-                showlegend=False,
-                zorder=1,
-            )
-        figure.add_scatter(
-            mode="lines+markers",
-            name=method,
-            x=part.rate,
-            y=part.top1,
-            text=[with_interval(*row) for row in part[["top1", "low", "high"]].itertuples(index=False)],
-            hovertemplate="%{text} at %{x:.0%}<extra>%{fullData.name}</extra>",
-            line={"color": style.color, "width": style.width, "dash": _DASHES[style.line]},
-            marker={"size": 6 if style.bold else 3.5, "color": style.color},
-            opacity=style.alpha,
-            cliponaxis=False,
-            zorder=3 if style.bold else 2,
-        )
-    figure.update_xaxes(
-        title_text=f"rate: part of the {comparison.unit_count:,} {comparison.units} removed",
-        tickformat=PERCENT,
-        range=[0, float(by_rate.rate.max()) + 0.005],
-    )
-    figure.update_yaxes(title_text=comparison.measure, tickformat=PERCENT, range=[0, 1.04])
-    add_level(figure, dense.top1, f"dense {percent(dense.top1)}")
-    add_level(figure, comparison.chance, f"chance {percent(comparison.chance)}")
-    figure.add_vline(comparison.rate, line={"color": RANDOM, "width": 1}, layer="below")
-    figure.update_layout(height=460, legend={"x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"})
-    return Plot(
-        "curves",
-        "Accuracy as more is removed",
-        f"Each line is one way to decide which {comparison.units} are removed first; the higher it stays, "
-        f"the better its ranking. {_capital(comparison.measure)} on "
-        f"{plural(comparison.curve_images, f'test {comparison.noun}')}, no fine-tuning; "
-        f"the band is the 95 % interval of the best found over the {comparison.examples}, random is the mean "
-        "of its seeds, and the vertical line is the rate of this study.",
-        figure,
-        narrow={"legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"}, "height": 640},
-    )
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def history(findings: Findings) -> Plot:
@@ -130,7 +60,10 @@ def history(findings: Findings) -> Plot:
 
 def front(findings: Findings) -> Plot:
     """Value against cost, with the trials that no other beats in both."""
-    cost, cost_name = f"cost.{findings.cost_name}", _COSTS.get(str(findings.cost_name), findings.cost_name)
+    cost, cost_name = (
+        f"cost.{findings.cost_name}",
+        COST_NAMES.get(str(findings.cost_name), findings.cost_name),
+    )
     runs = findings.complete
     figure = go.Figure()
     _add_trials(figure, "trial", runs[~runs.front], FAINT, findings, x=cost, size=6)

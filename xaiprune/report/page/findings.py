@@ -30,7 +30,7 @@ from xaiprune.study import BEST_FILE, RUNS, best_trial, minimises, network_of, s
 
 COST, HEATMAPS = "cost.json", "heatmaps.png"
 COST_SCHEMA = "xaiprune/cost/1"
-COMPARE = "compare"  # folder of the compare task
+COMPARE = "compare"  # folder in which earlier versions' compare task wrote
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ def read_findings(study: optuna.Study, storage: str, folder: Path) -> Findings:
     best = candidates.iloc[int(values.argmin() if minimises(study) else values.argmax())]
     written = _trial_of(folder / BEST_FILE)
     comparison, own = _comparison(folder)
-    # A search writes best.yaml and its comparison together; the compare task does not store which trial it
-    # compared.
-    compared = written if own else None
+    # Earlier versions noted no trial: a search wrote best.yaml and its comparison together.
+    noted = None if comparison is None else comparison.trial
+    compared = noted if noted is not None else written if own else None
     stale = compared != int(best.number) if compared is not None else _older(folder / COMPARE, best)
     cost = _cost(folder / COST)
     return Findings(
@@ -225,7 +225,7 @@ def read_findings(study: optuna.Study, storage: str, folder: Path) -> Findings:
 
 
 def _comparison(folder: Path) -> tuple[Comparison | None, bool]:
-    """The newer of the search's comparison and the compare task's, and whether it is the search's."""
+    """The newer of the study's comparison and an earlier compare task's, and whether it is the first."""
     search, task = load_comparison(folder), load_comparison(folder / COMPARE)
     if task is None or task.best != BEST:  # the compare task takes any composite
         return search, True

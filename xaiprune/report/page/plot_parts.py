@@ -92,12 +92,13 @@ def numbered_axis(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def add_level(figure: go.Figure, value: float, text: str) -> None:
-    """A dotted line across the figure at a height, with a label at its left end."""
+def add_level(figure: go.Figure, value: float, text: str, **where: int) -> None:
+    """A dotted line across the figure (or one panel of it) at a height, with a label at its left end."""
     figure.add_hline(
         value,
         line={"color": RANDOM, "width": 1, "dash": "dot"},
         layer="below",
         annotation={"text": text, "font": {"size": 11, "color": FAINT}},
         annotation_position="top left",
+        **where,
     )
