@@ -1,11 +1,13 @@
 """Writing files so that they are complete, or as they were before."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from xaiprune.errors import XaipruneError
 
@@ -77,6 +79,22 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def compact_json(data: Any, depth: int = 0) -> str:
+    """JSON text with a line for each entry of an object; lists, and what is two objects deep, in one line.
+
+    Args:
+        data: Plain data with keys that are texts.
+        depth: Of ``data`` in the objects around it.
+    """
+    if not isinstance(data, dict) or not data:
+        return json.dumps(data)
+    if depth > 1 and not any(isinstance(value, dict) for value in data.values()):
+        return json.dumps(data)
+    entries = [f"{json.dumps(key)}: {compact_json(value, depth + 1)}" for key, value in data.items()]
+    inside, end = "\n" + " " * (depth + 1), "\n" + " " * depth
+    return "{" + inside + f",{inside}".join(entries) + end + "}"
 
 
 def _umask() -> int:

@@ -1,5 +1,6 @@
 """``xaiprune export``: composites as files that the other tasks take."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.cli.conftest import FINGERPRINT
@@ -16,7 +18,7 @@ from xaiprune.cli import export
 from xaiprune.cli.__main__ import main
 from xaiprune.config import as_override, compose
 from xaiprune.errors import XaipruneError
-from xaiprune.pruning import Plan, load_pruned_plan
+from xaiprune.pruning import Plan, load_pruned, load_pruned_plan
 from xaiprune.recipe import PAPER, PRESETS, load_recipe
 from xaiprune.study import RUNS, search
 
@@ -174,6 +176,41 @@ def test_all_that_a_composite_leads_to(searched, capsys, monkeypatch):
     words = command[command.index("xaiprune") + 1 :]
     assert main([*words, "output_dir=again"]) == 0
     assert load_pruned_plan("again") == plan
+
+
+def test_a_folder_for_a_hub(searched, capsys, monkeypatch):
+    monkeypatch.setattr("xaiprune.session.outcome._SECONDS", 0.01)
+    assert main(["export", "study.name=one", "export.hub=mine/small-digits"]) == 0
+    folder = Path("mine/small-digits")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "config.json", "model.safetensors", "plan.json", "recipe.yaml")
+    ]
+    assert load_recipe(folder / "recipe.yaml") == load_recipe(Path("studies/one/best.yaml"))
+    _, metadata, text = (folder / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(metadata) == {
+        "license": "unknown",  # of somebody's checkpoint
+        "library_name": "xaiprune",
+        "pipeline_tag": "image-classification",
+        "tags": ["pruned", "xaiprune", "digits_resnet"],
+    }
+    assert "xaiprune export study.name=one export.hub=mine/small-digits" in text
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["architecture"], config["num_classes"]) == ("digits_resnet", 10)
+    assert config["label_names"] == [str(digit) for digit in range(10)]
+    assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
+    network = load_pruned(folder)
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(p.numel() for p in network.parameters()) < 168_000
+    plan = load_pruned_plan(folder)
+    assert main(["export", "study.name=one", "export.hub=mine/small-digits"]) == 0  # replaced as a whole
+    assert load_pruned_plan(folder) == plan
+
+
+def test_a_folder_for_a_hub_is_of_one_network(make_study):
+    make_study("one", *TRIALS)
+    with pytest.raises(XaipruneError, match=r"export\.hub=hub is the folder of one network, 2 recipes"):
+        run("export.hub=hub", "export.top=2", "model=digits_resnet")
 
 
 @pytest.mark.parametrize("setting", ["prune.rounds=2", "prune.order=joint"])

@@ -6,12 +6,22 @@ import os
 import pytest
 import timm
 import torch
+import yaml
 
 from tests.pruning.networks import build
 from tests.pruning.test_remove import random_plan
+from xaiprune.config import ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing_folder
-from xaiprune.pruning import architecture_of, load_pruned, load_pruned_plan, remove_with_report, save_pruned
+from xaiprune.models import Origin, origin_of
+from xaiprune.pruning import (
+    Plan,
+    architecture_of,
+    load_pruned,
+    load_pruned_plan,
+    remove_with_report,
+    save_pruned,
+)
 from xaiprune.units import find_units
 
 ARGUMENTS = {"img_size": 32, "depth": 2, "num_classes": 10}
@@ -52,6 +62,40 @@ def test_round_trip(tmp_path, name, kwargs, kind, coupled):
     assert sorted(path.name for path in folder.iterdir()) == ["card.md", "model.safetensors", "plan.json"]
     assert "| top-1 | 12.3 % |" in (folder / "card.md").read_text()
     assert os.listdir(folder.parent) == ["pruned"]
+
+
+def test_a_plan_has_a_line_for_each_layer_and_old_files_are_read(tmp_path, saved):
+    folder, small, arguments = saved
+    plan = arguments["plan"]
+    lines = (folder / "plan.json").read_text().splitlines()
+    for name, total in plan.totals.items():
+        removed = ", ".join(map(str, plan.removed[name]))
+        start = f'   "{name}": {{"units": {total}, "removed": [{removed}]}}'
+        assert sum(line.rstrip(",") == start for line in lines) == 1
+    assert all(len(json.loads(f"{{{line.strip().rstrip(',')}}}")) == 1 for line in lines if "units" in line)
+    assert len(lines) < 60
+    for path, content in ((folder / "plan.json", None), (tmp_path / "alone.json", plan.to_json())):
+        text = content or path.read_text()
+        path.write_text(json.dumps(json.loads(text), indent=1))  # as earlier versions wrote it
+    assert load_pruned_plan(folder) == plan == Plan.load(tmp_path / "alone.json")
+    assert torch.equal(load_pruned(folder).head.bias, small.head.bias)
+
+
+def test_the_card_says_where_the_network_comes_from(tmp_path, saved):
+    folder, small, arguments = saved
+    named = origin_of(ModelConfig(name="resnet18"), "xaiprune prune model=resnet18")
+    assert (named.license, named.base_model) == ("apache-2.0", "timm/resnet18.a1_in1k")
+    text = (save_pruned(small, tmp_path / "with", **arguments, origin=named) / "card.md").read_text()
+    metadata = yaml.safe_load(text.split("---\n")[1])
+    assert metadata["base_model"] == "timm/resnet18.a1_in1k"
+    assert metadata["license"] == "apache-2.0"
+    assert "```bash\nxaiprune prune model=resnet18\n```" in text
+    without = yaml.safe_load((folder / "card.md").read_text().split("---\n")[1])
+    assert (without["license"], without.get("base_model")) == ("unknown", None)
+    for own in (ModelConfig(name="resnet18", checkpoint="mine.pth"), ModelConfig(name="x", pretrained=False)):
+        assert origin_of(own) == Origin()
+    assert origin_of(ModelConfig(name="hf", path="org/name")).base_model == "org/name"
+    assert origin_of(ModelConfig(name="hf", path=str(tmp_path))).base_model is None
 
 
 @pytest.fixture

@@ -105,6 +105,8 @@ class ExportSettings:
         plan: Write the plan at ``prune.rate`` as JSON.
         pruned: Write the smaller network with its figures, as a folder.
         onnx: Also write it as ONNX.
+        hub: Folder that a model hub takes as it is: the smaller network with its configuration, recipe and
+            plan, the card as ``README.md`` (with ``onnx`` also ``model.onnx``).
     """
 
     trial: int | None = within(None, 0)
@@ -114,6 +116,7 @@ class ExportSettings:
     plan: bool = False
     pruned: bool = False
     onnx: bool = False
+    hub: str | None = None
 
 
 @dataclass
@@ -233,7 +236,7 @@ class ExportConfig(Config):
     def opens_network(self) -> bool:
         """Whether anything is asked for that needs network and images."""
         asked = self.export
-        return asked.format == "zennit" or asked.plan or asked.pruned or asked.onnx
+        return asked.format == "zennit" or asked.plan or asked.pruned or asked.onnx or asked.hub is not None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from xaiprune.models.language_files import (
     write_for_transformers,
 )
 from xaiprune.models.load import create, load, required_path
+from xaiprune.models.origin import Origin, origin_of
 from xaiprune.models.preprocess import outputs, preprocess
 from xaiprune.models.setup import Setup, setup
 from xaiprune.models.train import TrainingRecipe, train_
@@ -20,6 +21,7 @@ from xaiprune.models.train import TrainingRecipe, train_
 __all__ = [
     "TRAINING_RECIPES",
     "LanguageModel",
+    "Origin",
     "Setup",
     "TrainingRecipe",
     "copy_tokenizer",
@@ -34,6 +36,7 @@ __all__ = [
     "load_training_data",
     "network_of",
     "open_language_model",
+    "origin_of",
     "outputs",
     "preprocess",
     "required_path",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xaiprune.errors import XaipruneError
-from xaiprune.files import replacing
+from xaiprune.files import compact_json, replacing
 from xaiprune.pruning.choice import lowest, steps
 from xaiprune.units import UnitLayer
 
@@ -126,7 +126,7 @@ class Plan:
                 for name, total in self.totals.items()
             },
         }
-        return json.dumps(content, indent=1) + "\n"
+        return compact_json(content) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON."""

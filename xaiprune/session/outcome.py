@@ -81,6 +81,7 @@ class Outcome:
         architecture: str,
         kwargs: Mapping[str, Any] | None = None,
         replaced: Sequence[str] = (),
+        **about: Any,
     ) -> Path:
         """Write the smaller network as a folder.
 
@@ -89,6 +90,7 @@ class Outcome:
             architecture: As `save_pruned` takes it.
             kwargs: As `save_pruned` takes them.
             replaced: Attention modules that earlier removals replaced.
+            about: ``origin``, ``card_name`` and ``further``, as `save_pruned` takes them.
 
         Returns:
             The folder.
@@ -114,6 +116,7 @@ class Outcome:
             replaced=[*replaced, *self.removal.replaced],
             numbers=self.numbers(),
             notes=notes,
+            **about,
         )
 
     def export_onnx(self, folder: Path) -> float:

@@ -83,6 +83,15 @@ def run_note(config: Config, device: str, typed: CommandLine | None) -> dict[str
     }
 
 
+def typed_now(config: Config) -> str | None:
+    """The command of the running task, without the storage's password; None if it was called from Python."""
+    typed = current_command_line()
+    if typed is None:
+        return None
+    run = run_note(config, "", typed)
+    return shlex.join(["xaiprune", typed.task, *run["overrides"], *config_dir_of(run)])
+
+
 def typed_in(run: Mapping[str, Any]) -> str | None:
     """The command of a noted run, to be typed in its folder; None if it was run from Python."""
     if run.get("overrides") is None:

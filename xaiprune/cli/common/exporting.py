@@ -9,10 +9,12 @@ from pathlib import Path
 import optuna
 
 from xaiprune.attribution.lrp import zennit_code
+from xaiprune.cli.common.hub import for_hub
 from xaiprune.cli.common.pruning import configured_plan, saved
 from xaiprune.cli.common.study_setup import as_searched, require_same
 from xaiprune.config import current_command_line, overridden_keys, provenance_of, use_recipe
 from xaiprune.config.tasks import ExportConfig
+from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
 from xaiprune.pruning import check_folder
 from xaiprune.recipe import complete_prune, configured_recipe
@@ -34,10 +36,8 @@ def write_further(
     Raises:
         XaipruneError: Network, images or settings are not the study's, or a recipe does not fit.
     """
-    settings = config.export
-    if settings.pruned or settings.onnx:
-        for stem in files:
-            check_folder(folder / f"{stem}-pruned")  # before the work
+    for target in _network_folders(config, files, folder):
+        check_folder(target)  # before the work
     config = config if study is None else as_searched(config, study, "export")
     session = open_session(config)
     if study is not None:
@@ -50,6 +50,25 @@ def write_further(
         recipe = configured_recipe(own, session.model, session.units, session.example)
         under = replace(session, recipe=recipe, prune=complete_prune(own.prune, recipe))
         _write(own, under, path, folder / stem, provenance_of(path).get("plan"))
+
+
+def _network_folders(config: ExportConfig, files: Mapping[str, Path], folder: Path) -> list[Path]:
+    """Where smaller networks will be written.
+
+    Raises:
+        XaipruneError: Several would go into one folder.
+    """
+    settings = config.export
+    if settings.hub is not None:
+        if len(files) > 1:
+            raise XaipruneError(
+                f"export.hub={settings.hub} is the folder of one network, {len(files)} recipes are exported; "
+                "leave out export.top and export.front, or set export.trial"
+            )
+        return [Path(settings.hub).expanduser().absolute()]
+    if settings.pruned or settings.onnx:
+        return [folder / f"{stem}-pruned" for stem in files]
+    return []
 
 
 def _with_recipe(config: ExportConfig, path: Path) -> ExportConfig:
@@ -83,7 +102,8 @@ def _write(
         with replacing(target.with_name(f"{target.name}_zennit.py")) as temporary:
             temporary.write_text(code, encoding="utf-8")
         print(f"zennit      {target.with_name(f'{target.name}_zennit.py')}")
-    if not (settings.plan or settings.pruned or settings.onnx):
+    folders = _network_folders(config, {target.name: path}, target.parent)
+    if not (settings.plan or folders):
         return
     planned = configured_plan(config, session)
     plan, _ = planned
@@ -92,8 +112,8 @@ def _write(
     if settings.plan:
         plan.save(target.with_suffix(".plan.json"))
         print(f"plan        {target.with_suffix('.plan.json')}")
-    if settings.pruned or settings.onnx:
-        folder = target.with_name(f"{target.name}-pruned")
+    for folder in folders:
         outcome = apply_and_measure(session, *planned)
-        for line in saved(config, session, outcome, folder, onnx=settings.onnx):
+        about = {} if settings.hub is None else for_hub(config, session, path)
+        for line in saved(config, session, outcome, folder, onnx=settings.onnx, **about):
             print(line)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from xaiprune.config import Config
-from xaiprune.models import copy_tokenizer
+from xaiprune.models import copy_tokenizer, origin_of
 from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import Recipe
 from xaiprune.session import Outcome, PruningSession
+from xaiprune.study.notes import typed_now
 
 
 def configured_plan(config: Config, session: PruningSession) -> tuple[Plan, Recipe | None]:
@@ -32,6 +34,7 @@ def saved(
     folder: Path,
     *,
     onnx: bool = False,
+    **about: Any,
 ) -> Iterator[str]:
     """Write a smaller network.
 
@@ -41,6 +44,7 @@ def saved(
         outcome: The network, and what was removed.
         folder: Of the network.
         onnx: Write ``model.onnx``, too.
+        about: ``card_name`` and ``further``, as `save_pruned` takes them.
 
     Yields:
         Lines that say what came of it, as it comes.
@@ -49,7 +53,10 @@ def saved(
     name, kwargs, replaced = model.name, dict(model.kwargs), list[str]()
     if model.pruned is not None:
         name, kwargs, replaced = architecture_of(Path(model.pruned).expanduser())
-    written = outcome.save(folder, architecture=name, kwargs=kwargs, replaced=replaced)
+    origin = origin_of(model, typed_now(config))
+    written = outcome.save(
+        folder, architecture=name, kwargs=kwargs, replaced=replaced, origin=origin, **about
+    )
     if model.path is not None:
         copy_tokenizer(model.path, written)
     yield from outcome.lines()

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from xaiprune.config import HUGGING_FACE, ModelConfig
 from xaiprune.errors import XaipruneError
-from xaiprune.files import replacing, replacing_folder
-from xaiprune.models import create, description_of, network_of, write_for_transformers
+from xaiprune.files import compact_json, replacing, replacing_folder
+from xaiprune.models import Origin, create, description_of, network_of, write_for_transformers
 from xaiprune.pruning.io.card import card
 from xaiprune.pruning.plan import Plan, plan_from_dict
 from xaiprune.pruning.removal import replace_attention_
@@ -32,6 +32,9 @@ def save_pruned(
     replaced: Sequence[str] = (),
     numbers: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    origin: Origin | None = None,
+    card_name: str = CARD,
+    further: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a pruned network, so that `load_pruned` opens it with timm alone.
 
@@ -47,6 +50,9 @@ def save_pruned(
         replaced: Attention modules that removal replaced (``Removal.replaced``).
         numbers: Name -> number or text for the card.
         notes: Sentences for the card.
+        origin: What the card says of the dense network's weights; None: nothing is known.
+        card_name: File name of the card.
+        further: Further text files: name -> content.
 
     Returns:
         The folder.
@@ -73,13 +79,18 @@ def save_pruned(
     tensors = {
         name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(model, fresh).items()
     }
+    library = "xaiprune"
     with replacing_folder(folder) as unfinished:
         if architecture == HUGGING_FACE:
-            tensors |= write_for_transformers(model, unfinished) or {}
+            zeros = write_for_transformers(model, unfinished)
+            library, tensors = "xaiprune" if zeros is None else "transformers", tensors | (zeros or {})
         with replacing(unfinished / WEIGHTS) as path:  # safetensors' own files are for their owner only
             save_file(tensors, path, metadata={"format": "pt"})
-        (unfinished / PLAN).write_text(json.dumps(content, indent=1) + "\n")
-        (unfinished / CARD).write_text(card(folder.name, content, plan, notes))
+        (unfinished / PLAN).write_text(compact_json(content) + "\n")
+        about = card(folder.name, content, plan, notes, origin=origin or Origin(), library=library)
+        (unfinished / card_name).write_text(about, encoding="utf-8")
+        for name, text in (further or {}).items():
+            (unfinished / name).write_text(text, encoding="utf-8")
         _check_same(load_pruned(unfinished), tensors)
     return folder
 
