@@ -35,6 +35,7 @@ LAYERS = (
     "embedding",
     "tracing",
     "forward",
+    "progress",
     "files",
     "errors",
     "_version",

@@ -68,6 +68,19 @@ def test_peers_and_compensations_are_asked_for_by_name(searched, capsys):
     assert (table.macs[1:] < 1).all()
 
 
+def test_a_sweep_ends_with_a_table(searched, capsys):
+    assert main([*COMMAND[:2], *FEW, "compare.criteria=[taylor]", "compare.seeds=1,2", "--multirun"]) == 0
+    *_, heading, one, two = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["compare.seeds", "best", "MACs", "left", "best", "other"]
+    assert (one.split()[0], two.split()[0]) == ("1", "2")
+    table = pd.read_csv("studies/one-compare.seeds_1/summary.csv").set_index("method")
+    top1 = [f"{100 * table.top1[table.kind == 'best'].item():.1f}", "%", f"{table.macs[BEST]:.2f}"]
+    assert one.split()[1:4] == two.split()[1:4] == top1
+    others = table[~table.kind.isin(["dense", "best"])].top1
+    assert one.split()[4:6] == [f"{100 * others.max():.1f}", "%"]
+    assert one.endswith(str(others.idxmax()))
+
+
 def test_another_set_up_is_refused(searched, capsys):
     assert main([*COMMAND, "prune.rate=0.3", "units=filters"]) == 2
     error = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,9 @@ def test_a_smaller_network_is_kept(typed: list[str], capsys: pytest.CaptureFixtu
 def test_a_search_ends_in_a_recipe_that_prunes(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", *typed, *STUDY]) == 0
     shown = capsys.readouterr().out
+    assert re.search(
+        r"\nwindows     6 reference, 6 validation, 6 test; 8 tokens each, of a vocabulary of \d+\n", shown
+    )
     assert "6 test windows of 8 tokens, next-token top-1 and perplexity" in shown
     assert "exact sign test over windows" in " ".join(shown.split())
     assert "perplexity" in pd.read_csv("studies/text/comparison.csv").columns

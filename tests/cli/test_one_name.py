@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.search.conftest import few
 from xaiprune.cli import attribute, evaluate, prune
@@ -42,6 +43,49 @@ def test_all_is_the_studys(task, named, searched, taken, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("from study 'one': digits_resnet, digits, inner_filters, rate 0.4; recipe of ")
     assert f"trial {best_trial(study).number} (" in line
+
+
+@pytest.mark.parametrize("task", ["prune", "compare", "export", "search"])
+def test_the_settings_shown_are_the_studys(task, searched, capsys):
+    typed = ["study.name=one"] if task == "search" else ["one"]
+    assert main([task, *typed, "prune.min_units=2", "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    config = yaml.safe_load(shown)
+    assert config["model"]["name"] == "digits_resnet"
+    assert Path(config["model"]["checkpoint"]).name == "weights.safetensors"
+    assert (config["units"]["kind"], config["prune"]["rate"]) == ("inner_filters", 0.4)
+    assert config["prune"]["min_units"] == 2
+    if task == "prune":
+        assert config["recipe"] == "studies/one/best.yaml" or not Path("studies/one/best.yaml").is_file()
+        assert shown.startswith("# from study 'one': ")
+
+
+def test_the_settings_of_a_study_that_is_not_there(searched, capsys):
+    assert main(["prune", "two", "--cfg", "job"]) == 2
+    assert "no study there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["prune", "attribute", "evaluate"])
+def test_other_weights_or_images_are_said_in_one_line(task, searched, capsys, monkeypatch):
+    monkeypatch.setattr("xaiprune.session.outcome._SECONDS", 0.01)
+    further = ["output_dir=out", *(["attribute.heatmaps=0"] if task == "attribute" else [])]
+    assert main([task, "one", *further]) == 0
+    assert "searched with" not in capsys.readouterr().err
+    study = load_study(compose("report", ["study.name=one"]))
+    noted = study.user_attrs["fingerprint"]
+    noted["model"]["weights"], noted["data"]["test"] = "0123456789abcdef", "7 images (0123456789abcdef)"
+    study.set_user_attr("fingerprint", noted)
+    assert main([task, "one", *further]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "searched with" in line]
+    assert line == (
+        "xaiprune: the weights and the test images are not those that study 'one' was searched with; "
+        "what it found may not hold for them"
+    )
+    assert (
+        main([task, "one", *further, "model.checkpoint=weights.safetensors", "data.reference_per_class=1"])
+        == 0
+    )
+    assert "searched with" not in capsys.readouterr().err  # both were typed
 
 
 def test_what_is_typed_goes_first(searched, taken, capsys):

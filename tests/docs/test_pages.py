@@ -128,7 +128,9 @@ def test_files_shown_are_read(page: Path, tmp_path: Path) -> None:
             plan_from_dict(data["plan"], block.where)
         elif kind == "comparison":
             known = {field.name for field in fields(Comparison)} - {"frame"}
-            assert set(data) - {"schema", "key", "of"} <= known, f"{block.where}: a key that no comparison has"
+            assert set(data) - {"schema", "key", "of"} <= known, (
+                f"{block.where}: a key that no comparison has"
+            )
         else:
             raise AssertionError(f"{block.where}: the test cannot read {schema}")
 

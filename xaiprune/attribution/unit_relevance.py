@@ -26,9 +26,9 @@ from xaiprune.attribution.targets import (
     target_values,
     weighted_sum,
 )
-from xaiprune.data.progress import progress
 from xaiprune.errors import UnsupportedOperation, XaipruneError
 from xaiprune.forward import Inputs, as_found, as_input, count_of, logits_of, part_of, run
+from xaiprune.progress import progress
 from xaiprune.units.flow import device_of
 from xaiprune.units.image_axis import ImageAxis, image_axes
 from xaiprune.units.layer import UnitLayer

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from xaiprune.attribution import Scores, explanation
+from xaiprune.cli.common.study_setup import say_what_changed
 from xaiprune.cli.common.texts import attribute_texts, attributes_text
 from xaiprune.config.tasks import AttributeConfig
 from xaiprune.files import replacing
@@ -27,6 +28,7 @@ def run(config: AttributeConfig) -> None:
         attribute_texts(config)
         return
     session = open_session(config)
+    say_what_changed(config, session.network, session.dataset)
     recipe = session.recipe
     print(explanation(recipe.composite, session.layers))
     (relevance,) = session.relevances([recipe])

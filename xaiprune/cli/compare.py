@@ -8,16 +8,17 @@ from rich.console import Console
 
 from xaiprune.cli.common.stored import require_ours, stored_study
 from xaiprune.cli.common.study_setup import as_searched, given_file, require_same
-from xaiprune.comparison import BEST, compare_on_test
+from xaiprune.comparison import BEST, Comparison, compare_on_test, summary
 from xaiprune.config.tasks import CompareConfig
 from xaiprune.recipe import Recipe
 from xaiprune.report import show_comparison
+from xaiprune.report.table import macs_text, percent
 from xaiprune.session import PruningSession, open_session
 from xaiprune.study import best_trial, fitting_threads, recipe_of, value_text
 
 
-def run(config: CompareConfig) -> None:
-    """Compare, print the table, and say where the rest lies."""
+def run(config: CompareConfig) -> dict[str, str]:
+    """Compare, print the table, and say where the rest lies; for a sweep's table the figures."""
     console = Console(highlight=False, soft_wrap=True)
     name, best, trial, session = opened(config, console)
     settings, study = config.compare, Path(str(config.output_dir)).absolute()
@@ -45,6 +46,20 @@ def run(config: CompareConfig) -> None:
         ("curves", picture),
     ):
         console.print(f"{what:<11} {path}", markup=False)
+    return figures(comparison)
+
+
+def figures(comparison: Comparison) -> dict[str, str]:
+    """The best and the most accurate other method at the target rate, and what the best leaves of MACs."""
+    table = summary(comparison).set_index("method")
+    others = table[~table.kind.isin(["dense", "best"])]
+    found = {
+        "best": percent(table.top1[comparison.best]),
+        "MACs left": macs_text(table.macs[comparison.best]),
+    }
+    if len(others):
+        found["best other"] = f"{percent(others.top1.max())} {others.top1.idxmax()}"
+    return found
 
 
 def opened(config: CompareConfig, console: Console) -> tuple[str, Recipe, int | None, PruningSession]:

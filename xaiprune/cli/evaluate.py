@@ -1,11 +1,12 @@
 """``xaiprune evaluate``: top-1 and cost of a checkpoint or a pruned network."""
 
+from xaiprune.cli.common.study_setup import say_what_changed
 from xaiprune.config import split_roots
 from xaiprune.config.tasks import EvaluateConfig
 from xaiprune.data import LabelledImages
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Faithfulness, accuracy, cost
-from xaiprune.models import Setup
+from xaiprune.models import Setup, fingerprint
 from xaiprune.recipe import configured_recipe
 from xaiprune.session import BatchSizes, flip_patches, open_setup, opened_units
 
@@ -13,6 +14,7 @@ from xaiprune.session import BatchSizes, flip_patches, open_setup, opened_units
 def run(config: EvaluateConfig) -> dict[str, str]:
     """Measure on one split and print; for a sweep's table the figures."""
     opened = open_setup(config)
+    say_what_changed(config, fingerprint(opened.model), opened.data)
     split: LabelledImages = getattr(opened.data, config.evaluate.split)
     task = opened.data.task
     if not split.labelled:

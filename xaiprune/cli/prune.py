@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xaiprune.cli.common.pruning import configured_plan, saved
+from xaiprune.cli.common.study_setup import say_what_changed
 from xaiprune.config import study_name
 from xaiprune.config.tasks import PruneTaskConfig
 from xaiprune.pruning import check_folder
@@ -16,6 +17,7 @@ def run(config: PruneTaskConfig) -> dict[str, str]:
     """Rank (or read a plan), compensate, remove, measure, save; for a sweep's table what came of it."""
     check_folder(output_folder(config, config.units.kind))  # before the work
     session = open_session(config)
+    say_what_changed(config, session.network, session.dataset)
     folder = output_folder(config, session.unit_kind)
     check_folder(folder)
     outcome = apply_and_measure(session, *configured_plan(config, session))

@@ -40,9 +40,9 @@ from xaiprune.comparison.methods import (
 from xaiprune.comparison.peers import known_peers, peer_methods
 from xaiprune.comparison.table import COLUMNS, COSTS, PERPLEXITY, Comparison, load, save
 from xaiprune.config import Config
-from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import paired
+from xaiprune.progress import progress
 from xaiprune.recipe import PRESETS, Recipe
 from xaiprune.session import PruningSession
 from xaiprune.storage import storage_file

@@ -6,7 +6,6 @@ from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
 from xaiprune.data.load import load, load_training
 from xaiprune.data.predicted import PredictedImages
 from xaiprune.data.preprocess import Preprocess
-from xaiprune.data.progress import progress
 from xaiprune.data.source import DataSource, Picture, Source
 from xaiprune.data.sources.text import load_text
 from xaiprune.data.streamed import StreamedImages
@@ -38,7 +37,6 @@ __all__ = [
     "load_calibration",
     "load_text",
     "load_training",
-    "progress",
     "text_dataset",
     "text_task",
     "warn_of_seen",

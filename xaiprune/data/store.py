@@ -21,9 +21,9 @@ from PIL import Image
 
 from xaiprune.data.images import pixel_digest
 from xaiprune.data.preprocess import Preprocess
-from xaiprune.data.progress import progress
 from xaiprune.data.source import Picture, Source
 from xaiprune.errors import XaipruneError
+from xaiprune.progress import progress
 
 _FORMAT = 2  # 16-bit grey was white in 1
 _CHUNK = 256  # pictures decoded ahead of being written

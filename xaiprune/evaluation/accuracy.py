@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xaiprune.data import ImagesLike, Task, as_images, progress
+from xaiprune.data import ImagesLike, Task, as_images
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation.counts import Accuracy, TokenAccuracy
 from xaiprune.forward import IGNORED, is_text, logits
+from xaiprune.progress import progress
 from xaiprune.units import device_of
 
 Precision = Literal["float32", "bfloat16"]

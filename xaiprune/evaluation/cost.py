@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from xaiprune.forward import Inputs, as_input, explained, part_of, run
+from xaiprune.progress import progress
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def cost(model: nn.Module, example: Inputs, batches: Sequence[int] = (), min_sec
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs=macs(model, example),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in state.values()),
-        latency=tuple(latency(model, example, batch, min_seconds) for batch in batches),
+        latency=tuple(latency(model, example, batch, min_seconds) for batch in progress(batches, "timing")),
     )
 
 

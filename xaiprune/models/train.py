@@ -9,8 +9,9 @@ from timm.optim import param_groups_weight_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from xaiprune.data import LabelledImages, Task, progress
+from xaiprune.data import LabelledImages, Task
 from xaiprune.forward import logits
+from xaiprune.progress import progress
 
 
 @dataclass(frozen=True)

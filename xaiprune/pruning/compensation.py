@@ -1,13 +1,14 @@
 """Folds what removed units contributed into the kept weights: closed form, no labels, no training."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, as_input, run
+from xaiprune.progress import progress
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import PlanLike, units_to_remove
 from xaiprune.pruning.removal import add_to_output_, replace_multihead_
@@ -31,6 +32,7 @@ from xaiprune.pruning.statistics import (
 from xaiprune.units import ImageAxis, UnitLayer, copied, find_links, weight_of
 
 COMPENSATIONS = ("none", "mean", "linear")
+_BAR = "compensating"
 
 
 @torch.inference_mode(False)  # samples are weighted by gradients, even if the caller disabled them
@@ -93,7 +95,7 @@ def compensate(
         return compensated
     if statistics is None:
         statistics = statistics_of(model, units, images, batch_size)
-    for name, inputs in statistics.inputs.items():
+    for name, inputs in progress(statistics.inputs.items(), _BAR):
         kept = inputs.kept(removed)
         if len(kept) < inputs.channels:
             held = statistics.held_out.get(name)
@@ -201,7 +203,9 @@ def _sequential_(
     # A copy of the dictionary: samples that were collected here are freed as soon as they have been used.
     seen = dict(dense.seen)
     del dense
-    with ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
+    bar = progress(inputs, _BAR)  # they are reached in one forward, which no loop goes through
+    with closing(bar), ExitStack() as hooks, torch.no_grad(), masked(model, removed, units):
+        next(bar, None)
         for name, own in inputs.items():
 
             def fold(module: nn.Module, args: tuple[Tensor, ...], own: ConsumerInputs = own) -> None:
@@ -210,6 +214,7 @@ def _sequential_(
                 axis = axes[own.module]
                 y = samples_of_input(module, args[0], own, len(stream), len(stream), axis)[:, kept]
                 _fold_(model, own, kept, *_split(numbers, x, weight, y, kept), method)
+                next(bar, None)
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(fold))
         run(model, as_input(model, images))
@@ -228,7 +233,7 @@ def _sequential_streamed_(
     source = copied(dense)
     _replace_multiheads_(source, units)
     images, axes = told_apart(source, inputs, images)
-    for name, own in inputs.items():
+    for name, own in progress(inputs.items(), _BAR):
         kept = own.kept(removed)
         fit: Moments | None = None
         checked: Moments | None = None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, count_of, logits, part_of
+from xaiprune.progress import progress
 from xaiprune.pruning.compensation import compensate
 from xaiprune.pruning.joint import Divergences, JointOrder
 from xaiprune.pruning.mask import masked
@@ -69,7 +70,7 @@ def divergences(
         return (found if select is None else select(found)).double().log_softmax(-1)
 
     dense, measured = log_probabilities(model), dict[str, Divergences]()
-    for name in order.losses:
+    for name in progress(order.losses, "measuring the errors of layers"):
         removed, _ = order.removal(name)
         measured[name] = []
         for count in sorted({round(part * len(removed)) for part in _REMOVED} - {0, len(removed)}):

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.progress import progress
 from xaiprune.pruning.mask import masked
 from xaiprune.pruning.plan import Plan, make_plan
 from xaiprune.units import UnitLayer
@@ -47,7 +48,7 @@ def iterative_plan(
     if rounds < 1:
         raise XaipruneError(f"prune.rounds={rounds} is out of range; it counts rounds, from 1")
     plan = make_plan(rank(model) if scores is None else scores, units, rate / rounds, **options)
-    for number in range(2, rounds + 1):
+    for number in progress(range(2, rounds + 1), "pruning in rounds"):
         current = model if compensator is None else compensator(plan)
         with masked(current, plan, units):
             found = rank(current)

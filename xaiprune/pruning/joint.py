@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.progress import progress
 from xaiprune.pruning.joint_errors import CompensatedLoss, Loss, PlainLoss, Read
 from xaiprune.pruning.statistics import DEFAULT_STRENGTH, ConsumerInputs, Statistics, means
 from xaiprune.units import UnitLayer, weight_of
@@ -89,7 +90,7 @@ class JointOrder:
             second = _second_moment(statistics, name, centred)
             forms[name] = _inverse(second) if linear else second
         losses: dict[str, Loss] = {}
-        for layer in units:
+        for layer in progress(units, "ordering units jointly"):
             read = [r for inputs in statistics.inputs.values() if (r := Read.of(inputs, layer)) is not None]
             if not read:
                 continue

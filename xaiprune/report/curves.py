@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -76,7 +77,7 @@ def curve_axes(points: pd.DataFrame) -> list[str]:
 
 def _frame(axes: Axes, comparison: Comparison, x: str, highest: float) -> None:
     dense = comparison.frame[comparison.frame.kind == "dense"].top1.iloc[0]
-    level = {"color": "black", "lw": 1, "ls": (0, (1, 2)), "zorder": 1}
+    level: dict[str, Any] = {"color": "black", "lw": 1, "ls": (0, (1, 2)), "zorder": 1}
     axes.axhline(dense, **level)
     axes.axhline(comparison.chance, alpha=0.6, **level)
     if x == "rate":

@@ -9,9 +9,9 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from xaiprune.attribution.lrp.composite_io import composite_to_dict
-from xaiprune.data import progress
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Faithfulness
+from xaiprune.progress import progress
 from xaiprune.session import PruningSession
 from xaiprune.study import recipe_of
 from xaiprune.trial.objectives.faithfulness import explained

@@ -66,8 +66,8 @@ def method_styles(methods: Sequence[str], best: str = "best found") -> dict[str,
         else:
             line, color = divmod(places[base], len(_MUTED))
             style = Style(_MUTED[color], 1.2, _LINES[line % len(_LINES)], 0.8)
-        line = _LINES[(_LINES.index(style.line) + further) % len(_LINES)]
-        styles[method] = replace(style, line=line)
+        shifted = _LINES[(_LINES.index(style.line) + further) % len(_LINES)]
+        styles[method] = replace(style, line=shifted)
     return styles
 
 

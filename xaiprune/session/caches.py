@@ -115,7 +115,7 @@ class DenseNetwork:
             for images, _ in calibration.batches(self.batch.attribution, self.images.device):
                 yield images
 
-        return ImageStream(len(calibration), batches)
+        return ImageStream(len(calibration), batches, self.batch.attribution)
 
     @property
     def inputs(self) -> Mapping[str, ConsumerInputs]:

@@ -11,6 +11,7 @@ from .dense import dense_accuracy
 from .fingerprint import (
     check_same,
     fingerprint_of,
+    images_noted,
     session_fingerprint,
     stored_fingerprint,
     stored_prune,
@@ -67,6 +68,7 @@ __all__ = [
     "fitting_threads",
     "front",
     "graceful",
+    "images_noted",
     "is_feasible",
     "is_ours",
     "load_study",

@@ -12,6 +12,7 @@ from xaiprune.config import CompletePruneConfig, Config, current_names
 from xaiprune.errors import XaipruneError
 
 if TYPE_CHECKING:
+    from xaiprune.data import LabelledImages
     from xaiprune.session import PruningSession
     from xaiprune.trial import SearchSetup
 
@@ -26,7 +27,7 @@ def fingerprint_of(setup: SearchSetup) -> dict[str, Any]:
     """
     session = setup.session
     found = session_fingerprint(setup.config, session)
-    found["data"]["validation"] = _images(session.validation.fingerprint(), len(session.validation))
+    found["data"]["validation"] = images_noted(session.validation)
     objective = setup.objective.settings()
     if setup.precision != "float32":
         objective["precision"] = setup.precision
@@ -57,7 +58,7 @@ def session_fingerprint(config: Config, session: PruningSession) -> dict[str, An
         "data": {
             "classes": list(dataset.task.classes),
             "logits": None if dataset.task.logits is None else list(dataset.task.logits),
-            **{name: _images(split.fingerprint(), len(split)) for name, split in images.items()},
+            **{name: images_noted(split) for name, split in images.items()},
         },
         "units": {**asdict(config.units), "kind": session.unit_kind, "found": session.unit_count},
         "prune": prune,
@@ -140,8 +141,9 @@ def _space(setup: SearchSetup) -> dict[str, Any]:
     return {**space, "around": recipe}
 
 
-def _images(fingerprint: str, count: int) -> str:
-    return f"{count} images ({fingerprint})"
+def images_noted(split: LabelledImages) -> str:
+    """Images as a fingerprint has them: ``100 images (0123456789abcdef)``."""
+    return f"{len(split)} images ({split.fingerprint()})"
 
 
 def _short(value: Any) -> str:

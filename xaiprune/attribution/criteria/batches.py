@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.targets import Labels, by_image, check_labels, labels_of, target_values
-from xaiprune.data.progress import progress
 from xaiprune.embedding import Leaves
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, as_found, as_input, count_of, is_text, logits_of, part_of
+from xaiprune.progress import progress
 from xaiprune.units import evaluating
 from xaiprune.units.batch_norm import BatchNormWrittenOut
 from xaiprune.units.flow import device_of

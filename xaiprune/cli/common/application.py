@@ -69,6 +69,11 @@ def run_task(task: str, arguments: Sequence[str]) -> None:
 
         print(help_of(task))
         return
+    if flags.cfg == "job" and TASKS[task].study and "study.name" in overridden_keys(flags.overrides):
+        from xaiprune.cli.common.study_config import config_of_study
+
+        print(config_of_study(task, flags.overrides, flags.config_dir), end="")
+        return
     rewritten = list(flags.overrides)
     job, sweep = _Job(task), None
     if not (flags.hydra_help or flags.shell_completion or flags.info):

@@ -17,9 +17,10 @@ from rich.progress import (
 )
 
 from xaiprune.config import CompletePruneConfig
-from xaiprune.data.progress import only_bar
+from xaiprune.data import LabelledImages, Task
 from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, TokenAccuracy
+from xaiprune.progress import only_bar
 from xaiprune.session import about_references
 from xaiprune.space import Space
 from xaiprune.storage import REASON, WORKER, shown
@@ -43,8 +44,8 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
     lines = {
         "network": f"{session.name} on {session.device}, {session.unit_count:,} "
         f"{session.unit_kind} in {len(session.units)} layers",
-        "images": f"{len(data.reference)} reference, {len(session.validation)} validation, "
-        f"{len(data.test)} test; {len(data.task.classes)} classes",
+        f"{data.test.noun}s": f"{len(data.reference)} reference, {len(session.validation)} validation, "
+        f"{len(data.test)} test; {_each(data.test, data.task)}",
         **about_references(session),
         "dense": "not measured yet" if dense is None else f"{objective.measure} {dense} (validation)",
         "objective": f"{objective.name}, rate {rates} of {session.prune.budget}, {_how(session.prune)}"
@@ -56,6 +57,13 @@ def setup_text(setup: SearchSetup, dense: Accuracy | None, study: optuna.Study, 
         "trials": counts(study).text(config.study.n_trials),
     }
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+
+def _each(examples: LabelledImages, task: Task) -> str:
+    """What is told apart in an example: ``10 classes``; of text what a window holds."""
+    if examples.window is None:
+        return f"{len(task.classes)} classes"
+    return f"{examples.window} tokens each, of a vocabulary of {len(task.classes):,}"
 
 
 def _searched(space: Space) -> str:

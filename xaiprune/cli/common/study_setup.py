@@ -6,6 +6,7 @@ What is typed goes before what the study says. Needs no torch, so that a wrong n
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -44,6 +45,7 @@ from xaiprune.study import (
     RUNS,
     best_trial,
     check_same,
+    images_noted,
     is_ours,
     save_trial,
     session_fingerprint,
@@ -55,8 +57,10 @@ from xaiprune.study import (
 )
 
 if TYPE_CHECKING:
+    from xaiprune.data import Dataset, LabelledImages
     from xaiprune.session import PruningSession
 
+log = logging.getLogger(__name__)
 _SECTIONS = ("model", "data", "units", "attribution", "prune", "space", "objective")
 _OF_SEARCHES = ("sampler", "pruner", "search")  # a search that goes on takes these as well,
 _SINGLE = (("study", "n_trials"), ("study", "presets"))  # and these, and the seed
@@ -72,6 +76,7 @@ _PATHS = (
 _RECIPES = ("recipe", "composite", "composite.file", "composite.preset", "prune.plan")
 # Keys beside which a search that names a study can only mean one that is there.
 _SAY_NOTHING = ("study", "device", "threads", "worker", "output_dir", "hydra", "search")
+_NO_IMAGES = "0 images"
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnySection = TypeVar("AnySection", PruneConfig, AttributionConfig)
 
@@ -239,7 +244,7 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
     fingerprint = stored_fingerprint(study) or {}
     stored = {name: fingerprint[name] for name in current}
     stored["data"] = {key: value for key, value in stored["data"].items() if key != "validation"}
-    if stored["data"].get("test", "").startswith("0 images"):  # searched without any: all will do
+    if stored["data"].get("test", "").startswith(_NO_IMAGES):  # searched without any: all will do
         stored["data"]["test"] = current["data"]["test"]
     check_same(
         stored,
@@ -248,6 +253,38 @@ def require_same(study: optuna.Study, config: Config, session: PruningSession) -
         shown(storage_url(config)),
         "Leave out what was typed, or type the set-up that it was searched with",
     )
+
+
+def say_what_changed(config: Config, weights: str, dataset: Dataset) -> None:
+    """Say in one line if weights or images that a task has from a study are not what it was searched with.
+
+    What was typed may well differ.
+
+    Args:
+        config: Of the running task.
+        weights: Fingerprint of the network.
+        dataset: Its images.
+    """
+    typed = current_command_line()
+    keys = [] if typed is None else overridden_keys(typed.overrides)
+    study = study_if_there(config) if "study.name" in keys and "experiment" not in keys else None
+    noted = None if study is None else stored_fingerprint(study)
+    if study is None or noted is None:
+        return
+    sections, changed = {key.partition(".")[0] for key in keys}, list[str]()
+    if "model" not in sections and noted["model"]["weights"] != weights:
+        changed.append("weights")
+    for name in () if "data" in sections else ("reference", "test"):
+        split: LabelledImages = getattr(dataset, name)
+        was = noted["data"].get(name, "")
+        if was != images_noted(split) and not was.startswith(_NO_IMAGES):
+            changed.append(f"{name} {split.noun}s")
+    if changed:
+        log.warning(
+            "the %s are not those that study '%s' was searched with; what it found may not hold for them",
+            " and the ".join(changed),
+            study.study_name,
+        )
 
 
 def _as_decided(config: AnyConfig, study: optuna.Study) -> AnyConfig:

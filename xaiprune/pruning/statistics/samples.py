@@ -124,7 +124,7 @@ def dense_samples(
     Yields:
         Numbers of the batch's images, and consumer -> (samples (n, C), weights (n,)).
     """
-    for numbers, part in images.numbered():
+    for numbers, part in images.followed("collecting statistics"):
         yield numbers, _weighted(model, inputs, part, len(images), axes)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xaiprune.errors import XaipruneError
 from xaiprune.forward import Inputs, count_of, is_text, joined, part_of
+from xaiprune.progress import progress
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class ImageStream:
     Attributes:
         count: How many there are.
         open: Starts a pass: batches of images (n, 3, H, W), normalised, or of text, on the model's device.
+        batch_size: Images in a batch, by which the time that is left is estimated.
     """
 
     count: int
     open: Callable[[], Iterator[Inputs]]
+    batch_size: int = 1
 
     @classmethod
     def of(cls, images: Inputs | ImageStream, batch_size: int) -> ImageStream:
@@ -36,7 +39,9 @@ class ImageStream:
             return images
         count = count_of(images)
         starts = range(0, count, batch_size)
-        return cls(count, lambda: (part_of(images, slice(start, start + batch_size)) for start in starts))
+        return cls(
+            count, lambda: (part_of(images, slice(start, start + batch_size)) for start in starts), batch_size
+        )
 
     def __len__(self) -> int:
         return self.count
@@ -53,6 +58,10 @@ class ImageStream:
             start += count_of(images)
         if start != self.count:
             raise XaipruneError(f"{self.count} images were counted, but a pass over them gave {start}")
+
+    def followed(self, description: str) -> Iterator[tuple[Tensor, Inputs]]:
+        """As `numbered`, with a bar where it takes long."""
+        return progress(self.numbered(), description, total=-(-self.count // self.batch_size))
 
     def first(self, count: int) -> Inputs:
         """The first images, (count, 3, H, W), or texts, or all if there are fewer."""

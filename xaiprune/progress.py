@@ -1,7 +1,7 @@
 """Progress bars, only on a terminal and only for what takes longer than two seconds."""
 
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ _taken: list[None] = []  # one for each bar that may be shown now
 
 def progress(
     items: Iterable[T], description: str, *, total: int | None = None, console: Console | None = None
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Iterate over ``items``, with a bar on stderr once two seconds have passed.
 
     Of several that are inside each other only the outermost is shown (`only_bar`).

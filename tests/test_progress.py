@@ -6,11 +6,11 @@ import sys
 import pytest
 from rich.console import Console
 
-from xaiprune.data import progress
+from xaiprune.progress import progress
 
 
 def run(terminal, patience, monkeypatch):
-    monkeypatch.setattr(sys.modules["xaiprune.data.progress"], "PATIENCE", patience)
+    monkeypatch.setattr(sys.modules["xaiprune.progress"], "PATIENCE", patience)
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal)
     assert list(progress(range(5), "counting", console=console)) == [0, 1, 2, 3, 4]
@@ -32,7 +32,7 @@ def test_a_bar_is_drawn_for_what_takes_long(monkeypatch):
 def test_the_bar_goes_away_with_an_exception(monkeypatch):
     written = io.StringIO()
     console = Console(file=written, force_terminal=True)
-    monkeypatch.setattr(sys.modules["xaiprune.data.progress"], "PATIENCE", -1.0)
+    monkeypatch.setattr(sys.modules["xaiprune.progress"], "PATIENCE", -1.0)
 
     def fail():
         yield 1
@@ -45,7 +45,7 @@ def test_the_bar_goes_away_with_an_exception(monkeypatch):
 
 
 def test_of_bars_inside_each_other_the_outermost_is_shown(monkeypatch):
-    monkeypatch.setattr(sys.modules["xaiprune.data.progress"], "PATIENCE", -1.0)
+    monkeypatch.setattr(sys.modules["xaiprune.progress"], "PATIENCE", -1.0)
     console = Console(file=io.StringIO(), force_terminal=True)
     for _ in progress(range(3), "outside", console=console):
         assert list(progress(range(3), "inside", console=console)) == [0, 1, 2]
