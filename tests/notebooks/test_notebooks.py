@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom as they are, and lie here without outputs."""
+"""The notebooks run from top to bottom as they are, and show what is stored in them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,58 @@ def code_of(notebook: dict[str, Any]) -> list[str]:
     return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+def shown_text(output: dict[str, Any]) -> str:
+    """What is read of an output, without pictures."""
+    data = output.get("data", {})
+    texts = [output.get("text", ""), *(text for kind, text in data.items() if kind != "image/png")]
+    return "\n".join("".join(text) for text in texts)
+
+
+def kinds_of(cell: dict[str, Any]) -> list[str]:
+    """What a cell shows, one after the other: ``text``, ``picture``, or the headings of a table."""
+    kinds: list[str] = []
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if output.get("name") == "stderr" or (not data and "text" not in output):
+            continue
+        html = "".join(data.get("text/html", ""))
+        if "image/png" in data:
+            kind = "picture"
+        elif (head := re.search(r"<thead>(.*?)</thead>", html, re.DOTALL)) is not None:
+            kind = "table " + re.sub(r"\d+", "#", " ".join(re.findall(r"<th>(.*?)</th>", head.group(1))))
+        else:
+            kind = "html" if html else "text"
+        if kind != "text" or kinds[-1:] != ["text"]:  # a stream may come in several parts
+            kinds.append(kind)
+    return kinds
+
+
 def test_there_are_five() -> None:
     assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_outputs_are_stripped(path: Path) -> None:
-    for cell in read(path)["cells"]:
+def test_outputs_are_stored_and_nothing_else(path: Path) -> None:
+    notebook = read(path)
+    assert sum(len(cell.get("outputs", ())) for cell in notebook["cells"]) > 3, "run notebooks/run.py"
+    for cell in notebook["cells"]:
         assert not cell["metadata"], f"{cell['id']} keeps metadata"
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == [], f"{cell['id']} keeps its output"
-            assert cell["execution_count"] is None, f"{cell['id']} keeps its number"
+        for output in cell.get("outputs", ()):
+            assert output.get("name", "stdout") == "stdout", f"{cell['id']} keeps messages"
+            assert output["output_type"] != "error"
+        assert cell.get("execution_count") is None, f"{cell['id']} keeps its number"
+
+
+def test_all_notebooks_are_small() -> None:
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < 1_000_000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_no_path_of_a_machine(path: Path) -> None:
-    assert not _PATH_OF_A_MACHINE.search("".join(code_of(read(path))))
+    notebook = read(path)
+    shown = [shown_text(output) for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    for text in [*code_of(notebook), *shown]:
+        assert not (found := _PATH_OF_A_MACHINE.search(text)), text[max(0, found.start() - 60) :][:160]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -86,6 +122,11 @@ def test_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute()  # an exception in a cell is raised here, with the cell's text
+    stored = {cell["id"]: cell for cell in read(path)["cells"]}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            now, then = kinds_of(cell), kinds_of(stored[cell.id])
+            assert now == then, f"{cell.id} shows {now}, stored is {then}; run notebooks/run.py {path.stem}"
     pictures = [
         output
         for cell in notebook.cells

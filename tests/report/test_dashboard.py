@@ -74,8 +74,8 @@ def test_every_ended_trial_tells_its_story(study: optuna.Study, tmp_path: Path) 
     assert "Stopped in a race after 50 of 360 image evaluations" in note_of(study, 4)
     assert artifacts_of(study, 3) == artifacts_of(study, 4) == {}
     about = get_note(study)
-    assert "- best: trial 1, 90.0 %" in about
-    assert "digits_resnet, weights 5da3355f8eb97cc6; 744 filters" in about
+    assert "| best | trial 1, 90.0 %; " in about
+    assert "| network | digits_resnet, weights 5da3355f8eb97cc6 |\n| units | 744 filters |" in about
     assert [entry["filename"] for entry in list_study_artifacts(attrs_of(study))] == ["curves.png"]
     assert study.metric_names == ["top1_at_rate (rate 0.5)"]
     # What has ended stays as it was.
@@ -92,7 +92,7 @@ def test_nothing_is_written_twice_and_new_trials_follow(study: optuna.Study, tmp
     study.add_trial(create_trial(value=0.95, user_attrs=study.trials[1].user_attrs))
     assert list(publisher.publish()) == [5]
     assert "trial-5.png" in artifacts_of(study, 5)
-    assert "- best: trial 5, 95.0 %" in get_note(study)
+    assert "| best | trial 5, 95.0 %; " in get_note(study)
 
 
 def test_what_people_write_stays(study: optuna.Study, tmp_path: Path) -> None:

@@ -61,29 +61,33 @@ def trial_note(study: optuna.Study, trial: FrozenTrial, picture: str | None = No
 
 
 def study_note(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
-    """What is searched, on what, and the best trial so far."""
+    """The best trial so far, what is searched, and on what: a table, and the command."""
     fingerprint = stored_fingerprint(study) or {}
-    model, data, units, prune = (fingerprint[key] for key in ("model", "data", "units", "prune"))
-    settings = ", ".join(f"{key} {value}" for key, value in prune.items())
-    dense = study.user_attrs.get("dense")
-    images = [f"{name} {data[name]}" for name in ("reference", "validation", "test") if name in data]
-    lines = [
-        f"## {study.study_name}",
-        "",
-        f"- network: {model['name']}, weights {model['weights']}; {units.get('found', '?')} {units['kind']}",
-        f"- images: {'; '.join(images)}; {len(data['classes'])} classes",
-        f"- objective: {fingerprint['objective']['name']}; prune: {settings}",
-    ]
-    if dense:
-        lines.append(f"- dense network: {100 * dense['top1']:.1f} % of {dense['images']} validation images")
+    model, data, units = (fingerprint[key] for key in ("model", "data", "units"))
+    rows: dict[str, str] = {}
     done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     if any(map(is_feasible, done)):
         best = best_trial(study)
-        lines.append(f"- best: trial {best.number}, {value_text(best)}; {recipe_of(best).summary()}")
-    for versions in study.user_attrs.get("versions", ())[-1:]:
-        lines.append(
-            f"- made with {', '.join(f'{name} {value}' for name, value in versions.items() if value)}"
+        rows["best"] = f"trial {best.number}, {value_text(best)}; {recipe_of(best).summary()}"
+    dense = study.user_attrs.get("dense")
+    if dense:
+        noun = "windows" if "window" in dense else "images"
+        perplexity = f", perplexity {dense['perplexity']:.2f}" if "perplexity" in dense else ""
+        rows["dense network"] = (
+            f"{100 * dense['top1']:.1f} %{perplexity} of {dense['images']} validation {noun}"
         )
+    rows["network"] = f"{model['name']}, weights {model['weights']}"
+    rows["units"] = f"{units.get('found', '?')} {units['kind']}"
+    for name in ("reference", "validation", "test"):
+        if name in data:
+            rows[name] = data[name]
+    rows["classes"] = str(len(data["classes"]))
+    rows["objective"] = fingerprint["objective"]["name"]
+    rows["prune"] = ", ".join(f"{key} {value}" for key, value in fingerprint["prune"].items())
+    for versions in study.user_attrs.get("versions", ())[-1:]:
+        rows["made with"] = ", ".join(f"{name} {value}" for name, value in versions.items() if value)
+    cells = [f"| {name} | {text.replace('|', chr(92) + '|')} |" for name, text in rows.items()]
+    lines = [f"## {study.study_name}", "", "| | |", "|---|---|", *cells]
     command = command_of(study)
     return "\n".join([*lines, *(["", "```", command, "```"] if command else [])])
 
