@@ -1,6 +1,7 @@
 """Hooks of mkdocs.yml: what pages link outside docs/ is part of the site, under repository/.
 
-A linked file is copied, or is a page if it is Markdown. A linked folder is its README.md, or a list of its files.
+A linked file is copied, or is a page if it is Markdown. A linked folder is its README.md, or else a list of
+its files.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links outside docs/ to where `on_files` has put them; let what can be folded have Markdown in it."""
+    """Turn links outside docs/ to where `on_files` has put them; read Markdown inside of <details>."""
     here = page.file.src_uri
     source = here.removeprefix(OUTSIDE) if here.startswith(OUTSIDE) else DOCS + here
 
