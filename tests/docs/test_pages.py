@@ -157,6 +157,11 @@ def test_readme_has_the_two_commands() -> None:
     assert sum(command.startswith("xaiprune search") for command in typed) >= 3
 
 
+def test_pages_that_are_read_first_are_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+    assert len((REPOSITORY / "docs" / "search.md").read_text(encoding="utf-8").split()) <= 1200
+
+
 def test_every_page_is_in_the_index() -> None:
     docs = REPOSITORY / "docs"
     index = (docs / "README.md").read_text(encoding="utf-8")
