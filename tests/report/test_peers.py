@@ -110,7 +110,7 @@ def test_two_ways_of_compensating_one_plan_are_two_networks(session: PruningSess
         own = session.with_prune(compensate="linear", sequential=sequential is not False)
         found = own.accuracy(own.remove(own.plan(scores, 0.4)).model, session.dataset.test)
         assert evaluator.figures(method, 0.4)["correct"] == found.correct
-    assert len((tmp_path / "measured.jsonl").read_text().splitlines()) == 1 + 2
+    assert len((tmp_path / "measured.jsonl").read_text().splitlines()) == 1 + 2 + 1  # costs, of both
 
 
 def test_recalibrated_is_another_network(session: PruningSession, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_recalibrated_is_another_network(session: PruningSession, tmp_path: Path
         with torch.no_grad():
             found.append(smaller(session.reference_images))
     assert not torch.allclose(*found)
-    assert len((tmp_path / "measured.jsonl").read_text().splitlines()) == 1 + 2
+    assert len((tmp_path / "measured.jsonl").read_text().splitlines()) == 1 + 2 + 1  # costs, of both
 
 
 def test_torch_prunings_networks_are_recalibrated_where_that_is_configured(session: PruningSession) -> None:

@@ -92,8 +92,8 @@ class TestEvaluator:
             return cached
         pruned = session.pruned(plan, images=len(images))
         found = self._measured(pruned, images)
-        if pruned.mask is None and plan.n_removed:  # it is there, and counting it takes no time
-            self._count(plan, pruned.model)
+        if pruned.mask is None and plan.n_removed and self._cache.get(_cost_key(plan), 0) is None:
+            self._count(plan, pruned.model)  # it is there, and counting it takes no time
         self._cache.add(key, len(images), found)
         return found
 
