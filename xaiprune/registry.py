@@ -145,6 +145,7 @@ SOURCES = Registry(
         "digits": f"{_SOURCES}.digits",
         "image_folder": f"{_SOURCES}.folder",
         "imagenet": f"{_SOURCES}.imagenet",
+        "python_help": f"{_SOURCES}.python_help",
         "text": f"{_SOURCES}.text",
     },
 )

@@ -8,11 +8,11 @@ from xaiprune.data.predicted import PredictedImages
 from xaiprune.data.preprocess import Preprocess
 from xaiprune.data.progress import progress
 from xaiprune.data.source import DataSource, Picture, Source
-from xaiprune.data.sources.text import load_text
 from xaiprune.data.streamed import StreamedImages
 from xaiprune.data.task import Task
 from xaiprune.data.tensors import ImagesLike, MissingImages, TensorImages, as_dataset, as_images
-from xaiprune.data.text import TextWindows, text_dataset, text_task
+from xaiprune.data.text import TextWindows, dataset_of_parts, text_dataset, text_task
+from xaiprune.data.text_source import Reader, TextSource
 
 __all__ = [
     "UNLABELLED",
@@ -25,18 +25,20 @@ __all__ = [
     "PixelImages",
     "PredictedImages",
     "Preprocess",
+    "Reader",
     "Source",
     "StreamedImages",
     "Task",
     "TensorImages",
+    "TextSource",
     "TextWindows",
     "TrainingData",
     "as_calibration",
     "as_dataset",
     "as_images",
+    "dataset_of_parts",
     "load",
     "load_calibration",
-    "load_text",
     "load_training",
     "progress",
     "text_dataset",

@@ -80,7 +80,7 @@ class LanguageModel:
 
     def all_ids(self, text: str) -> list[int]:
         """The ids of a text of any length, without special tokens."""
-        with _quietly(import_transformers()):  # which warns of texts longer than the network reads
+        with quietly(import_transformers()):  # which warns of texts longer than the network reads
             found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
@@ -148,7 +148,7 @@ def open_language_model(path: str | Path) -> LanguageModel:
     """
     transformers = import_transformers()
     source, options = source_of(str(path))
-    with _quietly(transformers), without_retries():
+    with quietly(transformers), without_retries():
         try:
             config = transformers.AutoConfig.from_pretrained(source, **options)
             _refuse_experts(config, path)
@@ -295,7 +295,7 @@ def _as_text(tokenizer: Any, token: int, piece: str | None) -> str:
 
 
 @contextmanager
-def _quietly(transformers: Any) -> Iterator[None]:
+def quietly(transformers: Any) -> Iterator[None]:
     """Without bars and warnings of transformers' own: what is wrong is said by errors."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
