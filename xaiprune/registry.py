@@ -147,6 +147,7 @@ SOURCES = Registry(
         "imagenet": f"{_SOURCES}.imagenet",
         "python_help": f"{_SOURCES}.python_help",
         "text": f"{_SOURCES}.text",
+        "text_classification": f"{_SOURCES}.text_classification",
     },
 )
 OBJECTIVES = Registry(

@@ -77,8 +77,10 @@ class DataConfig:
         std: Divided by, per channel.
         batch_size: Images, or windows of text, in one forward pass.
         path: With ``data=text``: a file of plain text (UTF-8). Its first 40 % of windows serve for reference,
-            the next 30 % for validation, the rest for test.
-        window: Tokens of a window of ``text`` or ``python_help``, each read from its own beginning.
+            the next 30 % for validation, the rest for test. With ``data=text_classification``: a CSV file
+            with the columns ``text`` and ``label``.
+        window: Tokens of a window of ``text`` or ``python_help``, each read from its own beginning. Texts
+            of ``text_classification`` are cut to so many.
         reference_windows: Windows for attribution and statistics, spread evenly over their part.
         validation_windows: Windows that trials are scored on (None: all of their part).
         test_windows: Windows for the final comparison (None: all of their part).

@@ -3,6 +3,7 @@
 from xaiprune.data.calibration import as_calibration, load_calibration, warn_of_seen
 from xaiprune.data.dataset import Dataset, TrainingData
 from xaiprune.data.images import UNLABELLED, LabelledImages, PixelImages
+from xaiprune.data.labelled_texts import LabelledTexts
 from xaiprune.data.load import load, load_training
 from xaiprune.data.predicted import PredictedImages
 from xaiprune.data.preprocess import Preprocess
@@ -20,6 +21,7 @@ __all__ = [
     "Dataset",
     "ImagesLike",
     "LabelledImages",
+    "LabelledTexts",
     "MissingImages",
     "Picture",
     "PixelImages",

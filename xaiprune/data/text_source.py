@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
+
+from torch import Tensor
 
 from xaiprune.config import DataConfig
 from xaiprune.data.dataset import Dataset
@@ -30,6 +32,13 @@ class Reader(Protocol):
 
     def all_ids(self, text: str) -> list[int]:
         """The ids of a text of any length, without special tokens."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """A classifier's classes, in the order of its outputs."""
+
+    def padded(self, texts: Sequence[str], longest: int) -> dict[str, Tensor]:
+        """Texts as the network takes them, cut to ``longest`` tokens and padded to the longest."""
 
 
 class TextSource(DataSource):

@@ -10,6 +10,7 @@ from xaiprune.data import Dataset, Preprocess, TextSource
 from xaiprune.data import load as load_data
 from xaiprune.data.source import source_of
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.models.device import resolve_device
 from xaiprune.models.language import LanguageModel, open_language_model
 from xaiprune.models.load import language_path, load
@@ -35,14 +36,14 @@ class Setup:
     def __repr__(self) -> str:
         return f"Setup({type(self.model).__name__} on {self.device}, {self.data})"
 
-    def example(self, count: int = 1) -> torch.Tensor:
-        """The first images, (count, 3, H, W), or windows of text, on the device.
+    def example(self, count: int = 1) -> Inputs:
+        """The first images, (count, 3, H, W), or texts, on the device.
 
         Of the reference, where there is any.
         """
         splits = (self.data.reference, self.data.validation, self.data.test)
         images = next((split for split in splits if len(split)), self.data.reference)
-        return images.tensor(slice(0, count), self.device)
+        return images.inputs(slice(0, count), self.device)
 
 
 def setup(
@@ -84,6 +85,11 @@ def read_text(data: DataConfig, language: LanguageModel) -> Dataset:
     source = source_of(data)
     if not issubclass(source, TextSource):
         raise XaipruneError(f"data={data.source} has no text; set data=text data.path=FILE")
+    if language.head == "encoder_decoder":
+        raise XaipruneError(
+            f"there is no data source for encoder-decoders, as {language.name} "
+            f"({type(language.model).__name__}) is one; prune it from Python (docs/language-pruning.md)"
+        )
     if language.head != source.head:
         raise XaipruneError(
             f"data={data.source} is for {source.for_models}; {language.name} is "
