@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-fast test-all lint format proof clean
+.PHONY: help demo test test-fast test-all lint format docs proof clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test       run the tests                make test-fast  those that take under two minutes together"
 	@echo "make test-all   also the largest networks    make clean      remove what was built"
 	@echo "make lint       ruff and mypy                make format     let ruff fix and format"
+	@echo "make docs       the documentation as a site, in site/"
 	@echo "make proof      measure what docs/results shows (hours; goes on where it was stopped)"
 
 $(BIN)/.installed: pyproject.toml
@@ -45,6 +46,9 @@ lint: $(BIN)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(BIN)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 proof: $(BIN)/.installed-dev
 	$(BIN)/python -m benchmarks.wide
 
@@ -53,4 +57,4 @@ format: $(BIN)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

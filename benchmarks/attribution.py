@@ -5,7 +5,7 @@
 Everything of one network is measured in turn in one process, round by round, so that a busy machine
 disturbs all contenders alike; a round's times are divided by the same round's plain gradient. Shown are
 medians over the rounds with the quartiles. Peak memory is what the computation adds to the network and the
-batch, each measured in a fresh process. ``--write`` stores the table in docs/results-attribution.md.
+batch, each measured in a fresh process. ``--write`` stores the table in docs/results/attribution.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
     "alphabeta": AlphaBeta(2.0, 1.0),
 }
 CLASSES = 1000
-RESULTS = Path("docs/results-attribution.md")
+RESULTS = Path("docs/results/attribution.md")
 
 
 class Bench:

@@ -37,7 +37,7 @@ from xaiprune.pruning import make_plan, masked
 from xaiprune.study import counts, open_search, open_study, recipe_of, run_trials
 from xaiprune.trial import SearchSetup, saved
 
-RESULTS = Path("docs/results-search.md")
+RESULTS = Path("docs/results/search.md")
 WAYS = {
     "search, one by one": ("search.batch=1", "pruner=none"),
     "search, batch of 8": ("search.batch=8", "pruner=none"),
@@ -194,8 +194,8 @@ def run(name: str, trials: int, plain: int, ways: Sequence[str] = tuple(WAYS)) -
             run_trials(study, setup)
             done = counts(study).done
             seconds = (time.perf_counter() - started) / done
-            spared, of = saved(study)
-            note = f"racing spared {spared / of:.0%} of the image evaluations" if spared else ""
+            skipped, of = saved(study)
+            note = f"racing saved {skipped / of:.0%} of the image evaluations" if skipped else ""
             best = f"best {study.best_value:.1%}"
             rows.append((way, seconds, "; ".join(filter(None, [best, note]))))
             print(f"  {way}: {seconds:.2f} s a trial, {rows[-1][2]}", flush=True)

@@ -78,11 +78,11 @@ kinds, rules, criteria and objectives that they register can then be named like 
 NOTES = {
     "model": "`model=NAME` is any timm name; the networks that are trained on the spot have "
     "files of their own.",
-    "space": "Spaces have a format of their own: [search.md](search.md#spaces), [files.md](files.md#space). Each "
+    "space": "Spaces have a format of their own: [spaces.md](spaces.md). Each "
     "number can be overridden: `space.rules.gamma.gamma.high=2`, `'space.start=[logit]'`.",
     "sampler": "`_target_` is any of Optuna's samplers, or a class of your own by its import path; the other keys "
     "are its arguments: `sampler.n_startup_trials=20`.",
-    "pruner": "Like `sampler`, with Optuna's pruners. Pruners race trials: [search.md](search.md#cheap-trials).",
+    "pruner": "Like `sampler`, with Optuna's pruners. Pruners race trials: [search.md](search.md#make-trials-cheap).",
     "experiment": "An experiment sets several groups at once; its first line is the command for it.",
     "study": "Name, storage and `output_dir` have defaults made of what is searched.",
 }

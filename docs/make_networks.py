@@ -49,23 +49,22 @@ HEAD = """\
 
 <!-- Written by docs/make_networks.py from docs/networks.json. -->
 
-What can be done with the smallest network of each of timm's modules (of some with fewer blocks), with torchvision's own
-classifiers, and with those of transformers: random weights, ten classes, small images (`tests/architectures.py`).
-`xaiprune.testing.networks` has the three functions that measure a row, for networks of your own, too; `tests/test_conforming_networks.py`
-compares every row with what they find.
+This page says what can be done with the smallest network of each of timm's modules (some with fewer blocks), with torchvision's own
+classifiers, and with those of transformers. They have random weights, ten classes and small images (`tests/architectures.py`).
+`xaiprune.testing.networks` has the three functions that measure a row; you can use them for networks of your own.
+`tests/test_conforming_networks.py` compares every row with what they find. Words are in the [glossary](glossary.md).
 
 | column | yes means |
 |---|---|
-| attribution | relevance of all units is finite with two composites, alike alone and in a batch, and nothing of the network changes |
-| neurons, heads, filters | so many of the layers that have such units become smaller; in the others units become zeros |
-| removal | the smaller network gives the masked one's logits, to 1e-7 of the largest (1e-4 in single precision) |
+| attribution | with two composites, the relevance of all units is finite and is the same alone and in a batch, and the network is not changed |
+| neurons, heads, filters | how many of the layers that have such units become smaller; in the others units become zeros |
+| removal | the smaller network gives the logits of the masked one, to 1e-7 of the largest (1e-4 in single precision) |
 | compensation | the same after linear compensation |
-| saved | the pruned network, saved and loaded, gives the same logits |
+| saved | the pruned network gives the same logits after it was saved and loaded |
 | ONNX | onnxruntime gives the same logits, to 1e-3 of the largest |
 
-`-`: the network has no such units, or it was not tried (pruned networks are saved by the names of timm's); nothing: it has not been
-measured yet. The reasons for each `no`, and for layers that stay as large as they are, follow
-[below](#why-not).
+`-` means that the network has no such units, or that it was not tried (pruned networks are saved by the names of timm's). An empty cell has not
+been measured yet. The reasons for each `no`, and for layers that do not become smaller, are [below](#why-not).
 """
 
 
@@ -162,11 +161,11 @@ def totals(rows: Mapping[str, Row]) -> str:
     counts = []
     for key, (what, part) in COLUMNS.items():
         tried = [row for row in own if part in row["seconds"] and part not in row["failed"]]
-        counts.append(f"{what} {sum(row.get(key) == YES for row in tried)} of {len(tried)}")
+        counts.append(f"{what}: {sum(row.get(key) == YES for row in tried)} of {len(tried)}")
     removed = [row for row in own if "kinds" in row]
     smaller = sum(any(kind["smaller"] for kind in row["kinds"].values()) for row in removed)
-    counts.insert(2, f"at least one kind of units leaves the tensors {smaller} of {len(removed)}")
-    return f"Of timm's {len(TIMM)} modules, of those that were measured: {'; '.join(counts)}.\n"
+    counts.insert(2, f"tensors that become smaller: {smaller} of {len(removed)}")
+    return f"Of timm's {len(TIMM)} modules (those that were measured): {'; '.join(counts)}.\n"
 
 
 def line(name: str, row: Row) -> str:

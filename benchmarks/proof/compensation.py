@@ -70,7 +70,7 @@ def curves() -> pd.DataFrame:
     frame, searched = read(NAME), read(SEARCHED_SO)
     if not len(searched):
         return frame
-    named = searched.kind.map({TAYLOR: "taylor, jointly", SEARCH: "best search"})
+    named = searched.kind.map({TAYLOR: "taylor, joint order", SEARCH: "best search"})
     return pd.concat([frame, searched.assign(method=named)], ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""What the order is worth in which a layer's units leave (``prune.order``): by score, or judged together."""
+"""What the order is worth in which a layer's units are removed (``prune.order``): ``score`` or ``joint``."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def half(compensate: str) -> list[str]:
         "rate",
         "strongest preset",
         "it in the joint order",
-        "presets, signed, jointly",
+        "presets, signed, `joint`",
     ]
     return table([*head, *searches, "gain, points"], rows)
 
@@ -181,8 +181,8 @@ def kept(_: str) -> list[str]:
     if not len(frame):
         return []
     columns = {
-        "Taylor, by score": (TAYLOR, ("score",)),
-        "Taylor, jointly": (TAYLOR, ("joint",)),
+        "Taylor, `score`": (TAYLOR, ("score",)),
+        "Taylor, `joint`": (TAYLOR, ("joint",)),
         "best found": (OURS, ("score",)),
         "best search where half is lost": (SEARCH, ("score", "joint")),
     }
@@ -275,7 +275,7 @@ def speed(_: str) -> list[str]:
 
 
 def order(_: str) -> list[str]:
-    """By score or jointly, with and without compensation, mean over the seeds."""
+    """In either order, with and without compensation, mean over the seeds."""
     frame = read("order")
     if not len(frame):
         return []
@@ -289,7 +289,7 @@ def order(_: str) -> list[str]:
         by = {key: own.top1 for key, own in part.groupby(["compensate", "order"])}
         cells = [spread(by[key]) if key in by else "" for key in columns]
         rows.append([f"{CASES[str(case)].title}, {part.rate.iloc[0]:.0%}", str(method), *cells])
-    names = [f"{how}, {'by score' if order == 'score' else 'jointly'}" for how, order in columns]
+    names = [f"{how}, `{order}`" for how, order in columns]
     return table(["top-1, %", "ranking", *names], rows)
 
 

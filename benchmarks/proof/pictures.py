@@ -72,9 +72,9 @@ def half(axes: Axes, frame: pd.DataFrame) -> None:
         first = place
         for label, color, alpha, rows in (
             (preset, TAYLOR, 0.75, part[part.kind == "preset"]),
-            (f"{preset}\njointly", TAYLOR, 0.4, part[part.kind == "joint"]),
-            ("presets,\nsigned,\njointly", TAYLOR, 0.4, part[part.kind == SIGNED_PRESET]),
-            ("best\nsearch,\nby score", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
+            (f"{preset}\njoint", TAYLOR, 0.4, part[part.kind == "joint"]),
+            ("presets,\nsigned,\njoint", TAYLOR, 0.4, part[part.kind == SIGNED_PRESET]),
+            ("best\nsearch,\nscore", BEST, 0.4, _best([s[s.method.isin(by_score)] for s in seeds])),
             ("best\nsearch", BEST, 0.75, _best(seeds)),
         ):
             axes.bar(place, rows.top1.mean(), width=0.8, color=color, alpha=alpha)
@@ -104,7 +104,7 @@ def compensation(axes: Axes, frame: pd.DataFrame) -> None:
         (OURS, BEST, 1.2),
         ("taylor", TAYLOR, 1.2),
         ("best search", BEST, 2.6),
-        ("taylor, jointly", TAYLOR, 2.6),
+        ("taylor, joint order", TAYLOR, 2.6),
     ):
         for compensate, line in _LINES.items():
             own = (

@@ -80,7 +80,7 @@ COMPENSATED_BALANCE = Stage("compensated_balance", _BALANCE, COMPENSATED, 80, co
 _FINER = (*_BALANCE, "space.scale.each={low: 0.85, high: 1.18}")
 FINER = Stage("finer", _FINER, BALANCE, 80, at_half=True)
 COMPENSATED_FINER = Stage("compensated_finer", _FINER, COMPENSATED_BALANCE, 80, compensated=True)
-# Units that leave together are judged together: the rules anew, then the balance in steps between those two.
+# Units are judged together, as they are removed: the rules again, then the balance in smaller steps.
 _CLOSER = (*_BALANCE, "space.scale.each={low: 0.75, high: 1.33}")
 JOINT = Stage("joint", (*_GROUPS, *_SCALE, *_FAST), trials=40, at_half=True, joint=True)
 JOINT_BALANCE = Stage("joint_balance", _CLOSER, JOINT, 60, at_half=True, joint=True)

@@ -71,7 +71,7 @@ def run_chosen(case: Case, seed: int) -> None:
     session = ordered(evaluator.session, search)
     measured = [(name, recipe, session) for name, recipe in recipes.items()]
     if search.joint:
-        measured.append(("units are removed by score", best, evaluator.session))
+        measured.append(("order: score", best, evaluator.session))
     rows = _rows(evaluator, rate, measured)
     table.replace(case, seed, of, [{"search": search.name, **row} for row in rows])
 

@@ -70,11 +70,11 @@ def _readings(_: str) -> list[str]:
                 _numbers([100 * r.auto_behind for r in readings], "{:.1f}"),
             ]
         )
-    head = ["", "the strongest other has lost half, at MACs", "searched keeps, points more"]
+    head = ["", "strongest other, MACs at which it has lost half", "searched, points more there"]
     head += [
-        "auto keeps, points more",
-        "MACs that searched saves, other = 1",
-        "MACs that auto saves, other = 1",
+        "auto, points more there",
+        "MACs saved by searched, other = 1",
+        "MACs saved by auto, other = 1",
     ]
     head += ["auto behind searched, points"]
     return _table(head, rows)

@@ -165,13 +165,17 @@ def test_ctrl_c(typed: Typed) -> None:
     out = Path("out.txt")
     with out.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-    deadline = time.monotonic() + 240
-    while out.read_text().count("\ntrial ") < 4:
-        assert process.poll() is None, out.read_text()
-        assert time.monotonic() < deadline, out.read_text()
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(120) == 130, out.read_text()
+    try:
+        deadline = time.monotonic() + 240
+        while out.read_text().count("\ntrial ") < 4:
+            assert process.poll() is None, out.read_text()
+            assert time.monotonic() < deadline, out.read_text()
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(120) == 130, out.read_text()
+    finally:
+        if process.poll() is None:  # it must not slow the other tests
+            os.killpg(process.pid, signal.SIGKILL)
     study = stored()
     now = counts(study)
     printed = out.read_text()

@@ -159,12 +159,17 @@ def test_readme_has_the_two_commands() -> None:
     assert sum(command.startswith("xaiprune search") for command in typed) >= 3
 
 
+def test_pages_that_are_read_first_are_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+    assert len((REPOSITORY / "docs" / "search.md").read_text(encoding="utf-8").split()) <= 1200
+
+
 def test_every_page_is_in_the_index() -> None:
-    index = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
-    for page in (REPOSITORY / "docs").glob("*.md"):
-        assert page.name == "README.md" or f"({page.name})" in index, (
-            f"docs/README.md does not link {page.name}"
-        )
+    docs = REPOSITORY / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    for page in docs.glob("**/*.md"):
+        name = page.relative_to(docs).as_posix()
+        assert name == "README.md" or f"({name})" in index, f"docs/README.md does not link {name}"
 
 
 def block_of(tmp_path: Path, text: str) -> Block:

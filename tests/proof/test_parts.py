@@ -195,7 +195,7 @@ def test_orders_stand_side_by_side(results: Path) -> None:
     ]
     Table("order", "").replace(CASE, 0, "a", rows)
     text = rendered("<!-- table: order -->\n<!-- end -->\n")
-    assert "| none, by score | none, jointly | linear, by score | linear, jointly |" in text
+    assert "| none, `score` | none, `joint` | linear, `score` | linear, `joint` |" in text
     assert "1000-way, 50% | taylor | 10.0 | 20.0 | 30.0 | 40.0 |" in text
 
 
@@ -204,7 +204,7 @@ def test_what_can_go_is_told_by_compensation_and_order(results: Path) -> None:
         made = {"method": "taylor", "kind": "taylor", "compensate": "linear", "order": "joint"}
         Table("kept", "").replace(CASE, seed, "a", [{**made, "rate": rate, "dense": 0.7}])
     text = rendered("<!-- table: kept -->\n<!-- end -->\n")
-    assert "| Taylor, by score | Taylor, jointly | best found | best search where half is lost |" in text
+    assert "| Taylor, `score` | Taylor, `joint` | best found | best search where half is lost |" in text
     assert f"| {CASE.title} | 70.0 | linear |  | 0.45 (0.40–0.50) |  |  |" in text
 
 
@@ -245,7 +245,7 @@ def test_searches_stand_beside_the_rankings_under_compensation(results: Path) ->
     text = rendered("<!-- table: compensation-vit_tiny-neurons -->\n<!-- end -->\n")
     assert "| depth_groups | linear | 20.0 |" in text
     assert "| best search | linear | 50.0 |" in text  # of both seeds, whichever search it was
-    assert "| taylor, jointly | linear | 30.0 |" in text
+    assert "| taylor, joint order | linear | 30.0 |" in text
 
 
 def test_variants_and_draws_of_the_best_searches_have_tables(results: Path) -> None:

@@ -49,21 +49,21 @@ class DataConfig:
             uses has a folder of its own.
         reference_root: Folder of the reference images, in place of those under ``root``: one folder per
             class, or pictures alone, which have no labels (``attribution.target=predicted``).
-        validation_root: Likewise, of the images that trials are scored on; without labels they need
-            ``objective=agreement``.
-        test_root: Likewise, of the images for the final comparison, which without labels compares agreement
-            with the dense network.
+        validation_root: Likewise, for the validation images, on which trials are scored; without labels
+            they need ``objective=agreement``.
+        test_root: Likewise, for the test images of the final comparison, which without labels compares
+            agreement with the dense network.
         classes: Restrict the task to these classes, by selecting their logits.
         label_space: What the network's outputs are. ``imagenet-1k`` maps wnids and class names to
             ImageNet's indices; ``folders`` means output i is the i-th class folder in sorted order; None
-            decides from the data and the network, and refuses where that is ambiguous.
+            decides from the data and the network, and stops if that is ambiguous.
         task: ``classes`` selects the logits of the classes at hand ("10 of 1000"), ``all`` keeps every
             output ("1000-way"), ``auto`` selects where the classes are fewer than the outputs and the same in
             all splits. With every output in the task, splits may hold different classes.
-        reference_per_class: Images per class for attribution; of a class that has fewer all, if every output
-            is in the task. (Of images without labels, as many as this would be of every output.)
-        validation_per_class: Images per class that trials are scored on (None: all); likewise.
-        test_per_class: Images per class for the final comparison (None: all); likewise.
+        reference_per_class: Reference images per class. If every output is in the task, a class that has
+            fewer gives all of them. (Without labels: this number times the number of outputs.)
+        validation_per_class: Validation images per class (None: all); likewise.
+        test_per_class: Test images per class (None: all); likewise.
         seed: Chooses the images, and the split of a source that has none of its own.
         on_bad_image: What to do with a file that cannot be read as an image.
         cache_dir: Where decoded images are kept (None: ``$XAIPRUNE_CACHE``, else ``xaiprune`` in
@@ -122,7 +122,7 @@ class UnitsConfig:
         kind: What one unit is. Kinds can be combined: ``neurons+heads``. ``auto``: that of the recipe's file,
             else whichever of ``neurons`` and ``inner_filters`` has more of the network's parameters.
         include: Name patterns (``fnmatch``) of the unit layers to prune; empty: all.
-        exclude: Name patterns of unit layers to leave alone.
+        exclude: Name patterns of unit layers that are not pruned.
     """
 
     kind: str = registered("auto", UNIT_KINDS, "auto", combined=True)
@@ -148,30 +148,30 @@ class CompositeConfig:
 class PruneConfig:
     """How many units are removed, how they are chosen, and how the loss is compensated.
 
-    Budget, scope, multiple, order, compensation, BatchNorm and rounds are the recipe's where they are not
-    set.
+    If budget, scope, multiple, order, compensation, BatchNorm and rounds are not set, they are the recipe's.
 
     Attributes:
         rate: Fraction removed. That of the recipe's file holds unless you type one.
         budget: What the rate counts.
-        scope: Rank all layers together, or each for itself.
+        scope: Rank all layers together, or each on its own.
         order: How a layer's units are ordered: each by its own score, or by what the layer's consumers lose
-            with all removed units together (``joint``). With ``error`` that decides between layers, too.
+            with all removed units together (``joint``). With ``error`` this also decides how many units each
+            layer loses.
         relevance_per: Rank units by their relevance, or by relevance per parameter or MAC that they cost.
         min_units: Units that every layer keeps.
         multiple: Every layer that becomes smaller keeps a multiple of so many channels (or all of them),
-            which CPU kernels work on in blocks. Which layers round up and which down, the ranking decides;
-            the rate holds to the nearest that is possible. 1: any number.
+            because CPU kernels work in blocks. The ranking decides which layers are rounded up and which
+            down; the rate is met as nearly as possible. 1: any number.
         compensate: Fold what the removed units contributed into the weights that are kept.
         coupled: Units that write into a residual stream are masked, or removed as a group.
         bn: Keep BatchNorm's statistics, or replace them by the pruned network's, estimated on the references.
         rounds: Rank and prune in this many rounds.
-        sequential: Compensate layer by layer, each on the input that the pruned layers before it give.
+        sequential: Compensate layer by layer, each with the input that it gets from the pruned layers before.
         plan: A plan (JSON) to apply in place of a ranking.
-        calibration_root: Folder of further pictures, for what compensation and the joint order know of the
-            network's activations (None: the reference images). Class folders or pictures alone; labels are
+        calibration_root: Folder of further pictures, from which compensation and the joint orders compute
+            their statistics (None: the reference images). Class folders or pictures alone; labels are
             not used. They are read in batches, so that thousands take no memory.
-        calibration_images: At most so many of them, of each class folder about as many, chosen by
+        calibration_images: At most this many of them, about equally many of each class folder, chosen by
             ``data.seed`` (None: all).
     """
 
@@ -212,7 +212,7 @@ class CompletePruneConfig(PruneConfig):
 
 @dataclass
 class AttributionConfig:
-    """How relevance starts at the output and how it is summed over images; what is not set is the recipe's.
+    """How relevance starts at the output and how it is summed over images. What is not set is the recipe's.
 
     Attributes:
         target: The class of each reference image that relevance starts at: its label (``labels``), or the
@@ -222,7 +222,7 @@ class AttributionConfig:
         image_weight: Weight of each reference image.
         normalize: Per-layer normalisation of the scores.
         scale: Depth group (low, mid, high, classifier) or unit layer -> factor of its units' scores.
-        references: Use only the first so many reference images of each class (None: the recipe's, or all).
+        references: Use only this many reference images of each class, the first (None: the recipe's, or all).
         batch_size: Reference images in one pass.
     """
 
@@ -301,10 +301,10 @@ class Config:
     """The keys that every task has. Tasks with settings of their own extend it (`xaiprune.config.tasks`).
 
     Attributes:
-        recipe: How units are ranked and the ranking is used: ``auto`` (by the network's type), ``paper`` (as
-            in Pruning by Explaining Revisited), a preset, or a file: ``recipe=studies/NAME/best.yaml``. Keys
-            of ``attribution``, ``composite`` and ``prune`` that are set replace what it says; a recipe that
-            you type goes before those of an experiment.
+        recipe: How units are ranked and how the ranking is used: ``auto`` (by the network's type), ``paper``
+            (as in Pruning by Explaining Revisited), a preset, or a file: ``recipe=studies/NAME/best.yaml``.
+            Keys of ``attribution``, ``composite`` and ``prune`` that are set replace what it says. A recipe
+            that you type replaces that of an experiment.
         imports: Python modules to import first, by name. What they register (data sources, unit kinds, rules,
             criteria, objectives) can then be named in the configuration. They are looked for in the current
             folder, in the folder of ``--config-dir`` and beside it, and among the installed packages.

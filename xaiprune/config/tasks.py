@@ -18,9 +18,9 @@ class TrainSettings:
 
     Attributes:
         epochs: Passes over the training images.
-        learning_rate: Its peak.
-        weight_decay: AdamW's.
-        label_smoothing: Of the cross-entropy.
+        learning_rate: Peak of the learning rate.
+        weight_decay: Weight decay of AdamW.
+        label_smoothing: Label smoothing of the cross-entropy.
         shift: Random shifts by up to this fraction of the image's side.
         flip: Mirror half of the images left to right.
         batch_size: Images per step.
@@ -98,7 +98,7 @@ class ExportSettings:
 
     Attributes:
         trial: Trial number (None: the best).
-        top: The best so many; trials that remove the same units count once.
+        top: How many of the best trials; those that remove the same units count once.
         front: All trials of the Pareto front, if the study has a cost.
         format: ``yaml``, or ``zennit``: also Python code that builds the same composite for zennit
             (``--format zennit`` is short for it).
@@ -162,8 +162,8 @@ class StudiesSettings:
     Attributes:
         action: List, show, repair (queue the trials of workers that died) or copy.
             ``xaiprune studies show`` is short for ``xaiprune studies studies.action=show``.
-        assume_dead: With repair: take workers for dead that cannot be checked from here (on other machines,
-            with a journal file). Only while no search is running on the study.
+        assume_dead: With repair: assume that workers that cannot be checked from here (on other machines,
+            with a journal file) are dead. Only while no search is running on the study.
         to_storage: Storage to copy to (None: ``sqlite:///studies/<to_name>.db``, where the other tasks look
             for a study of that name).
         to_name: Name of the copy (None: the same).

@@ -94,7 +94,7 @@ PAPER = replace(
     bn="keep",
     rounds=1,
     multiple=1,
-    about="all of Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, by score, uncompensated",
+    about="Pruning by Explaining Revisited (Hatefi et al. 2024): LRP-epsilon, uncompensated, order=score",
 ).renamed(PAPER_RECIPE)
 
 # Former name -> name. It promised a z-box that it never had.

@@ -27,7 +27,7 @@ def search_space(
         session: Network, images and units; dimensions that make no difference on them are left out. So are
             those of a named space that ``session.prune`` sets to other values than `auto_recipe` does.
         space: The name of one in ``conf/space`` (``depth_groups``, ``layer_types``, ``per_layer``, ...), or
-            plain data as docs/search.md describes it.
+            plain data as docs/spaces.md describes it.
         rate: The rate that trials are measured at; None: there are several.
         prunes: Whether trials prune; if not, heatmaps count.
         attribution: Keys of the ``attribution`` section, for what the space does not vary; those that are

@@ -40,7 +40,7 @@ def read_space(data: Mapping[str, Any], attribution: AttributionConfig | None = 
     if data.get("schema") != SCHEMA:
         raise XaipruneError(
             f"space.schema is {data.get('schema')!r}, this xaiprune reads '{SCHEMA}'; upgrade xaiprune, "
-            "or see docs/search.md for how a space is written"
+            "or see docs/spaces.md for how a space is written"
         )
     return _around(data, attribution) if _is_around(data) else _of_parts(data, attribution)
 

@@ -12,7 +12,7 @@ from xaiprune.storage.connect import (
 from xaiprune.storage.heartbeat import beating
 from xaiprune.storage.journal import is_journal, open_journal
 from xaiprune.storage.lock import storage_lock
-from xaiprune.storage.private import storage_of, study_id, trial_id
+from xaiprune.storage.private import StudyView, storage_of, study_id, trial_id
 from xaiprune.storage.reading import connect_to_read, may_write
 from xaiprune.storage.stale import REASON, RETRY_OF, WORKER, recover, retry, running, sign
 from xaiprune.storage.urls import (
@@ -32,6 +32,7 @@ __all__ = [
     "REASON",
     "RETRY_OF",
     "WORKER",
+    "StudyView",
     "absolute_url",
     "beating",
     "connect_to_read",

@@ -53,6 +53,7 @@ class Batch:
         self._study, self._setup, self._on_trial = study, setup, on_trial
         self._failures = 0
         self._halved = False
+        self._cache = ScoreCache()
         self.asked: list[Asked] = []
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -98,10 +99,10 @@ class Batch:
 
     def _attribute(self) -> None:
         """One forward for all new recipes; an error is raised again by the trial that caused it."""
-        cache = ScoreCache.of(self._study)
+        self._cache.read(self._study)
         new: dict[str, list[Asked]] = {}
         for asked in self.asked:
-            if asked.recipe is not None and asked.recipe.key not in cache.recipes:
+            if asked.recipe is not None and asked.recipe.key not in self._cache.recipes:
                 new.setdefault(asked.recipe.key, []).append(asked)
         if len(self.asked) == 1 or not new or not self._setup.objective.prunes:
             return  # a single trial attributes for itself; heatmaps are computed elsewhere
@@ -150,8 +151,9 @@ class Batch:
             self._tell(asked, TrialState.COMPLETE, result.values)
 
     def _measure(self, asked: Asked, recipe: Recipe, race: Race | None) -> Result:
-        cache = ScoreCache.of(self._study)
-        return run_trial(self._setup, recipe, asked.trial.number, cache, asked.watch, asked.relevance, race)
+        self._cache.read(self._study)
+        number, cache = asked.trial.number, self._cache.copy()
+        return run_trial(self._setup, recipe, number, cache, asked.watch, asked.relevance, race)
 
     def _halve(self, error: Exception) -> bool:
         """Half as many images in a pass, once, after running out of memory; whether to try again."""

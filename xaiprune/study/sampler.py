@@ -13,11 +13,12 @@ import hydra.utils
 from hydra.errors import HydraException
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
 
 from xaiprune.errors import XaipruneError
 from xaiprune.space.numbers import Number, OneOf, Range
 from xaiprune.space.space import ANY, INHERIT, Space
+from xaiprune.study.history import BoundedHistory
 
 # Their points are one sequence, shuffled by the seed; the storage knows its current position.
 _ONE_SEQUENCE = (GridSampler, QMCSampler)
@@ -53,7 +54,7 @@ def make_sampler(
     sampler: BaseSampler = _instantiate("sampler", settings, extra)
     if worker is not None and isinstance(sampler, GridSampler):
         sampler.reseed_rng()  # the order of its points is made; each worker picks among them for itself
-    return sampler
+    return BoundedHistory(sampler) if isinstance(sampler, TPESampler) else sampler
 
 
 def make_pruner(settings: Mapping[str, Any]) -> BasePruner:

@@ -47,19 +47,31 @@ class ScoreCache:
         plans: Plan key -> the score that has seen most images.
         recipes: Recipe key -> (rate, score) of a finished trial, in the order of measuring.
         explained: Recipe key -> faithfulness, and the trial that found it.
+        seen: Numbers of the trials that have been added.
     """
 
     plans: dict[str, Score] = field(default_factory=dict)
     recipes: dict[str, tuple[tuple[float, Score], ...]] = field(default_factory=dict)
     explained: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, study: optuna.Study) -> ScoreCache:
         """From the study's storage, where other workers' trials are, too."""
         cache = cls()
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-            cache.add(trial)
+        cache.read(study)
         return cache
+
+    def read(self, study: optuna.Study) -> None:
+        """Add the trials that have ended since the last time."""
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            if trial.number not in self.seen:
+                self.seen.add(trial.number)
+                self.add(trial)
+
+    def copy(self) -> ScoreCache:
+        """For a trial, which adds what it measures and may fail."""
+        return ScoreCache(dict(self.plans), dict(self.recipes), dict(self.explained), set(self.seen))
 
     def add(self, trial: FrozenTrial) -> None:
         """Add the scores of a finished or raced trial."""
