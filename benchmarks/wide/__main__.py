@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.shared import ROOT, measured
-from benchmarks.wide import curves, page, pictures, references, searches
+from benchmarks.wide import best, curves, page, pictures, references, searches
 from benchmarks.wide.cases import CASES, SEEDS, Case
 
 PARTS: dict[str, Callable[[Case, int], None]] = {
@@ -45,6 +45,7 @@ def main() -> int:
 
     if status := measured("benchmarks.wide", work):
         return status
+    best.publish()
     pictures.draw()
     page.refresh()
     return 0

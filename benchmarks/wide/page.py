@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks import marked
 from benchmarks.proof.markdown import interval, percent, spread, table
 from benchmarks.proof.tables import read
+from benchmarks.wide import best
 from benchmarks.wide.cases import CASES, RESULTS
 from benchmarks.wide.curves import LEFT
 from benchmarks.wide.curves import NAME as CURVES
@@ -21,7 +22,12 @@ from benchmarks.wide.searches import FOUND
 from xaiprune.recipe import AUTO
 
 _NEAR = 0.015  # MACs by which a point may miss its column's
-PAGES = (RESULTS.parent / "README.md", RESULTS / "README.md", Path("README.md"))
+PAGES = (
+    RESULTS.parent / "README.md",
+    RESULTS / "README.md",
+    Path("README.md"),
+    best.FOLDER / "README.md",
+)
 
 
 def refresh() -> None:
@@ -50,7 +56,7 @@ def _headline(_: str) -> list[str]:
         cells[2] = f"{cells[2]} ({strongest})"
         rows.append([CASES[case].title, dense, f"{point.macs.mean():.2f}", *cells])
     head = ["top-1, %", "dense", "MACs left", "searched", "auto", "strongest other", "Taylor"]
-    return _table(head, rows)
+    return _table(head, rows, whole=True)
 
 
 def _readings(_: str) -> list[str]:
@@ -121,12 +127,14 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "readings": _readings,
     "curves": _curves,
     "references": _references,
+    "best": best.rows,
 }
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Without the columns that nothing is measured of yet."""
-    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
+def _table(head: list[str], rows: list[list[str]], *, whole: bool = False) -> list[str]:
+    """Without the columns that nothing is measured of yet, or (``whole``) not every row."""
+    enough = all if whole else any
+    shown = [place for place in range(len(head)) if enough(row[place] for row in rows)]
     return (
         table([head[place] for place in shown], [[row[place] for place in shown] for row in rows])
         if rows

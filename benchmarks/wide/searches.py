@@ -106,7 +106,17 @@ def finished(case: Case, seed: int, stage: Stage) -> optuna.Study | None:
 
 def found(case: Case, seed: int) -> Recipe | None:
     """What the searches of a seed have found: the best of the last that is finished."""
-    for stage in reversed(STAGES):
-        if (study := finished(case, seed, stage)) is not None:
-            return best_recipe(study).renamed(FOUND)
-    return None
+    stage = _last_finished(case, seed)
+    if stage is None or (study := finished(case, seed, stage)) is None:
+        return None
+    return best_recipe(study).renamed(FOUND)
+
+
+def best_file(case: Case, seed: int) -> Path | None:
+    """The file of that recipe, with where it comes from."""
+    stage = _last_finished(case, seed)
+    return None if stage is None else file_of(case, seed, stage).with_suffix("") / "best.yaml"
+
+
+def _last_finished(case: Case, seed: int) -> Stage | None:
+    return next((stage for stage in reversed(STAGES) if finished(case, seed, stage) is not None), None)

@@ -15,7 +15,7 @@ from xaiprune.errors import XaipruneError
 from xaiprune.recipe import PAPER, PRESETS, Recipe, load_recipe, read_recipe, save_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-OLDER = sorted([*ROOT.glob("studies/best/*.yaml"), *ROOT.glob("studies/proof/*/best.yaml")])
+OLDER = sorted(ROOT.glob("studies/proof/*/best.yaml"))
 WHOLE = Recipe(
     Composite(Epsilon(1e-6), ((Match(groups=("low",)), Gamma(0.1)),), softmax="cp", name="trial 3"),
     "contrast",
