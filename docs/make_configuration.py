@@ -76,7 +76,8 @@ kinds, rules, criteria and objectives that they register can then be named like 
 
 # Group -> what a reader should know beyond its keys; Markdown.
 NOTES = {
-    "model": "`model=NAME` is any timm name; the three digits networks have files of their own.",
+    "model": "`model=NAME` is any timm name; the networks that are trained on the spot have "
+    "files of their own.",
     "space": "Spaces have a format of their own: [spaces.md](spaces.md). Each "
     "number can be overridden: `space.rules.gamma.gamma.high=2`, `'space.start=[logit]'`.",
     "sampler": "`_target_` is any of Optuna's samplers, or a class of your own by its import path; the other keys "

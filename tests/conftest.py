@@ -26,6 +26,7 @@ SLOW = (
     "config/test_sweep.py",
     "evaluation/test_precision.py",
     "models/test_digits_networks.py",
+    "models/test_help_llama.py",
     "proof/test_published.py",
     "pruning/test_joint.py",
     "pruning/test_onnx.py",

@@ -17,7 +17,7 @@ _OWN = frozenset(vars(nn.Module())) - {"_buffers"}  # what torch keeps in every 
 IGNORED = -100
 """The label of a position that has none, as in PyTorch's and transformers' losses."""
 
-_MASKS = ("attention_mask", "decoder_attention_mask")
+_MASKS = {"attention_mask": "input_ids", "decoder_attention_mask": "decoder_input_ids"}  # and of which ids
 # What of a dict of inputs relevance can reach; masks, positions and token types are constants.
 _EXPLAINED = ("input_ids", "decoder_input_ids", "inputs_embeds", "decoder_inputs_embeds", "pixel_values")
 
@@ -83,8 +83,8 @@ def count_of(inputs: Inputs) -> int:
     return next(iter(counts.values()))
 
 
-def part_of(inputs: Inputs, part: slice) -> Inputs:
-    """Some images or windows of a batch."""
+def part_of(inputs: Inputs, part: slice | Tensor) -> Inputs:
+    """Some images or texts of a batch, by a slice or by their positions."""
     return inputs[part] if isinstance(inputs, Tensor) else {key: value[part] for key, value in inputs.items()}
 
 
@@ -130,6 +130,13 @@ def vocabulary_of(model: nn.Module) -> int:
     return found
 
 
+def without_masks(inputs: Inputs) -> Inputs:
+    """A batch as if nothing of it were padding."""
+    if isinstance(inputs, Tensor):
+        return inputs
+    return {key: tensor for key, tensor in inputs.items() if key not in _MASKS}
+
+
 def real_positions(inputs: Inputs, shape: Sequence[int]) -> Tensor | None:
     """Which positions of a batch of texts are no padding, by its attention masks.
 
@@ -141,10 +148,16 @@ def real_positions(inputs: Inputs, shape: Sequence[int]) -> Tensor | None:
         (N, T) bool; None where all are, or where these are no positions of the texts.
 
     Raises:
-        XaipruneError: Both masks of an encoder-decoder have this shape, and differ.
+        XaipruneError: Texts and answers of an encoder-decoder both have this shape, and other masks.
     """
-    masks = [] if isinstance(inputs, Tensor) else [inputs[key].bool() for key in _MASKS if key in inputs]
-    found = [mask for mask in masks if mask.shape == torch.Size(shape)]
+    if isinstance(inputs, Tensor):
+        return None
+    masks = [
+        inputs[mask] if mask in inputs else torch.ones_like(inputs[ids])
+        for mask, ids in _MASKS.items()
+        if mask in inputs or ids in inputs
+    ]
+    found = [mask.bool() for mask in masks if mask.shape == torch.Size(shape)]
     if any(not torch.equal(mask, found[0]) for mask in found):
         raise XaipruneError(
             f"texts and answers are both padded to {shape[1]} tokens; pad one of them to another length, so "
@@ -156,6 +169,13 @@ def real_positions(inputs: Inputs, shape: Sequence[int]) -> Tensor | None:
 def is_text(inputs: Inputs) -> bool:
     """Whether these are ids of tokens, or a dict."""
     return not isinstance(inputs, Tensor) or (inputs.dim() == 2 and not inputs.is_floating_point())
+
+
+def tokens_of(texts: Inputs) -> int:
+    """How many tokens texts have, without their padding; of an encoder-decoder, those that it reads."""
+    ids = next(iter(explained(texts).values()))
+    real = real_positions(texts, ids.shape)
+    return ids.shape[0] * ids.shape[1] if real is None else int(real.sum())
 
 
 def explained(inputs: Inputs) -> dict[str, Tensor]:

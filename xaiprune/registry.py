@@ -145,7 +145,9 @@ SOURCES = Registry(
         "digits": f"{_SOURCES}.digits",
         "image_folder": f"{_SOURCES}.folder",
         "imagenet": f"{_SOURCES}.imagenet",
+        "python_help": f"{_SOURCES}.python_help",
         "text": f"{_SOURCES}.text",
+        "text_classification": f"{_SOURCES}.text_classification",
     },
 )
 OBJECTIVES = Registry(

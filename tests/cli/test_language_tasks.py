@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,7 @@ pytest.importorskip("transformers", reason="transformers is not installed (pip i
 import xaiprune as xp
 from tests.models.test_language import save
 from xaiprune.cli.__main__ import main
+from xaiprune.models import help_llama
 
 STUDY = ("study.name=text", "study.n_trials=1", "study.presets=[auto]")
 
@@ -75,3 +78,25 @@ def test_a_search_minimises_perplexity(typed: list[str], capsys: pytest.CaptureF
     assert trials.best.iloc[-1] == pytest.approx(trials.value.min())
     assert main(["search", *typed, "objective=perplexity", "study.name=text", "study.n_trials=2"]) == 0
     assert "next tokens, perplexity" in capsys.readouterr().out  # the dense network's, as it was stored
+
+
+def test_the_network_that_is_trained_on_the_spot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = replace(help_llama.RECIPE, vocabulary=300, width=16, neurons=24, blocks=1, steps=4, batch=2)
+    monkeypatch.setattr(help_llama, "RECIPE", quick)
+    monkeypatch.setenv("XAIPRUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    network = ["model=help_llama", "device=cpu"]
+    few = ["data=python_help", "data.window=8", "data.reference_windows=4", "data.test_windows=4"]
+    assert main(["prune", *network, *few, "prune.rate=0.25", "output_dir=small"]) == 0
+    assert main(["evaluate", *network, *few, "model.pruned=small"]) == 0
+    assert "(4 windows of 8) among 300 classes" in capsys.readouterr().out
+    relevance = {}
+    for name, pruned in (("dense", []), ("pruned", ["model.pruned=small"])):
+        assert main(["attribute", *network, *pruned, "prompt=The function", f"output_dir={name}"]) == 0
+        (text,) = json.loads(Path(name, "tokens.json").read_text())
+        relevance[name] = text["answers"][0]["relevance"]
+    assert relevance["dense"] != relevance["pruned"]  # which is what was asked for
+    assert main(["train", *network, "data=python_help"]) == 2
+    assert "model=help_llama is trained when it is first used" in capsys.readouterr().err

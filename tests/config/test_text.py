@@ -1,12 +1,27 @@
 """A text belongs to a language model; what does not fit is said before any work."""
 
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from xaiprune.config import DataConfig, compose, study_name
-from xaiprune.data import load_text
+from xaiprune.data.sources.python_help import help_texts
+from xaiprune.data.sources.text import Text
 from xaiprune.errors import XaipruneError
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A language model whose tokens are letters."""
+
+    context: int | None = None
+    name: str = "letters"
+    outputs: int = 100
+
+    def all_ids(self, text: str) -> list[int]:
+        return list(range(len(text)))
 
 
 @pytest.mark.parametrize(
@@ -21,6 +36,12 @@ from xaiprune.errors import XaipruneError
             "needs a language model: set model=hf model.path",
         ),
         (["model=digits_vgg", "data.path=TEXT"], "data.path has no effect with data=digits; set data=text"),
+        (["model=resnet18", "data=python_help"], "data=python_help needs a language model"),
+        (
+            ["model=help_llama", "data=python_help", "data.path=TEXT"],
+            "data.path has no effect with data=python_help",
+        ),
+        (["model=help_llama", "data=text"], "data.path is required with data=text: a file of plain text"),
     ],
 )
 def test_what_does_not_fit_is_one_line(typed: list[str], message: str, tmp_path: Path) -> None:
@@ -47,7 +68,7 @@ def test_texts_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
 
     def refused(reason: str, context: int | None = None) -> None:
         with pytest.raises(XaipruneError, match=reason):
-            load_text(config, lambda text: list(range(len(text))), 100, context)
+            Text.read(config, Letters(context))
 
     path.write_text("  \n")
     refused("is empty")
@@ -57,5 +78,15 @@ def test_texts_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     refused("has 8 tokens, not enough for 3 windows of 4")
     refused(r"data.window=4 is longer than the network reads \(3 tokens\)", context=3)
     path.write_text("abcdefghijklmn")
-    data = load_text(config, lambda text: list(range(len(text))), 100, 4)
+    data = Text.read(config, Letters(4))
     assert [len(part) for part in (data.reference, data.validation, data.test)] == [1, 1, 1]
+
+
+def test_parts_of_the_help_share_no_paragraph() -> None:
+    parts = [set(text.splitlines()) for text in help_texts().values()]
+    assert all(not one & other for one, other in combinations(parts, 2))
+    whole = [text for part in help_texts().values() for text in part.splitlines()]
+    assert len(whole) == len(set(whole)) > 500  # topics repeat each other
+    assert all(text[0].isupper() and text[-1] in ".:" for text in whole)
+    shares = [len(text) for text in help_texts().values()]
+    assert shares[0] / sum(shares) == pytest.approx(0.6, abs=0.05)

@@ -12,7 +12,7 @@ from xaiprune.testing.sources import SourceSuite
 class TestSources(SourceSuite):
     """All that are registered."""
 
-    sources = tuple(name for name in SOURCES if name != "text")  # it has no pictures
+    sources = tuple(name for name, source in SOURCES.items() if not source.of_text)
 
     def config(self, name: str, folder: Path) -> DataConfig:
         if name == "digits":

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from xaiprune.data import PredictedImages, TextWindows, as_dataset, as_images, text_dataset
+from xaiprune.data import (
+    PredictedImages,
+    TextWindows,
+    as_dataset,
+    as_images,
+    dataset_of_parts,
+    text_dataset,
+)
 from xaiprune.errors import XaipruneError
 
 
@@ -46,6 +53,16 @@ def test_three_windows_are_one_for_each_part() -> None:
 def test_too_short_a_text_is_refused() -> None:
     with pytest.raises(XaipruneError, match=r"story.txt has 20 tokens, .* lower data.window"):
         text_dataset(torch.arange(20), 10, 50, name="story.txt")
+
+
+def test_parts_are_cut_each_by_itself() -> None:
+    ids = {"reference": torch.arange(25), "validation": torch.arange(12), "test": torch.arange(30, 50)}
+    data = dataset_of_parts(ids, 10, 50, limits={"test": 1})
+    assert data.reference.tensor().flatten().tolist() == list(range(20))
+    assert data.validation.files == ("window 2",)
+    assert data.test.tensor().flatten().tolist() == list(range(30, 40))
+    with pytest.raises(XaipruneError, match=r"has 12 tokens for validation, less than a window of 13"):
+        dataset_of_parts(ids, 13, 50)
 
 
 def test_ids_are_text_in_python() -> None:

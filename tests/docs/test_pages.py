@@ -17,14 +17,14 @@ from tests.docs.typist import LOOKING, Typist, cheap_python
 from tests.docs.typist import typist as typist
 from xaiprune.attribution.lrp import composite_from_dict
 from xaiprune.cli.__main__ import tasks
-from xaiprune.cli.demo import STUDIES
+from xaiprune.cli.demo import DIGITS
 from xaiprune.comparison.table import Comparison
 from xaiprune.errors import XaipruneError
 from xaiprune.pruning.plan import plan_from_dict
 from xaiprune.recipe import load_recipe, save_recipe
 from xaiprune.space.reader import read_space
 
-DEMO = STUDIES[0]
+DEMO = DIGITS[0]
 LANGUAGES = {"bash", "python", "yaml", "json", "text", "csv", "markdown", ""}
 _SPAN = re.compile(r"`(xaiprune [^`]+)`")
 
@@ -46,7 +46,9 @@ def test_what_a_page_says_can_be_typed(
     namespace: dict[str, object] = {"__name__": "page"}
     monkeypatch.setattr("sys.argv", ["xaiprune"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if DEMO.name in page.read_text(encoding="utf-8"):  # a reader has run the demo
+    if DEMO.overrides[-1].removeprefix("study.name=") in page.read_text(
+        encoding="utf-8"
+    ):  # a reader has run the demo
         typist.xaiprune(Command(Block(page, 0, "bash", ""), ("xaiprune",)), ["search", *DEMO.overrides])
     for block in blocks(page):
         if block.file is not None:

@@ -44,3 +44,11 @@ def test_latency_says_how_it_was_measured():
     assert found.median > 0
     assert found.iqr >= 0
     assert "at batch 5 on cpu" in str(found)
+
+
+def test_padding_changes_no_count():
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "intermediate_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2}
+    net = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=9, **sizes)).eval()
+    ids = torch.ones(1, 5, dtype=torch.int64)
+    assert macs(net, {"input_ids": ids, "attention_mask": ids.clone()}) == macs(net, ids) > 0

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from tests.attribution.test_transformers import TEXT, build, every_attention, every_text_network
-from xaiprune.attribution import criterion
-from xaiprune.forward import Inputs, logits_of, random_inputs, run
+from xaiprune.attribution import Composite, aggregate, attribute, criterion
+from xaiprune.attribution.lrp import Epsilon
+from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs, logits_of, part_of, random_inputs, run
 from xaiprune.pruning import Plan, compensate, make_plan, masked, remove_with_report
 from xaiprune.units import UnitLayer, default_example, find_units, unit_costs, weight_of
 
@@ -224,6 +226,34 @@ def test_padding_takes_no_part_in_statistics(method: str) -> None:
     for key, tensor in found[0].state_dict().items():
         torch.testing.assert_close(tensor, found[1].state_dict()[key])
         torch.testing.assert_close(tensor, alone.state_dict()[key])
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["lrp", "taylor", "wanda"])
+def test_an_encoder_decoder_is_pruned_by_labels(name: str, kind: str) -> None:
+    """Texts and answers of different lengths, some padded; relevance starts at the answers' tokens."""
+    model = build(TEXT["T5"], "eager")
+    generator = torch.Generator().manual_seed(0)
+    ids, answers = (torch.randint(3, 40, (12, size), generator=generator) for size in (9, 5))
+    mask, labels = torch.ones_like(ids), answers.roll(-1, 1)
+    mask[::2, 6:], labels[:, -1], labels[::3, 2:] = 0, -100, -100
+    given = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": answers}
+    units = find_units(model, kind, example=part_of(given, slice(0, 1)))
+    if name == "lrp":
+        scores = aggregate(attribute(model, given, labels, units, Composite(Epsilon(1e-6))))
+    else:
+        scores = criterion(name)(model, given, labels, units)
+    plan = make_plan(scores, units, 0.25)
+    for method in ("none", "linear"):
+        new = compensate(model, plan, units, given, method)
+        found = remove_with_report(new, plan, units)
+        with masked(new, plan, units):
+            torch.testing.assert_close(logits(found.model, given), logits(new, given))
+    if kind == "neurons":  # heads of self-attention share a position bias, and are masked
+        assert parameters(found.model) < parameters(model)
+    alike = {**given, "decoder_input_ids": ids}  # as long as the texts, and not padded
+    with pytest.raises(XaipruneError, match="both padded to 9 tokens"):
+        compensate(model, plan, units, alike, "linear")
 
 
 def test_fluctuation_is_the_variance_of_what_is_read_times_the_weights_that_read_it() -> None:

@@ -88,5 +88,5 @@ def test_images_have_none(setup: SearchSetup, tmp_path: Path) -> None:
     data = as_dataset(images, outputs=4, validation=images)
     units = find_units(network, "filters", example=images[0][:1])
     session = PruningSession.of(network, data, units)
-    with pytest.raises(XaipruneError, match="objective=perplexity is of text"):
+    with pytest.raises(XaipruneError, match="objective=perplexity is of next tokens"):
         setup.objective.prepared(session)

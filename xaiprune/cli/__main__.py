@@ -72,7 +72,7 @@ def tasks() -> dict[str, str]:
     from xaiprune.config.tasks import TASKS
 
     lines = {name: task.help for name, task in TASKS.items()}
-    lines["demo"] = "the whole way on handwritten digits, in minutes"
+    lines["demo"] = "the whole way on handwritten digits, or a language model, in minutes"
     return {name: line for name, line in lines.items() if importlib.util.find_spec(f"xaiprune.cli.{name}")}
 
 

@@ -1,4 +1,4 @@
-"""``xaiprune demo``: two studies on handwritten digits, by the same search task that everything else uses."""
+"""``xaiprune demo``: handwritten digits, or a language model, by the same tasks that everything else uses."""
 
 from __future__ import annotations
 
@@ -15,55 +15,80 @@ from xaiprune.cli.common.application import run_task
 from xaiprune.errors import XaipruneError
 
 _HELP = """\
-xaiprune demo: the whole way on handwritten digits, in minutes
+xaiprune demo: the whole way on handwritten digits or a language model, in minutes
 
 usage: xaiprune demo [study.n_trials=N]
+       xaiprune demo language [study.n_trials=N]
 
 Trains two small networks at first use (a ResNet and a ViT), searches a recipe for each in 12 trials after
-those of the presets, and compares the best found with presets and baselines on test images. A second run
-resumes, and is done in seconds. Writes to studies/ in the current folder."""
+those of the presets, and compares the best found with presets and baselines on test images. With "language"
+it is a small Llama, trained on the help texts of Python: a page shows which tokens it goes by, 30 trials
+search a recipe for its neurons, and the comparison is on test windows. A second run resumes, and is done in
+seconds. Writes to studies/ in the current folder."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """One of the demo's studies.
+class Step:
+    """One command of the demo.
 
     Attributes:
         title: What is shown above it.
-        overrides: What one would type after ``xaiprune search``.
-        name: Of the study.
+        task: What is run.
+        overrides: What one would type after ``xaiprune TASK``.
+        picture: What it writes for people to look at, and what that shows.
     """
 
     title: str
+    task: str
     overrides: tuple[str, ...]
-    name: str
+    picture: tuple[Path, str]
 
-    @property
-    def folder(self) -> Path:
-        """Where the search task puts what it finds."""
-        return Path("studies") / self.name
+
+def _search(title: str, name: str, *overrides: str) -> Step:
+    return Step(
+        title,
+        "search",
+        (*overrides, f"study.name={name}"),
+        (Path("studies", name, "curves.png"), "accuracy by rate"),
+    )
 
 
 # At these rates the presets have visibly failed and the search has something to find.
-STUDIES = (
-    Study(
+DIGITS = (
+    _search(
         "a ResNet, 70 % of its filters removed, no fine-tuning",
-        ("experiment=digits_resnet", "prune.rate=0.7", "study.name=demo_resnet"),
         "demo_resnet",
+        *("experiment=digits_resnet", "prune.rate=0.7"),
     ),
-    Study(
+    _search(
         "a ViT, 98.5 % of its neurons and heads removed, no fine-tuning",
-        ("experiment=digits_vit", "prune.rate=0.985", "study.name=demo_vit"),
         "demo_vit",
+        *("experiment=digits_vit", "prune.rate=0.985"),
     ),
+)
+_TOKENS = Path("studies", "demo_tokens")
+LANGUAGE = (
+    Step(
+        "the tokens by which a small Llama goes on with a text",
+        "attribute",
+        (
+            "model=help_llama",
+            "prompt=The function is called with the arguments, and the",
+            "generate=3",
+            f"output_dir={_TOKENS}",
+        ),
+        (_TOKENS / "tokens.html", "tokens in the colour of their relevance"),
+    ),
+    _search("70 % of its neurons removed, no fine-tuning", "demo_language", "experiment=help_llama"),
 )
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    """Run both studies, then say what to try next.
+    """Run all steps, then say what to try next.
 
     Args:
-        argv: What follows ``xaiprune demo``: nothing, ``--help`` or ``study.n_trials=N``.
+        argv: What follows ``xaiprune demo``: ``language`` or nothing, then ``--help`` or
+            ``study.n_trials=N``.
 
     Returns:
         The exit status, 0.
@@ -74,39 +99,53 @@ def main(argv: Sequence[str] = ()) -> int:
     if any(argument in ("-h", "--help") for argument in argv):
         print(_HELP)
         return 0
-    for argument in argv:
+    of_text = argv[:1] == ["language"]
+    trials, steps = argv[of_text:], LANGUAGE if of_text else DIGITS
+    for argument in trials:
         if not argument.startswith("study.n_trials="):
             raise XaipruneError(
-                f"demo takes study.n_trials=N only, got '{argument}'; 'xaiprune search' takes every override"
+                f"demo takes 'language' and study.n_trials=N only, got '{argument}'; 'xaiprune search' takes "
+                "every override"
             )
     started = time.monotonic()
-    for number, study in enumerate(STUDIES, start=1):
-        overrides = [*study.overrides, *argv]
+    for number, step in enumerate(steps, start=1):
+        overrides = [*step.overrides, *(trials if step.task == "search" else ())]
         print(
-            f"\n[{number} of {len(STUDIES)}] {study.title}\n"
-            f"$ {shlex.join(['xaiprune', 'search', *overrides])}\n",
+            f"\n[{number} of {len(steps)}] {step.title}\n"
+            f"$ {shlex.join(['xaiprune', step.task, *overrides])}\n",
             flush=True,
         )
-        run_task("search", overrides)
-    print(f"\n{closing(time.monotonic() - started)}")
+        run_task(step.task, overrides)
+    print(f"\n{closing(steps, time.monotonic() - started)}")
     return 0
 
 
-def closing(seconds: float) -> str:
-    """Where the pictures are, and three commands to try next."""
-    command, resnet = shlex.quote(program()), shlex.join(STUDIES[0].overrides)
+def closing(steps: Sequence[Step], seconds: float) -> str:
+    """What there is to look at, and three commands to try next."""
+    command, first = shlex.quote(program()), next(step for step in steps if step.task == "search")
+    more, search = shlex.join(first.overrides), f"  {command} search"
+    others = [
+        f"{search} experiment=digits_vgg prune.rate=0.7",
+        "      another network",
+        f"{search} model=resnet18 data=image_folder data.root=FOLDER",
+        "      your own pictures: FOLDER holds one folder a class (wnids for an ImageNet network)",
+    ]
+    if steps is LANGUAGE:
+        others = [
+            f"{search} experiment=help_llama units=heads study.name=heads",
+            "      its attention heads",
+            f"{search} model=hf model.path=FOLDER data=text data.path=FILE",
+            "      your own language model, as transformers saves it, and a file of text",
+        ]
     return "\n".join(
         [
-            f"Done in {seconds:.0f} s. Accuracy by rate, as pictures:",
-            *(f"  {(study.folder / 'curves.png').absolute()}" for study in STUDIES),
+            f"Done in {seconds:.0f} s. To look at:",
+            *(f"  {path.absolute()}: {what}" for path, what in (step.picture for step in steps)),
             "",
             "To try next:",
-            f"  {command} search {resnet} study.n_trials=42",
-            "      30 more trials of the first study",
-            f"  {command} search experiment=digits_vgg prune.rate=0.7",
-            "      another network",
-            f"  {command} search model=resnet18 data=image_folder data.root=FOLDER",
-            "      your own pictures: FOLDER holds one folder a class (wnids for an ImageNet network)",
+            f"{search} {more} study.n_trials={60 if steps is LANGUAGE else 42}",
+            "      30 more trials of the same study",
+            *others,
         ]
     )
 

@@ -24,7 +24,7 @@ def run(config: EvaluateConfig) -> dict[str, str]:
         )
     found = accuracy(opened.model, split, task, config.data.batch_size, opened.device)
     measured = cost(opened.model, opened.example(), config.evaluate.latency or ())
-    network = config.model.pruned or config.model.name
+    network = config.model.pruned or config.model.path or config.model.name
     choices = len(task.classes)
     folder = split_roots(config.data).get(config.evaluate.split, config.data.root)
     print(f"network  {network}")

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from xaiprune import models, pruning
+from xaiprune.config import is_language
 from xaiprune.config.tasks import TrainConfig
 from xaiprune.data import load_training
 from xaiprune.data.source import source_of
+from xaiprune.errors import XaipruneError
 from xaiprune.evaluation import Accuracy, accuracy
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,11 @@ _TUNING_RATE = 0.1  # of the recipe's learning rate, likewise
 
 def run(config: TrainConfig) -> None:
     """Train on everything that is in neither the validation nor the test split, then measure on both."""
+    if is_language(config.model):
+        raise XaipruneError(
+            "train is for classifiers of images; model=help_llama is trained when it is first used, other "
+            "language models with transformers"
+        )
     device = models.resolve_device(config.device)
     path = output_path(config)
     if config.model.pruned is not None:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch_pruning
-from torch import nn
+from torch import Tensor, nn
 
 from xaiprune.attribution import Scores
 from xaiprune.comparison.methods import Method, NetworkMethod, baseline, under_each
 from xaiprune.comparison.torch_pruning_peers import OneShot
 from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.forward import is_text
 from xaiprune.pruning import recalibrate_bn_
 from xaiprune.registry import PEERS
 from xaiprune.session import PruningSession
@@ -97,11 +98,12 @@ class _TorchPruning:
     importance: str
 
     def __call__(self, session: PruningSession, _: Sequence[str] | None) -> Methods:
-        if session.dataset.reference.window is not None:
+        images, example = session.reference_images, session.example
+        if not (isinstance(images, Tensor) and isinstance(example, Tensor)) or is_text(images):
             raise XaipruneError("Torch-Pruning is called on images only here")
         labels = session.dataset.reference.labels
-        images, batch = session.reference_images, session.batch.attribution
-        made = OneShot(session.model, session.example, self.importance, images, labels, session.task, batch)
+        batch = session.batch.attribution
+        made = OneShot(session.model, example, self.importance, images, labels, session.task, batch)
         made.network(0.5)  # refused here, before anything is measured
 
         def network(macs_left: float) -> nn.Module:

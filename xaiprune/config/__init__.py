@@ -5,7 +5,7 @@ from xaiprune.config.command_line import CommandLine, current_command_line, with
 from xaiprune.config.compose import compose, finish, prepare, register_schema
 from xaiprune.config.imports import import_modules
 from xaiprune.config.naming import FIXED_FILES, default_storage, fill_names, study_name
-from xaiprune.config.options import HUGGING_FACE, TEXT
+from xaiprune.config.options import HELP_LLAMA, HUGGING_FACE, is_language
 from xaiprune.config.overrides import as_override, command, overridden_keys
 from xaiprune.config.paths import cache_dir, conf_dir, split_roots
 from xaiprune.config.recipe_file import (
@@ -44,6 +44,7 @@ __all__ = [
     "AUTO_RECIPE",
     "COMPOSITE_SCHEMA",
     "FIXED_FILES",
+    "HELP_LLAMA",
     "HUGGING_FACE",
     "PAPER_RECIPE",
     "RECIPE_KEYS",
@@ -51,7 +52,6 @@ __all__ = [
     "RECIPE_SCHEMA",
     "RENAMED",
     "TASKS",
-    "TEXT",
     "AttributionConfig",
     "CommandLine",
     "CompletePruneConfig",
@@ -81,6 +81,7 @@ __all__ = [
     "former_names",
     "import_modules",
     "is_file_name",
+    "is_language",
     "label_of",
     "named_of",
     "overridden_keys",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xaiprune.config.fields import RULE, Rule, rule_of
-from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, TEXT, check_model_name
+from xaiprune.config.options import DIGITS_NETWORKS, HUGGING_FACE, check_model_name, is_language
 from xaiprune.config.paths import split_roots
 from xaiprune.config.recipe_file import is_file_name
 from xaiprune.config.schema import Config, DataConfig
@@ -107,17 +107,18 @@ def _check_image_geometry(data: DataConfig) -> None:
 
 def _check_text(config: Config) -> None:
     """A text belongs to a language model, and nothing else does."""
-    data, language = config.data, config.model.name == HUGGING_FACE or config.model.path is not None
-    if data.source == TEXT:
-        if data.path is None:
-            raise XaipruneError("data.path is required with data=text: a file of plain text")
+    data = config.data
+    source = None if data.source == DataConfig.source else SOURCES[data.source]  # as `_check_root`
+    if data.path is not None:
+        if source is None or not source.needs_path:
+            raise XaipruneError(f"data.path has no effect with data={data.source}; set data=text")
         _require("data.path", data.path, folder=False)
-        if not language:
-            raise XaipruneError(
-                "data=text needs a language model: set model=hf model.path=FOLDER (of transformers)"
-            )
-    elif data.path is not None:
-        raise XaipruneError(f"data.path has no effect with data={data.source}; set data=text")
+    elif source is not None and source.needs_path:
+        raise XaipruneError(f"data.path is required with data={data.source}: {source.text}")
+    if source is not None and source.of_text and not is_language(config.model):
+        raise XaipruneError(
+            f"data={data.source} needs a language model: set model=hf model.path=FOLDER (of transformers)"
+        )
 
 
 def _check_root(data: DataConfig) -> None:

@@ -2,13 +2,14 @@
 
 from hydra.core.config_store import ConfigStore
 
+from xaiprune.config.schema import ModelConfig
 from xaiprune.config.timm_names import is_model, registered
 from xaiprune.errors import XaipruneError, did_you_mean
 from xaiprune.registry import OBJECTIVES, SOURCES, UNIT_KINDS
 
 DIGITS_NETWORKS = ("digits_vgg", "digits_resnet", "digits_vit")
-TEXT = "text"  # the data source of language models, which data.path has
 HUGGING_FACE = "hf"  # a language model of transformers, which model.path has
+HELP_LLAMA = "help_llama"  # one that is trained on the spot
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 # Group -> the key that its option sets, and what the option may be.
 _REGISTERED = {
@@ -34,17 +35,22 @@ def register_option(group: str, name: str) -> bool:
     return True
 
 
+def is_language(model: ModelConfig) -> bool:
+    """Whether a network reads text; of a pruned one, ``model.path`` (its tokenizer's) says so."""
+    return model.name in (HUGGING_FACE, HELP_LLAMA) or model.path is not None
+
+
 def check_model_name(name: str) -> None:
     """Refuse a name that neither timm nor the digits networks have.
 
     Raises:
         XaipruneError: Names the closest valid one.
     """
-    if name in (*DIGITS_NETWORKS, HUGGING_FACE) or name.startswith(_ELSEWHERE):
+    if name in (*DIGITS_NETWORKS, HUGGING_FACE, HELP_LLAMA) or name.startswith(_ELSEWHERE):
         return
     architecture, _, tag = name.partition(".")
     if not is_model(architecture):
-        closest = did_you_mean(architecture, [*sorted(registered()), *DIGITS_NETWORKS])
+        closest = did_you_mean(architecture, [*sorted(registered()), *DIGITS_NETWORKS, HELP_LLAMA])
         raise XaipruneError(f"unknown model '{name}'{closest or '; model.name takes any timm model name'}")
     if tag:
         import timm  # takes seconds

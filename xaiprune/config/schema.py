@@ -19,8 +19,9 @@ class ModelConfig:
     """Which network, and where its weights come from.
 
     Attributes:
-        name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``) or one of the
-            small digits networks (``digits_vgg``, ``digits_resnet``, ``digits_vit``), or ``hf``.
+        name: A timm model name (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k_ft_in1k``); one of the
+            small networks that are trained on the spot (``digits_vgg``, ``digits_resnet``, ``digits_vit``,
+            and the language model ``help_llama``); or ``hf``.
         path: With ``model=hf``: a language model of transformers with its tokenizer. A folder, a folder with
             a GGUF file, or a name on the hub.
         pretrained: Take timm's weights from the hub. None: unless there is a checkpoint; a network to be
@@ -76,8 +77,10 @@ class DataConfig:
         std: Divided by, per channel.
         batch_size: Images, or windows of text, in one forward pass.
         path: With ``data=text``: a file of plain text (UTF-8). Its first 40 % of windows serve for reference,
-            the next 30 % for validation, the rest for test.
-        window: Tokens of a window; every window is read from its own beginning.
+            the next 30 % for validation, the rest for test. With ``data=text_classification``: a CSV file
+            with the columns ``text`` and ``label``.
+        window: Tokens of a window of ``text`` or ``python_help``, each read from its own beginning. Texts
+            of ``text_classification`` are cut to so many.
         reference_windows: Windows for attribution and statistics, spread evenly over their part.
         validation_windows: Windows that trials are scored on (None: all of their part).
         test_windows: Windows for the final comparison (None: all of their part).

@@ -202,15 +202,15 @@ class AttributeConfig(Config):
 
     Attributes:
         attribute: What is written beside the relevance of every unit.
-        text: With ``model=hf``: every token of this text is explained by those before it, or ``target`` as
-            the one that comes next.
-        prompt: With ``model=hf``: what the model writes after this is explained, token by token.
-        texts: With ``model=hf``: file of several, one in each line.
+        text: With a language model: every token of this text is explained by those before it, or ``target``
+            as the one that comes next.
+        prompt: With a language model: what the model writes after this is explained, token by token.
+        texts: With a language model: file of several, one in each line.
         target: A single token, or a classifier's class, that is explained.
         against: A token that ``target`` is compared with.
         generate: How many tokens the model writes and has explained (None: one after a ``prompt``).
-        unit: With ``model=hf data=text data.path=FILE``: a unit as LAYER:NUMBER, or several with commas
-            between them, whose most relevant and most active windows of the file are shown.
+        unit: With a language model and ``data=text data.path=FILE``: a unit as LAYER:NUMBER, or several with
+            commas between them, whose most relevant and most active windows of the file are shown.
     """
 
     text: str | None = None

@@ -9,6 +9,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from xaiprune.forward import Inputs
+
 Index = Sequence[int] | slice | torch.Tensor | np.ndarray
 CHUNK = 50  # images that racing scores together
 UNLABELLED = -1
@@ -90,6 +92,15 @@ class LabelledImages(ABC):
             (n, channels, H, W) float32.
         """
 
+    def inputs(self, index: Index = slice(None), device: torch.device | str = "cpu") -> Inputs:
+        """What the network takes: the images, or of texts all tensors that belong to them.
+
+        Args:
+            index: Positions, or a slice.
+            device: Of the result.
+        """
+        return self.tensor(index, device)
+
     @abstractmethod
     def pictures(self, index: Index = slice(None)) -> np.ndarray:
         """The images as people look at them: (n, H, W, 3) uint8."""
@@ -110,13 +121,11 @@ class LabelledImages(ABC):
         """Positions of so many images at equal distances, or of all."""
         return np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
 
-    def batches(
-        self, size: int, device: torch.device | str = "cpu"
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(images (n, channels, H, W), labels (n,)) in order, ``size`` at a time, the last one smaller."""
+    def batches(self, size: int, device: torch.device | str = "cpu") -> Iterator[tuple[Inputs, torch.Tensor]]:
+        """(inputs, labels (n,)) in order, ``size`` at a time, the last one smaller."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield self.tensor(part, device), self.labels[part].to(device)
+            yield self.inputs(part, device), self.labels[part].to(device)
 
     def __repr__(self) -> str:
         height, width = self.size

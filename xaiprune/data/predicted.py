@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from xaiprune.data.images import Index, LabelledImages, positions
-from xaiprune.forward import IGNORED
+from xaiprune.forward import IGNORED, Inputs
 
 
 class PredictedImages(LabelledImages):
@@ -77,6 +77,10 @@ class PredictedImages(LabelledImages):
     def tensor(self, index: Index = slice(None), device: torch.device | str = "cpu") -> torch.Tensor:
         """Normalised images, (n, channels, H, W) float32."""
         return self.images.tensor(index, device)
+
+    def inputs(self, index: Index = slice(None), device: torch.device | str = "cpu") -> Inputs:
+        """As of the images."""
+        return self.images.inputs(index, device)
 
     def pictures(self, index: Index = slice(None)) -> np.ndarray:
         """The images as people look at them: (n, H, W, 3) uint8."""

@@ -65,11 +65,15 @@ class DataSource(ABC):
         text: What it is, in a line.
         needs_root: Whether ``data.root`` must be set.
         mirrors: Whether a mirrored picture still shows its class, so that training may mirror.
+        needs_path: Whether ``data.path`` must be set.
+        of_text: Whether it has texts in place of pictures (`xaiprune.data.text_source.TextSource`).
     """
 
     text: ClassVar[str] = ""
     needs_root: ClassVar[bool] = True
     mirrors: ClassVar[bool] = True
+    needs_path: ClassVar[bool] = False
+    of_text: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod

@@ -1,6 +1,7 @@
 """Windows of text as a split: ids of tokens, and at each position the token that follows as its label."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +127,7 @@ def text_dataset(
     window: int,
     vocabulary: int,
     *,
-    limits: dict[str, int | None] | None = None,
+    limits: Mapping[str, int | None] | None = None,
     name: str = "the text",
 ) -> Dataset:
     """Cut a text into windows: the first for reference, then validation, then test.
@@ -150,14 +151,44 @@ def text_dataset(
             f"{name} has {len(ids)} tokens, not enough for {len(SHARES)} windows of {window} (reference, "
             "validation, test); take a longer text, or lower data.window"
         )
-    windows = ids[: count * window].view(count, window)
     ends = np.cumsum([0, *SHARES.values()])
     bounds = [round(float(end) * count) for end in ends]
     parts = {}
     for part, first, last in zip(SHARES, bounds, bounds[1:], strict=False):
         first, last = min(first, count - 1), max(last, first + 1)
-        names = tuple(f"window {number}" for number in range(first, last))
-        whole = TextWindows(windows[first:last], names)
-        limit = (limits or {}).get(part)
-        parts[part] = whole if limit is None else whole.spread(limit)
-    return Dataset(**parts, task=text_task(vocabulary))
+        parts[part] = ids[first * window : last * window]
+    return dataset_of_parts(parts, window, vocabulary, limits=limits, name=name)
+
+
+def dataset_of_parts(
+    parts: Mapping[str, torch.Tensor],
+    window: int,
+    vocabulary: int,
+    *,
+    limits: Mapping[str, int | None] | None = None,
+    name: str = "the text",
+) -> Dataset:
+    """Cut each part of a text into windows; tokens that fill no window are left out.
+
+    Args:
+        parts: Each split -> its ids, (L,) int64.
+        window: Tokens of a window.
+        vocabulary: Tokens that the network tells apart.
+        limits: Split -> how many of its windows are taken, evenly spread; None: all.
+        name: For messages: the source.
+
+    Raises:
+        XaipruneError: A part is too short for a window.
+    """
+    splits, first = {}, 0
+    for part, ids in parts.items():
+        count = len(ids) // window
+        if not count:
+            raise XaipruneError(
+                f"{name} has {len(ids)} tokens for {part}, less than a window of {window}; lower data.window"
+            )
+        names = tuple(f"window {number}" for number in range(first, first + count))
+        whole, limit = TextWindows(ids[: count * window].view(count, window), names), (limits or {}).get(part)
+        splits[part] = whole if limit is None else whole.spread(limit)
+        first += count
+    return Dataset(**splits, task=text_task(vocabulary))

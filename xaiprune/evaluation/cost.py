@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
-from xaiprune.forward import Inputs, as_input, explained, part_of, run
+from xaiprune.forward import Inputs, as_input, explained, part_of, run, without_masks
 from xaiprune.progress import progress
 
 
@@ -89,7 +89,9 @@ def macs(model: nn.Module, example: Inputs) -> int:
     shadow = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), _no_fused_attention(), counter:
-        one = tree_map(lambda tensor: tensor.to("meta"), part_of(example, slice(0, 1)))
+        # transformers looks into masks, which have no values there; they change no count.
+        one = without_masks(part_of(example, slice(0, 1)))
+        one = tree_map(lambda tensor: tensor.to("meta"), one)
         run(shadow, as_input(shadow, one))
     return int(counter.get_total_flops()) // 2
 

@@ -23,20 +23,23 @@ class Accuracy:
         total: Images classified.
         per_image: (total,) bool, which images were classified correctly, in their order; None where only the
             counts are known.
+        noun: What an image is called (`LabelledImages.noun`).
     """
 
     correct: int
     total: int
     per_image: np.ndarray | None = field(default=None, compare=False, repr=False)
+    noun: str = field(default="image", kw_only=True, compare=False, repr=False)
 
     @classmethod
-    def of(cls, per_image: np.ndarray) -> Self:
+    def of(cls, per_image: np.ndarray, noun: str = "image") -> Self:
         """Count the images that were classified correctly.
 
         Args:
             per_image: (N,) bool, in the images' order.
+            noun: What one is called.
         """
-        return cls(int(per_image.sum()), len(per_image), per_image)
+        return cls(int(per_image.sum()), len(per_image), per_image, noun=noun)
 
     @property
     def top1(self) -> float:
@@ -57,7 +60,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         low, high = self.interval()
-        return f"{self.top1:.1%} [{low:.1%}, {high:.1%}] of {self.total} images"
+        return f"{self.top1:.1%} [{low:.1%}, {high:.1%}] of {self.total} {self.noun}s"
 
 
 @dataclass(frozen=True)
@@ -133,4 +136,4 @@ def accuracy_of_chunks(images: LabelledImages, right: Sequence[int], loss: Seque
     """
     if images.answers > 1:
         return TokenAccuracy.of_windows(np.array(right), np.array(loss), images.answers)
-    return Accuracy(sum(right), min(len(images), len(right) * images.chunk))
+    return Accuracy(sum(right), min(len(images), len(right) * images.chunk), noun=images.noun)

@@ -12,10 +12,10 @@ from xaiprune.models.language_files import (
     network_of,
     write_for_transformers,
 )
-from xaiprune.models.load import create, load, required_path
+from xaiprune.models.load import create, language_path, load
 from xaiprune.models.origin import Origin, origin_of
 from xaiprune.models.preprocess import outputs, preprocess
-from xaiprune.models.setup import Setup, setup
+from xaiprune.models.setup import Setup, read_text, setup
 from xaiprune.models.train import TrainingRecipe, train_
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "description_of",
     "device_of_worker",
     "fingerprint",
+    "language_path",
     "load",
     "load_checkpoint_",
     "load_data",
@@ -39,7 +40,7 @@ __all__ = [
     "origin_of",
     "outputs",
     "preprocess",
-    "required_path",
+    "read_text",
     "resolve_device",
     "save_weights",
     "setup",

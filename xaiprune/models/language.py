@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.models.hub import without_retries
+
+log = logging.getLogger(__name__)
 
 Head = Literal["causal", "encoder_decoder", "classifier"]
 
@@ -80,7 +83,7 @@ class LanguageModel:
 
     def all_ids(self, text: str) -> list[int]:
         """The ids of a text of any length, without special tokens."""
-        with _quietly(import_transformers()):  # which warns of texts longer than the network reads
+        with quietly(import_transformers()):  # which warns of texts longer than the network reads
             found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
@@ -88,6 +91,46 @@ class LanguageModel:
     def outputs(self) -> int:
         """How many tokens the network tells apart."""
         return int(config_of(self.model).get_text_config().vocab_size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """A classifier's classes, in the order of its outputs.
+
+        Raises:
+            XaipruneError: It gives a number, or any number of classes.
+        """
+        config = config_of(self.model)
+        labels: dict[int, str] = config.id2label
+        if len(labels) < 2 or config.problem_type == "multi_label_classification":
+            raise XaipruneError(
+                f"{self.name} does not give a text one class of several; take a model that does"
+            )
+        return tuple(str(labels[index]) for index in sorted(labels))
+
+    def padded(self, texts: Sequence[str], longest: int) -> dict[str, Tensor]:
+        """Texts as the network takes them, with their special tokens, padded to the longest of them.
+
+        Args:
+            texts: None empty.
+            longest: Tokens at most, or as many as the network can read; what is longer is cut, and counted in
+                the log.
+
+        Returns:
+            ``input_ids`` and ``attention_mask``, (N, T) int64.
+
+        Raises:
+            XaipruneError: The tokenizer has no token for padding.
+        """
+        if self.tokenizer.pad_token_id is None:
+            raise XaipruneError(f"the tokenizer of {self.name} has no padding token; set its pad_token")
+        longest = longest if self.context is None else min(longest, self.context)
+        with quietly(import_transformers()):
+            lengths = [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
+            options = {"truncation": True, "max_length": longest, "return_tensors": "pt"}
+            found = self.tokenizer(list(texts), padding=True, **options)
+        if cut := sum(length > longest for length in lengths):
+            log.info("%d of %d texts are cut to %d tokens (data.window)", cut, len(texts), longest)
+        return {key: found[key] for key in ("input_ids", "attention_mask")}
 
     def check_length(self, tokens: int) -> None:
         """Refuse more tokens than the network can read.
@@ -148,7 +191,7 @@ def open_language_model(path: str | Path) -> LanguageModel:
     """
     transformers = import_transformers()
     source, options = source_of(str(path))
-    with _quietly(transformers), without_retries():
+    with quietly(transformers), without_retries():
         try:
             config = transformers.AutoConfig.from_pretrained(source, **options)
             _refuse_experts(config, path)
@@ -295,7 +338,7 @@ def _as_text(tokenizer: Any, token: int, piece: str | None) -> str:
 
 
 @contextmanager
-def _quietly(transformers: Any) -> Iterator[None]:
+def quietly(transformers: Any) -> Iterator[None]:
     """Without bars and warnings of transformers' own: what is wrong is said by errors."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

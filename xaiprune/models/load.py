@@ -7,10 +7,11 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
-from xaiprune.config import HUGGING_FACE, ModelConfig
+from xaiprune.config import HELP_LLAMA, HUGGING_FACE, ModelConfig
 from xaiprune.errors import XaipruneError
 from xaiprune.models.checkpoint import load_checkpoint_
 from xaiprune.models.digits import TRAINING_RECIPES, trained_weights
+from xaiprune.models.help_llama import trained_help_llama
 from xaiprune.models.hub import without_retries
 from xaiprune.models.language import open_language_model
 
@@ -30,8 +31,8 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     Raises:
         XaipruneError: Names the key (``model.name``, ``model.checkpoint``, ...) and what to do.
     """
-    if config.name == HUGGING_FACE:
-        return open_language_model(required_path(config)).model
+    if config.name in (HUGGING_FACE, HELP_LLAMA):
+        return open_language_model(language_path(config, cache=cache)).model
     if config.name not in TRAINING_RECIPES:
         if config.pretrained is None:
             config = replace(config, pretrained=config.checkpoint is None)
@@ -47,12 +48,18 @@ def load(config: ModelConfig, num_classes: int | None = None, *, cache: str | No
     return model.float().eval()
 
 
-def required_path(config: ModelConfig) -> str:
-    """Where a language model lies.
+def language_path(config: ModelConfig, *, cache: str | None = None) -> str:
+    """Where a language model lies; ``help_llama`` is trained now if it is not there yet.
+
+    Args:
+        config: The ``model`` section.
+        cache: ``data.cache_dir``.
 
     Raises:
         XaipruneError: ``model.path`` is not set.
     """
+    if config.name == HELP_LLAMA:
+        return str(trained_help_llama(cache=cache))
     if config.path is None:
         raise XaipruneError("model=hf needs model.path=FOLDER (or a name on the hub)")
     return config.path

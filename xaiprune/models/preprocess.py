@@ -6,7 +6,7 @@ from torch import nn
 
 from xaiprune.data import Preprocess
 from xaiprune.errors import XaipruneError
-from xaiprune.forward import input_channels, logits
+from xaiprune.forward import Inputs, input_channels, logits
 
 
 def preprocess(model: nn.Module) -> Preprocess:
@@ -45,12 +45,12 @@ def preprocess(model: nn.Module) -> Preprocess:
     )
 
 
-def outputs(model: nn.Module, example: torch.Tensor | None = None) -> int | None:
+def outputs(model: nn.Module, example: Inputs | None = None) -> int | None:
     """How many outputs a network has; None if that is not known.
 
     Args:
         model: timm's networks say it.
-        example: (N, channels, H, W); another network is run on them, in eval mode.
+        example: (N, channels, H, W), or texts; another network is run on them, in eval mode.
     """
     found = getattr(model, "num_classes", None)
     if isinstance(found, int):

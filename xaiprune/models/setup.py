@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from xaiprune.config import HUGGING_FACE, TEXT, DataConfig, ModelConfig
-from xaiprune.data import Dataset, Preprocess, load_text
+from xaiprune.config import DataConfig, ModelConfig, is_language
+from xaiprune.data import Dataset, Preprocess, TextSource
 from xaiprune.data import load as load_data
+from xaiprune.data.source import source_of
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs
 from xaiprune.models.device import resolve_device
-from xaiprune.models.language import open_language_model
-from xaiprune.models.load import load, required_path
+from xaiprune.models.language import LanguageModel, open_language_model
+from xaiprune.models.load import language_path, load
 from xaiprune.models.preprocess import outputs, preprocess
 
 
@@ -34,14 +36,14 @@ class Setup:
     def __repr__(self) -> str:
         return f"Setup({type(self.model).__name__} on {self.device}, {self.data})"
 
-    def example(self, count: int = 1) -> torch.Tensor:
-        """The first images, (count, 3, H, W), or windows of text, on the device.
+    def example(self, count: int = 1) -> Inputs:
+        """The first images, (count, 3, H, W), or texts, on the device.
 
         Of the reference, where there is any.
         """
         splits = (self.data.reference, self.data.validation, self.data.test)
         images = next((split for split in splits if len(split)), self.data.reference)
-        return images.tensor(slice(0, count), self.device)
+        return images.inputs(slice(0, count), self.device)
 
 
 def setup(
@@ -58,20 +60,39 @@ def setup(
     Raises:
         XaipruneError: As `load` and `xaiprune.data.load`.
     """
-    where = resolve_device(device)
-    if data.source == TEXT:
-        language = open_language_model(required_path(model))
-        if language.head != "causal":
-            raise XaipruneError(
-                f"data=text is for models that foretell the next token; {language.name} is "
-                f"{type(language.model).__name__}"
-            )
-        text = load_text(data, language.all_ids, language.outputs, language.context)
+    where, source = resolve_device(device), source_of(data)
+    if issubclass(source, TextSource):
+        language = open_language_model(language_path(model, cache=data.cache_dir))
+        text = read_text(data, language)
         opened = language.model if network is None else network.eval()
         return Setup(opened.to(where), text, None, where)
-    if model.name == HUGGING_FACE and network is None:
-        raise XaipruneError("model=hf reads text: set data=text data.path=FILE")
+    if is_language(model) and network is None:
+        raise XaipruneError(
+            f"model={model.name} reads text: set data=text data.path=FILE, or data=python_help"
+        )
     opened = load(model, cache=data.cache_dir) if network is None else network.eval()
     wanted = preprocess(opened)
     dataset = load_data(data, wanted, outputs(opened))
     return Setup(opened.to(where), dataset, wanted.override(data), where)
+
+
+def read_text(data: DataConfig, language: LanguageModel) -> Dataset:
+    """The splits of a source of text, for a model that has the head for it.
+
+    Raises:
+        XaipruneError: The source has no texts, the model has another head, or as `TextSource.read`.
+    """
+    source = source_of(data)
+    if not issubclass(source, TextSource):
+        raise XaipruneError(f"data={data.source} has no text; set data=text data.path=FILE")
+    if language.head == "encoder_decoder":
+        raise XaipruneError(
+            f"there is no data source for encoder-decoders, as {language.name} "
+            f"({type(language.model).__name__}) is one; prune it from Python (docs/language-pruning.md)"
+        )
+    if language.head != source.head:
+        raise XaipruneError(
+            f"data={data.source} is for {source.for_models}; {language.name} is "
+            f"{type(language.model).__name__}"
+        )
+    return source.read(data, language)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.attribution import Aggregation, Composite, load_composite
 from xaiprune.attribution.lrp import LayerInfo
@@ -21,6 +21,7 @@ from xaiprune.config import (
     is_file_name,
 )
 from xaiprune.errors import XaipruneError, did_you_mean
+from xaiprune.forward import Inputs
 from xaiprune.recipe.auto import AUTO, auto_recipe
 from xaiprune.recipe.file import read_recipe
 from xaiprune.recipe.presets import PAPER, PRESETS, RENAMED_PRESETS, preset
@@ -58,7 +59,7 @@ def asked_recipe(wanted: Recipe | Composite | str | Path) -> Asked:
 
 
 def complete_recipe(
-    asked: Asked, model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None
+    asked: Asked, model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None
 ) -> Recipe:
     """A recipe that says how its ranking is used: what it leaves open is `auto_recipe`'s.
 
@@ -78,7 +79,7 @@ def complete_recipe(
 
 
 def configured_recipe(
-    config: Config, model: nn.Module, units: Sequence[UnitLayer], example: Tensor | None = None
+    config: Config, model: nn.Module, units: Sequence[UnitLayer], example: Inputs | None = None
 ) -> Recipe:
     """The configuration's recipe, complete: what is set in its other sections replaces what ``recipe`` says.
 

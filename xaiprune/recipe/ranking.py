@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.attribution import Relevance, SelectsLogits, attribute
+from xaiprune.forward import Inputs, part_of
 from xaiprune.recipe.recipe import AttributionKey, Recipe
 from xaiprune.recipe.scale import check_scale
-from xaiprune.units import UnitLayer
+from xaiprune.units import UnitLayer, device_of
 
 
 def relevances_of(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     labels: Tensor,
     units: Sequence[UnitLayer],
     recipes: Sequence[Recipe],
@@ -30,7 +31,7 @@ def relevances_of(
 
     Args:
         model: In eval mode; left as it was.
-        images: (N, 3, H, W) reference images, normalised.
+        images: (N, 3, H, W) reference images, normalised, or texts; on the model's device.
         labels: (N,) index of the right class.
         units: Where relevance is read.
         recipes: Give composite, start and number of references.
@@ -49,7 +50,7 @@ def relevances_of(
         same = [key for key in keys if key[2] == references]
         relevances = attribute(
             model,
-            images[chosen.to(images.device)],
+            part_of(images, chosen.to(device_of(model))),
             labels[chosen.to(labels.device)],
             units,
             [composite for composite, _, _ in same],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.data import LabelledImages
 from xaiprune.evaluation import Accuracy, Cost, cost
-from xaiprune.forward import is_text
+from xaiprune.forward import Inputs, count_of, is_text, part_of, tokens_of
 from xaiprune.pruning import (
     BatchNormStatistics,
     ConsumerInputs,
@@ -27,7 +27,7 @@ from xaiprune.pruning import (
     statistics_of,
 )
 from xaiprune.recipe import AttributionKey
-from xaiprune.units import UnitLayer, unit_costs
+from xaiprune.units import UnitLayer, device_of, unit_costs
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class DenseNetwork:
     Attributes:
         model: In eval mode; never changed.
         units: Its unit layers.
-        images: (N, 3, H, W) reference images, normalised, on the model's device.
+        images: (N, 3, H, W) reference images, normalised, or texts, on the model's device.
         batch: Images in one pass.
         calibration: What statistics are taken of, in place of the reference images, if it is not None.
         select: The task's logits, of all; None: all.
@@ -81,7 +81,7 @@ class DenseNetwork:
 
     model: nn.Module
     units: Sequence[UnitLayer]
-    images: Tensor
+    images: Inputs
     batch: BatchSizes = field(default_factory=BatchSizes)
     calibration: LabelledImages | None = None
     select: Callable[[Tensor], Tensor] | None = None
@@ -96,12 +96,12 @@ class DenseNetwork:
     _costs: dict[bool, Cost] = field(default_factory=dict, init=False, repr=False)
 
     @property
-    def example(self) -> Tensor:
-        """One input, (1, 3, H, W)."""
-        return self.images[:1]
+    def example(self) -> Inputs:
+        """One input, (1, 3, H, W), or a text."""
+        return part_of(self.images, slice(0, 1))
 
     @property
-    def statistics_images(self) -> Tensor | ImageStream:
+    def statistics_images(self) -> Inputs | ImageStream:
         """The images that statistics are taken of: the calibration images, or else the reference images.
 
         Calibration images are decoded as they come, ``batch.attribution`` at a time, so that of many pictures
@@ -111,8 +111,8 @@ class DenseNetwork:
         if calibration is None:
             return self.images
 
-        def batches() -> Iterator[Tensor]:
-            for images, _ in calibration.batches(self.batch.attribution, self.images.device):
+        def batches() -> Iterator[Inputs]:
+            for images, _ in calibration.batches(self.batch.attribution, device_of(self.model)):
                 yield images
 
         return ImageStream(len(calibration), batches, self.batch.attribution)
@@ -127,9 +127,10 @@ class DenseNetwork:
     @property
     def underdetermined(self) -> str | None:
         """A warning where linear compensation is fitted on fewer images than a consumer has channels."""
-        count = len(self.statistics_images)
-        if self.calibration is None and is_text(self.images):  # each position is a sample
-            count *= self.images.shape[1]
+        if self.calibration is not None:
+            count = len(self.calibration)
+        else:  # each position of a text is a sample
+            count = tokens_of(self.images) if is_text(self.images) else count_of(self.images)
         widest = max(self.inputs.values(), key=lambda own: own.channels, default=None)
         if widest is None or widest.channels <= count:
             return None

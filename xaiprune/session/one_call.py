@@ -82,7 +82,7 @@ def prune(
     section = checked_section(PruneConfig, "prune", settings if rate is None else {**settings, "rate": rate})
     dataset, kind = _dataset(model.eval(), data, test), None
     if isinstance(units, str):
-        example = dataset.reference.tensor(slice(0, 1), device_of(model))
+        example = dataset.reference.inputs(slice(0, 1), device_of(model))
         kind = units
         if kind == AUTO:
             own = None if of_recipe is None else of_recipe.units
@@ -105,9 +105,9 @@ def _dataset(model: nn.Module, data: Dataset | ImagesLike, test: ImagesLike | No
     if isinstance(data, Dataset):
         return as_dataset(data, test=test)
     images = as_images(data, name="reference")
-    count = outputs(model, images.tensor(slice(0, 1), device_of(model)))
+    count = outputs(model, images.inputs(slice(0, 1), device_of(model)))
     # As a pair, so that labels are compared with the outputs.
-    pair = (images.tensor(), images.labels) if images.labelled and images.by_class else images
+    pair = (images.tensor(), images.labels) if images.labelled and images.pictured else images
     return as_dataset(pair, outputs=count, test=test)
 
 

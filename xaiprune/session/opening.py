@@ -90,7 +90,8 @@ def _calibration(config: Config, opened: models.Setup) -> LabelledImages | None:
         return None
     if opened.preprocess is None:
         raise XaipruneError(
-            "prune.calibration_root has pictures, and data=text has none; raise data.reference_windows"
+            f"prune.calibration_root has pictures, and data={config.data.source} has none; take more "
+            "references"
         )
     images = load_calibration(root, config.data, opened.preprocess, config.prune.calibration_images)
     warn_of_seen(images, opened.data)

@@ -121,7 +121,7 @@ class Outcome:
 
     def export_onnx(self, folder: Path) -> float:
         """Write ``model.onnx``; the largest difference of its logits from torch's, relative."""
-        return export_onnx(self.model.cpu(), self.session.example.cpu(), folder)
+        return export_onnx(self.model.cpu(), self.session.example, folder)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xaiprune.attribution import Relevance, Scores
 from xaiprune.attribution.lrp import LayerInfo, trace_layers
 from xaiprune.config import CompletePruneConfig, PruneConfig
 from xaiprune.data import Dataset, LabelledImages, Task
 from xaiprune.evaluation import Accuracy, Cost, Precision, accuracy, cost
+from xaiprune.forward import Inputs, part_of
 from xaiprune.models import fingerprint
 from xaiprune.pruning import (
     JOINT,
@@ -89,13 +90,13 @@ class PruningSession:
         return self.dense.units
 
     @property
-    def reference_images(self) -> Tensor:
-        """(N, 3, H, W), normalised, on ``device``."""
+    def reference_images(self) -> Inputs:
+        """(N, 3, H, W), normalised, or texts, on ``device``."""
         return self.dense.images
 
     @property
-    def example(self) -> Tensor:
-        """One input, (1, 3, H, W), on ``device``."""
+    def example(self) -> Inputs:
+        """One input, (1, 3, H, W), or a text, on ``device``."""
         return self.dense.example
 
     @property
@@ -161,8 +162,8 @@ class PruningSession:
         """
         device, batch = device_of(model), batch or BatchSizes()
         dataset = with_targets(model.eval(), dataset, target, batch)
-        images = dataset.reference.tensor(device=device)
-        whole = complete_recipe(recipe, model, units, images[:1])
+        images = dataset.reference.inputs(device=device)
+        whole = complete_recipe(recipe, model, units, part_of(images, slice(0, 1)))
         if prune is None:
             prune = PruneConfig() if whole.rate is None else PruneConfig(rate=whole.rate)
         dense = DenseNetwork(model, units, images, batch, calibration, dataset.task.select)
@@ -374,8 +375,7 @@ class PruningSession:
             pruned = Pruned(self.model if pruned is None else pruned)
         images = self.validation if images is None else images
         _ = images.labels  # predicted ones are the dense network's, so before anything is masked in it
-        mask = nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units)
-        with mask:
+        with nullcontext() if pruned.mask is None else masked(pruned.model, pruned.mask, self.units):
             return accuracy(
                 pruned.model,
                 images,

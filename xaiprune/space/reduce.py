@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xaiprune.attribution import Composite, Match, Relevance, SelectsLogits, attribute
 from xaiprune.attribution.lrp import DepthGroup, Epsilon, LayerInfo, Softmax, ZPlus
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs, count_of
 from xaiprune.pruning import JOINT, has_batchnorm, why_no_joint_order
 from xaiprune.recipe import check_scale, unit_groups
 from xaiprune.session import PruningSession
@@ -81,7 +82,7 @@ def _effects(space: Space, session: PruningSession, probe: _Probe, *, prunes: bo
     several = prunes and len(session.units) > 1
     treatments = [{"softmax": value} for value in get_args(Softmax) if value != "gradient"]
     # Compensation fits what consumers read, which one image says nothing about.
-    consumers = prunes and bool(session.dense.inputs) and len(session.reference_images) > 1
+    consumers = prunes and bool(session.dense.inputs) and count_of(session.reference_images) > 1
     return Effects(
         prunes=prunes,
         several=several,
@@ -91,7 +92,7 @@ def _effects(space: Space, session: PruningSession, probe: _Probe, *, prunes: bo
         softmax=probe.differ(treatments),
         consumers=consumers,
         compensates=consumers and any(method != "none" for method in possible("compensate")),
-        normalises=prunes and has_batchnorm(session.model) and len(session.reference_images) > 1,
+        normalises=prunes and has_batchnorm(session.model) and count_of(session.reference_images) > 1,
     )
 
 
@@ -232,7 +233,7 @@ class _Probe:
     def __init__(
         self,
         model: nn.Module,
-        image: Tensor,
+        image: Inputs,
         label: Tensor,
         units: Sequence[UnitLayer],
         task: SelectsLogits | None,

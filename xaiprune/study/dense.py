@@ -14,7 +14,7 @@ def dense_accuracy(study: optuna.Study, setup: SearchSetup) -> Accuracy:
     stored = study.user_attrs.get("dense")
     if stored is not None:
         if "loss" not in stored:
-            return Accuracy(stored["correct"], stored["images"])
+            return Accuracy(stored["correct"], stored["images"], noun=setup.session.validation.noun)
         answers = setup.session.validation.answers
         return TokenAccuracy.of_windows(np.array(stored["right"]), np.array(stored["loss"]), answers)
     found = setup.dense

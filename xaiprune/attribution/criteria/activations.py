@@ -20,10 +20,10 @@ from xaiprune.attribution.criteria.moments import (
     moments_at,
     read_at,
 )
-from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
+from xaiprune.attribution.criteria.taps import by_unit, captured, require_all, without_padding
 from xaiprune.attribution.criteria.types import Scores, SelectsLogits
 from xaiprune.attribution.targets import Labels
-from xaiprune.forward import Inputs, count_of, run
+from xaiprune.forward import Inputs, run
 from xaiprune.registry import register_criterion
 from xaiprune.units import UnitLayer
 
@@ -39,8 +39,12 @@ def activation(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Scores:
-    """Mean of |activation| over images, positions and a unit's channels, after its BatchNorm."""
-    scores = {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}
+    """Mean of |activation| over images, positions and a unit's channels, after its BatchNorm.
+
+    The padding of texts does not count.
+    """
+    totals = {unit.name: torch.zeros(unit.units, dtype=torch.float64) for unit in units}
+    values = dict.fromkeys(totals, 0)  # of each unit
     with untouched(model), torch.no_grad():
         check(images, labels, batch_size)
         batch_size = independent_size(model, images, batch_size)
@@ -52,10 +56,11 @@ def activation(
             require_all(store, units)
             for unit in units:
                 for tensor in store[unit.name]:
-                    positions = tensor.numel() / (unit.units * count_of(part) * len(store[unit.name]))
+                    tensor = without_padding(tensor, part)
                     sums = by_unit(tensor, unit, 1).sum((0, 1, 3), dtype=torch.float64)  # whoever's they are
-                    scores[unit.name] += sums.cpu() / (positions * count_of(images))
-    return scores
+                    totals[unit.name] += sums.cpu()
+                    values[unit.name] += tensor.numel() // unit.units
+    return {name: total / values[name] for name, total in totals.items()}
 
 
 @register_criterion("variance")

@@ -18,7 +18,7 @@ from xaiprune.attribution.criteria.batches import (
     right_logits,
     untouched,
 )
-from xaiprune.attribution.criteria.taps import by_unit, captured, require_all
+from xaiprune.attribution.criteria.taps import by_unit, captured, require_all, without_padding
 from xaiprune.attribution.criteria.types import SelectsLogits
 from xaiprune.attribution.targets import Labels, labels_of
 from xaiprune.forward import Inputs, count_of, part_of, run
@@ -141,7 +141,7 @@ def moments_at(
     task: SelectsLogits | None,
     batch_size: int,
 ) -> dict[Place, Moments]:
-    """The moments at each place over the images; every call of a module counts.
+    """The moments at each place over the images; every call of a module counts, and no padding.
 
     Args:
         model: The network.
@@ -154,31 +154,34 @@ def moments_at(
     found = {place: Moments(images=count_of(images)) for place in places}
     with untouched(model), torch.no_grad():
         batch_size = independent_size(model, images, batch_size)
-        with _adding(model, found):
-            for part, part_labels in batches(model, images, labels, batch_size):
+        for part, part_labels in batches(model, images, labels, batch_size):
+            with _adding(model, found, part):
                 right_logits(run(model, part), part_labels, task)
     return found
 
 
 @contextmanager
-def _adding(model: nn.Module, found: Mapping[Place, Moments]) -> Iterator[None]:
+def _adding(model: nn.Module, found: Mapping[Place, Moments], batch: Inputs) -> Iterator[None]:
+    """While the network runs on a batch, what it reads and makes is added."""
     handles = []
     try:
         for place, moments in found.items():
             module = model.get_submodule(place.module)
             if place.where == "input":
-                handles.append(module.register_forward_pre_hook(partial(_add_input, moments, place.dim)))
+                hook = partial(_add_input, moments, place.dim, batch)
+                handles.append(module.register_forward_pre_hook(hook))
             else:
-                handles.append(module.register_forward_hook(partial(_add_output, moments, place.dim)))
+                hook = partial(_add_output, moments, place.dim, batch)
+                handles.append(module.register_forward_hook(hook))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _add_input(moments: Moments, dim: int, _: nn.Module, args: tuple[Any, ...]) -> None:
-    _add_output(moments, dim, _, args, args[0])
+def _add_input(moments: Moments, dim: int, batch: Inputs, _: nn.Module, args: tuple[Any, ...]) -> None:
+    _add_output(moments, dim, batch, _, args, args[0])
 
 
-def _add_output(moments: Moments, dim: int, _: nn.Module, __: Any, tensor: Tensor) -> None:
-    moments.add(tensor.movedim(dim, -1).flatten(0, -2))
+def _add_output(moments: Moments, dim: int, batch: Inputs, _: nn.Module, __: Any, tensor: Tensor) -> None:
+    moments.add(without_padding(tensor.movedim(dim, -1), batch).flatten(0, -2))

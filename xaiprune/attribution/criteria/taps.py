@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
+from xaiprune.forward import Inputs, real_positions
 from xaiprune.units import ImageAxis, UnitLayer
 
 Captured = dict[str, list[Tensor]]
@@ -87,6 +88,20 @@ def by_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTE
         (N, positions, units, width); windows and tokens count as positions.
     """
     return images_first(tensor, unit, count, axis).reshape(count, -1, unit.units, unit.width)
+
+
+def without_padding(tensor: Tensor, inputs: Inputs) -> Tensor:
+    """What a module read or made of a batch, less the positions that are padding.
+
+    Args:
+        tensor: Of the module; of texts (N, T, channels).
+        inputs: The batch.
+
+    Returns:
+        (positions, channels) of texts that are padded, else the tensor.
+    """
+    real = real_positions(inputs, tensor.shape[:-1]) if tensor.dim() == 3 else None
+    return tensor if real is None else tensor[real.to(tensor.device)]
 
 
 def per_unit(tensor: Tensor, unit: UnitLayer, count: int, axis: ImageAxis = _OUTERMOST) -> Tensor:

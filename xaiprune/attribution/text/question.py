@@ -90,7 +90,7 @@ def _of_class(
     target: str | None,
     against: str | None,
 ) -> Question:
-    names = _classes(model)
+    names = model.classes
     if against is not None:
         raise XaipruneError("against compares tokens; a classifier's classes are explained one by one")
     if target is None:
@@ -101,11 +101,6 @@ def _of_class(
         raise XaipruneError(f"target '{target}' is no class of {model.name}; it has {', '.join(names[:8])}")
     explained = [Explained(names[chosen], torch.tensor([chosen]))]
     return Question(ids[None], ids, len(ids), explained)
-
-
-def _classes(model: LanguageModel) -> list[str]:
-    labels: dict[int, str] = model.model.config.id2label  # type: ignore[union-attr, assignment]
-    return [labels[index] for index in sorted(labels)]
 
 
 def _read(model: LanguageModel, ids: Tensor, generate: int) -> tuple[Inputs, Tensor, int]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from xaiprune.config import HUGGING_FACE, Config
+from xaiprune.config import HUGGING_FACE, Config, is_language
 from xaiprune.models import preprocess
 from xaiprune.pruning import architecture_of
 from xaiprune.session import PruningSession
@@ -23,7 +23,7 @@ def for_hub(config: Config, session: PruningSession, recipe: Path) -> dict[str, 
         recipe: The file of the recipe that it was pruned by.
     """
     further = {RECIPE: recipe.read_text(encoding="utf-8")}
-    if config.model.path is None and not _is_text(config):  # transformers' networks have a configuration
+    if not (is_language(config.model) or _is_text(config)):  # transformers' networks have a configuration
         further[CONFIG] = json.dumps(image_config(config, session), indent=1) + "\n"
     return {"card_name": README, "further": further}
 

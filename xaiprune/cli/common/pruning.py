@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xaiprune.config import Config
-from xaiprune.models import copy_tokenizer, origin_of
+from xaiprune.config import HUGGING_FACE, Config, is_language
+from xaiprune.models import copy_tokenizer, language_path, origin_of
 from xaiprune.pruning import ONNX, Plan, architecture_of
 from xaiprune.recipe import Recipe
 from xaiprune.session import Outcome, PruningSession
@@ -50,15 +50,17 @@ def saved(
         Lines that say what came of it, as it comes.
     """
     model = config.model
-    name, kwargs, replaced = model.name, dict(model.kwargs), list[str]()
+    language = is_language(model)
+    name = HUGGING_FACE if language else model.name
+    kwargs, replaced = dict(model.kwargs), list[str]()
     if model.pruned is not None:
         name, kwargs, replaced = architecture_of(Path(model.pruned).expanduser())
     origin = origin_of(model, typed_now(config))
     written = outcome.save(
         folder, architecture=name, kwargs=kwargs, replaced=replaced, origin=origin, **about
     )
-    if model.path is not None:
-        copy_tokenizer(model.path, written)
+    if language:
+        copy_tokenizer(language_path(model, cache=config.data.cache_dir), written)
     yield from outcome.lines()
     yield f"saved     {written}"
     if onnx:

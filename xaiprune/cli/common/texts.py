@@ -20,12 +20,12 @@ from xaiprune.attribution import (
 )
 from xaiprune.attribution.lrp.composite import Composite
 from xaiprune.attribution.text import ATTNLRP, page
-from xaiprune.config import HUGGING_FACE, TEXT
+from xaiprune.config import is_language
 from xaiprune.config.tasks import AttributeConfig
-from xaiprune.data import load_text
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.models import LanguageModel, open_language_model, required_path, resolve_device
+from xaiprune.models import LanguageModel, language_path, open_language_model, read_text, resolve_device
+from xaiprune.pruning import load_pruned
 from xaiprune.recipe import Recipe
 from xaiprune.recipe.configured import asked_recipe, configured_composite
 from xaiprune.report.tokens import draw_tokens
@@ -41,9 +41,10 @@ def attributes_text(config: AttributeConfig) -> bool:
         XaipruneError: There is a text but no language model.
     """
     given = [key for key in (*_KEYS, *_OTHERS) if getattr(config, key) is not None]
-    if config.model.name != HUGGING_FACE and given:
+    language = is_language(config.model)
+    if not language and given:
         raise XaipruneError(f"{given[0]}= is for language models: set model=hf model.path=FOLDER")
-    return config.model.name == HUGGING_FACE
+    return language
 
 
 def attribute_texts(config: AttributeConfig) -> None:
@@ -53,7 +54,9 @@ def attribute_texts(config: AttributeConfig) -> None:
         XaipruneError: As `attribute_text` and `collect_unit_texts`, no text, or a file that has none.
     """
     texts = _texts(config)
-    model = open_language_model(required_path(config.model))
+    model = open_language_model(language_path(config.model, cache=config.data.cache_dir))
+    if config.model.pruned is not None:
+        model = replace(model, model=load_pruned(Path(config.model.pruned).expanduser()))
     model.model.to(resolve_device(config.device))
     folder = Path(config.output_dir or "outputs").absolute()
     options: dict[str, Any] = {
@@ -88,10 +91,8 @@ def attribute_texts(config: AttributeConfig) -> None:
 
 def _windows(config: AttributeConfig, model: LanguageModel) -> torch.Tensor:
     """All windows of the file, (N, T)."""
-    if config.data.source != TEXT:
-        raise XaipruneError("unit=... looks through a file of text: set data=text data.path=FILE")
     every = replace(config.data, reference_windows=sys.maxsize, validation_windows=None, test_windows=None)
-    data = load_text(every, model.all_ids, model.outputs, model.context)
+    data = read_text(every, model)
     return torch.cat([split.tensor() for split in (data.reference, data.validation, data.test)])
 
 

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from xaiprune.errors import XaipruneError
 from xaiprune.files import replacing
-from xaiprune.forward import as_input, logits_of
+from xaiprune.forward import Inputs, as_input, is_text, logits_of
 
 ONNX = "model.onnx"
 
 
-def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
+def export_onnx(model: nn.Module, example: Inputs, folder: str | Path) -> float:
     """Write ``model.onnx`` with a free batch size, and run it.
 
     Args:
@@ -26,9 +26,11 @@ def export_onnx(model: nn.Module, example: Tensor, folder: str | Path) -> float:
         the largest logit.
 
     Raises:
-        XaipruneError: If the ``onnx`` extra is not installed, the network returns no logits, or it cannot be
-            exported, or onnxruntime does not run it in its precision.
+        XaipruneError: If the ``onnx`` extra is not installed, the network reads text, returns no logits or
+            cannot be exported, or onnxruntime does not run it in its precision.
     """
+    if not isinstance(example, Tensor) or is_text(example):
+        raise XaipruneError("ONNX is for networks on images here; optimum exports those of transformers")
     try:
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it

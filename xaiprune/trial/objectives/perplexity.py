@@ -33,7 +33,7 @@ class Perplexity(Objective):
         self._require_validation(session)
         if session.validation.window is None:
             raise XaipruneError(
-                "objective=perplexity is of text (data=text); for images choose objective=top1_at_rate"
+                "objective=perplexity is of next tokens (data=text); for classes set objective=top1_at_rate"
             )
         return session
 
